@@ -1,0 +1,19 @@
+"""The core: frames in, files out. Synchronous, silent, clockless; the standard library only.
+
+```
+ feed(batch) ─▶ decode ─▶ flows ─▶ stream ─▶ store ─▶ arena          read(flow) ◀─ store
+               frame →    whose?   which     bytes,   memory
+               segment             bytes?    budget
+```
+
+A module imports only what stands to its right (and `limits`, `counters`, which everyone may use).
+Every module is plain Python that runs as it is; where a `.pxd` stands beside it, Cython compiles the
+same source with the types given there.
+"""
+
+
+def compiled() -> bool:
+    """Whether the compiled core is in use (else the same modules run interpreted)."""
+    from . import engine  # here, so that a look at `limits` does not load the engine
+
+    return not engine.__file__.endswith(".py")

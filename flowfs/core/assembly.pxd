@@ -1,0 +1,93 @@
+cimport cython
+from .counters cimport Counters
+from .memory cimport untrack
+from .order cimport Link
+from .pending cimport Pending, Pool
+from .flow cimport Flow
+from .store cimport Store
+
+cdef long long NEVER
+cdef long long FAR_AWAY
+
+
+@cython.final
+cdef class Room:
+    cdef readonly Counters counters
+    cdef readonly Pool pool
+    cdef readonly Store store
+
+
+cdef class Owner(Link):
+    cdef public bint carried
+    cdef public int files
+    cdef public long long first_ns
+    cdef public long long generation
+    cdef public int source
+    cdef void owns_nothing(self, long long generation, long long first_ns, int source) noexcept
+
+
+cdef class Assembly:
+    cdef public bint anchored
+    cdef public list conflicts
+    cdef public list cuts
+    cdef public long long fin
+    cdef public bint fin_acked
+    cdef public Flow flow
+    cdef public long long hole_ns
+    cdef public bytes key
+    cdef public long long origin
+    cdef public Owner owner
+    cdef public Pending pending
+    cdef public long long rcv_nxt
+    cdef public Room room
+    cdef public long long syn_bytes
+    cdef void empty(self, bytes key, Owner owner, Room room) noexcept
+
+    @cython.locals(middle=cython.Py_ssize_t, behind=cython.longlong, known=cython.longlong)
+    cpdef place(self, const unsigned char* base, Py_ssize_t start, Py_ssize_t end, long long offset, long long now_ns)
+
+    cdef bint _is_next(self, long long offset, long long end) except -1
+
+    @cython.locals(counters=Counters, early=cython.longlong, flow=Flow)
+    cdef _receive_again(self, const unsigned char* base, Py_ssize_t start, Py_ssize_t end, long long offset)
+
+    @cython.locals(
+        counters=Counters, stop=cython.longlong, gaps=list, count=cython.longlong, gap_start=cython.longlong,
+        gap_end=cython.longlong
+    )
+    cdef _compare(self, Flow flow, const unsigned char* base, Py_ssize_t start, Py_ssize_t end, long long offset)
+
+    cdef _conflict(self, long long offset, long long count)
+
+    @cython.locals(pending=Pending, before=cython.longlong, segments=cython.longlong)
+    cpdef wait(self, bytes data, long long offset, long long now_ns)
+
+    @cython.locals(pending=Pending)
+    cdef bint _fits(self, long long offset, long long count) except -1
+
+    @cython.locals(heaviest=Assembly)
+    cdef _wait_hard(self, bytes data, long long offset, long long now_ns)
+
+    @cython.locals(pending=Pending, half_bytes=cython.longlong, half_segments=cython.longlong)
+    cpdef relieve(self, long long now_ns)
+
+    @cython.locals(pending=Pending, data=bytes)
+    cpdef drain(self, long long now_ns)
+
+    cdef _tidy(self)
+    cpdef drop_behind_fin(self)
+    cpdef bint was_cut(self, long long end) except -1
+
+    @cython.locals(end=cython.longlong)
+    cpdef give_up(self, int reason, long long now_ns)
+
+    cpdef give_up_all(self, int reason, long long now_ns)
+
+    @cython.locals(flow=Flow, stored=cython.longlong)
+    cpdef store_next(self, const unsigned char* base, Py_ssize_t start, Py_ssize_t end, long long now_ns)
+
+    @cython.locals(flow=Flow)
+    cpdef lose(self, long long count, int reason, long long now_ns)
+
+    @cython.locals(flow=Flow, owner=Owner)
+    cdef Flow _file(self, long long now_ns)

@@ -1,0 +1,304 @@
+# cython: boundscheck=False, wraparound=False, cdivision=True
+"""The bytes of one direction, put in order: offsets only, no sequence numbers, no clock of its own.
+
+What follows without a hole goes to the store, what does not waits in `pending`. Decides nothing about when
+a hole is lost. Always true:
+ - bytes go to the store in order and once: `rcv_nxt` is the next offset that it gets, and never decreases;
+ - the first wins, byte by byte, also among bytes not yet readable [O1];
+ - nothing from behind `fin` is stored; `pending` is None when nothing waits.
+
+Letters in brackets: [H1 … H6] when a hole is lost and what that means, [L3 … L10] life of a connection.
+"""
+
+from __future__ import annotations
+
+import cython
+
+if not cython.compiled:
+    from .counters import Counters
+    from .flow import Flow
+    from .memory import untrack
+    from .order import Link
+    from .pending import Pending, Pool
+    from .store import Store
+
+from .limits import CHUNK_OVERHEAD_BYTES, FLOW_OUT_OF_ORDER_BYTES, FLOW_OUT_OF_ORDER_SEGMENTS, MAX_CONFLICTS
+from .ranges import LIMIT, MEMORY, SNAPLEN
+
+NEVER = -1
+FAR_AWAY = 1 << 62
+
+
+class Room:
+    """What all streams share."""
+
+    __slots__ = ("counters", "pool", "store")
+
+    def __init__(self, store: Store, pool: Pool, counters: Counters) -> None:
+        self.store = store
+        self.pool = pool
+        self.counters = counters
+
+
+class Owner(Link):
+    """What a file needs to know of the connection whose direction it is."""
+
+    __slots__ = ("carried", "files", "first_ns", "generation", "source")
+
+    def __init__(self, generation: int, first_ns: int, source: int) -> None:
+        self.owns_nothing(generation, first_ns, source)
+
+    def owns_nothing(self, generation: int, first_ns: int, source: int) -> None:
+        """Begin without files. Subclasses call this, see Link.unlinked()."""
+        self.unlinked()
+        self.generation = generation
+        self.first_ns = first_ns
+        self.source = source
+        self.files = 0  # of this connection that the store has
+        self.carried = False  # there was a file
+
+
+class Assembly:
+    """One direction's bytes. Offset 0 is the first data byte of the stream, once `anchored`."""
+
+    __slots__ = (
+        "anchored",
+        "conflicts",
+        "cuts",
+        "fin",
+        "fin_acked",
+        "flow",
+        "hole_ns",
+        "key",
+        "origin",
+        "owner",
+        "pending",
+        "rcv_nxt",
+        "room",
+        "syn_bytes",
+    )
+
+    def __init__(self, key: bytes, owner: Owner, room: Room) -> None:
+        self.empty(key, owner, room)
+
+    def empty(self, key: bytes, owner: Owner, room: Room) -> None:
+        """Begin without a byte. Subclasses call this, see Link.unlinked()."""
+        untrack(self)
+        self.key = key
+        self.owner = owner
+        self.room = room
+        self.flow: Flow | None = None
+        self.pending: Pending | None = None
+        self.anchored = False  # what offset 0 is, is settled; until then everything waits
+        self.rcv_nxt = 0
+        self.origin = 0  # the stream offset of the file's byte 0: not 0 if an earlier file was evicted
+        self.fin = FAR_AWAY  # the offset of the FIN, if there was one
+        self.fin_acked = False  # it is certain: what lies behind is dropped
+        self.syn_bytes = 0  # so much at offset 0 of `pending` is data of a SYN, not to be stored yet [L7]
+        self.hole_ns = 0  # since when the first hole is the first
+        self.conflicts: list[tuple[int, int]] | None = None  # (offset, length) [O1]
+        self.cuts: list[tuple[int, int]] | None = None  # [start, end) that the snapshot length took away [H6]
+
+    def place(self, base: bytes, start: int, end: int, offset: int, now_ns: int) -> None:
+        """Payload at `offset` that is not simply next: old, early, or both."""
+        if not self.fin_acked and self.fin > offset and offset + end - start > self.fin:
+            middle = start + self.fin - offset
+            self.place(base, middle, end, self.fin, now_ns)
+            end = middle
+        if self.fin_acked and offset + end - start > self.fin:
+            behind = offset + end - start - max(self.fin, offset)
+            self.room.counters.dropped_after_fin_bytes += behind
+            end -= behind
+        if offset < self.rcv_nxt and start < end:
+            known = min(end - start, self.rcv_nxt - offset)
+            self._receive_again(base, start, start + known, offset)
+            start += known
+            offset += known
+        if start >= end:
+            return
+        if self._is_next(offset, offset + end - start):
+            self.store_next(base, start, end, now_ns)
+        else:
+            self.wait(base[start:end], offset, now_ns)
+        self.drain(now_ns)
+
+    def _is_next(self, offset: int, end: int) -> bool:
+        """Whether [offset, end) can go to the store: nothing missing before, nothing there, no FIN within."""
+        if offset != self.rcv_nxt or end > self.fin:
+            return False
+        return self.pending is None or end <= self.pending.first()
+
+    def _receive_again(self, base: bytes, start: int, end: int, offset: int) -> None:
+        """Bytes before rcv_nxt: a probe, from before the base, too late for a hole, or duplicates [O1]."""
+        counters = self.room.counters
+        if end - start == 1 and offset == self.rcv_nxt - 1:
+            counters.keepalive_bytes += 1  # [L6]
+            return
+        if offset < 0:
+            early = min(end - start, -offset)
+            counters.dropped_pre_start_bytes += early
+            start += early
+            offset += early
+        flow = self.flow
+        if start >= end:
+            return
+        if flow is None or offset < self.origin:
+            counters.duplicate_bytes += end - start
+            return
+        self._compare(flow, base, start, end, offset - self.origin)
+
+    def _compare(self, flow: Flow, base: bytes, start: int, end: int, offset: int) -> None:
+        """base[start:end] comes again at file offset `offset`: count what is late, and compare the rest."""
+        counters = self.room.counters
+        stop = offset + end - start
+        gaps = flow.lost.within(offset, stop) if flow.lost is not None else []
+        gaps.append((stop, stop))
+        for gap_start, gap_end in gaps:
+            count = gap_start - offset
+            if count > 0:
+                counters.duplicate_bytes += count
+                if self.room.store.differs(flow, offset, base, start, start + count):
+                    self._conflict(offset + self.origin, count)
+            counters.late_bytes += gap_end - gap_start
+            start += gap_end - offset
+            offset = gap_end
+
+    def _conflict(self, offset: int, count: int) -> None:
+        self.room.counters.conflicts += 1
+        self.room.counters.conflict_bytes += count
+        if self.conflicts is None:
+            self.conflicts = []
+        if len(self.conflicts) < MAX_CONFLICTS:
+            self.conflicts.append((offset, count))
+
+    def wait(self, data: bytes, offset: int, now_ns: int) -> None:
+        """Keep `data` until what lies before it comes, or is given up."""
+        if not self._fits(offset, len(data)):
+            self._wait_hard(data, offset, now_ns)
+            return
+        pending = self.pending
+        if pending is None:
+            pending = self.pending = Pending(self.room.pool, self)
+            if self.anchored:
+                self.hole_ns = now_ns
+        before = pending.waiting_bytes
+        for conflict in pending.insert(offset, data):
+            self._conflict(conflict[0], conflict[1])
+        self.room.counters.duplicate_bytes += len(data) - (pending.waiting_bytes - before)
+        segments = len(pending.offsets)
+        if pending.waiting_bytes > FLOW_OUT_OF_ORDER_BYTES or segments > FLOW_OUT_OF_ORDER_SEGMENTS:
+            self.relieve(now_ns)  # [H2]
+
+    def _fits(self, offset: int, count: int) -> bool:
+        """Whether the pool has room for `count` bytes at `offset`, in as many chunks as that may take."""
+        pending = self.pending
+        if pending is None:
+            return self.room.pool.fits(count + CHUNK_OVERHEAD_BYTES)
+        return self.room.pool.fits(pending.cost(offset, count))
+
+    def _wait_hard(self, data: bytes, offset: int, now_ns: int) -> None:
+        """wait() when the pool is full: the heaviest streams give up their holes first [H2]."""
+        while not self._fits(offset, len(data)):
+            heaviest = self.room.pool.heaviest()
+            if heaviest is None:
+                self.room.counters.dropped_out_of_order_bytes += len(data)
+                return
+            heaviest.relieve(now_ns)
+        if self.anchored and self.rcv_nxt > offset:
+            self.place(data, 0, len(data), offset, now_ns)
+        else:
+            self.wait(data, offset, now_ns)
+
+    def relieve(self, now_ns: int) -> None:
+        """Give up the lowest holes until half of what waits is left [H2]; all of it must be anchored."""
+        pending = self.pending
+        if pending is None:
+            return
+        half_bytes = pending.waiting_bytes // 2
+        half_segments = len(pending.offsets) // 2
+        while self.pending is not None and (
+            pending.waiting_bytes > half_bytes or len(pending.offsets) > half_segments
+        ):
+            self.give_up(LIMIT, now_ns)
+
+    def drain(self, now_ns: int) -> None:
+        """Hand over what follows rcv_nxt without a hole; nothing from behind a FIN or of a SYN in doubt."""
+        pending = self.pending
+        if pending is None or self.syn_bytes or not self.anchored:
+            return
+        if not pending.offsets:
+            self.pending = None
+        elif pending.offsets[0] == self.rcv_nxt:
+            for data in pending.take_run(self.rcv_nxt, self.fin):
+                self.store_next(data, 0, len(data), now_ns)
+            self.hole_ns = now_ns
+            self._tidy()
+
+    def _tidy(self) -> None:
+        if self.pending is not None and not self.pending.offsets:
+            self.pending = None
+
+    def drop_behind_fin(self) -> None:
+        if self.pending is not None:
+            self.room.counters.dropped_after_fin_bytes += self.pending.drop_from(self.fin)
+            self._tidy()
+
+    def was_cut(self, end: int) -> bool:
+        """Whether all of the first hole was cut off by the snapshot length."""
+        if self.cuts is None:
+            return False
+        for cut in self.cuts:  # noqa: SIM110 - Cython has no closures in C functions
+            if cut[0] <= self.rcv_nxt and end <= cut[1]:
+                return True
+        return False
+
+    def give_up(self, reason: int, now_ns: int) -> None:
+        """The first hole is lost: zeros instead, and on with what waits behind it."""
+        assert self.pending is not None
+        end = self.pending.first()
+        if end >= self.fin:
+            self.drop_behind_fin()
+            return
+        if end > self.rcv_nxt:
+            self.lose(end - self.rcv_nxt, SNAPLEN if self.was_cut(end) else reason, now_ns)
+        self.drain(now_ns)
+
+    def give_up_all(self, reason: int, now_ns: int) -> None:
+        while self.pending is not None:
+            self.give_up(reason, now_ns)
+
+    def store_next(self, base: bytes, start: int, end: int, now_ns: int) -> None:
+        """base[start:end] is next."""
+        flow = self._file(now_ns)
+        if flow is None:
+            self.room.counters.dropped_refused_bytes += end - start
+        else:
+            stored = self.room.store.append(flow, base, start, end, now_ns)
+            if stored < end - start:
+                self.room.counters.dropped_memory_bytes += end - start - stored
+                self.room.store.skip(flow, end - start - stored, MEMORY)
+        self.rcv_nxt += end - start
+
+    def lose(self, count: int, reason: int, now_ns: int) -> None:
+        """The next `count` bytes are lost."""
+        flow = self._file(now_ns)
+        if flow is not None:
+            self.room.store.skip(flow, count, reason)
+        self.rcv_nxt += count
+
+    def _file(self, now_ns: int) -> Flow | None:
+        """The file, made with the first byte [L10], anew after an eviction; None if it was refused."""
+        flow = self.flow
+        if flow is not None and not flow.evicted:
+            return flow
+        owner = self.owner
+        flow = self.room.store.create(self.key, owner.generation, owner)
+        if flow is not None:
+            flow.first_ns = owner.first_ns
+            flow.changed_ns = now_ns
+            flow.source = owner.source
+            owner.files += 1
+            owner.carried = True
+            self.origin = self.rcv_nxt
+        self.flow = flow
+        return flow

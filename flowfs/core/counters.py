@@ -1,0 +1,79 @@
+"""What was seen and what became of it. Every byte and packet that is not shown has its number here.
+
+[R9] With nothing waiting out of order, payload_bytes is the sum of PAYLOAD_FATES. `tests/property` holds
+the core to that.
+"""
+
+PAYLOAD_FATES = (
+    "stored_bytes",
+    "duplicate_bytes",  # was there already, or waiting
+    "late_bytes",  # for a hole that was given up [H6]
+    "keepalive_bytes",  # probes [L6]
+    "dropped_after_fin_bytes",  # behind an acknowledged FIN
+    "dropped_after_close_bytes",  # of a connection that is over [L9]
+    "dropped_pre_start_bytes",  # before the first byte of a stream picked up midway [L3]
+    "dropped_window_bytes",  # beyond any window [Q2]
+    "dropped_out_of_order_bytes",  # no room to wait
+    "dropped_memory_bytes",  # no room to be stored
+    "dropped_refused_bytes",  # of a flow that was refused [M2]
+    "dropped_rst_bytes",  # payload of a RST [L5]
+    "dropped_syn_bytes",  # data in a SYN that was not accepted [L7]
+    "dropped_unacknowledging_bytes",  # a segment without ACK is no part of a connection (RFC 9293, 3.10.7.4)
+)
+
+NAMES = (
+    "packets",
+    "captured_bytes",
+    "segments",
+    "dissected",  # frames that went the long way
+    "unknown_frames",  # neither IPv4 nor IPv6 inside, as far as known
+    "not_tcp",
+    "fragments",
+    "bad_headers",  # lengths out of bounds, a wrong IP checksum
+    "bad_flags",  # SYN+FIN, SYN+RST
+    "cut_short",  # too short for the TCP header: the snapshot length
+    "payload_bytes",
+    *PAYLOAD_FATES,
+    "conflicts",
+    "conflict_bytes",
+    "lost_bytes",  # holes that were given up: they read as zeros
+    "tail_missing_bytes",  # acknowledged at the end of a stream, never seen
+    "retransmitted_syns",
+    "bad_acks",
+    "resynchronised",
+    "rst_ignored",
+    "stray_packets",  # of no connection that is known
+    "late_packets",  # of a connection that is over
+    "connections",
+    "connections_refused",
+    "connections_expired",
+    "flows_total",
+    "flows_refused",
+    "flows_evicted",
+    "evicted_bytes",
+    "trimmed_bytes",
+)
+
+
+class Counters:
+    """One number a name; see NAMES."""
+
+    __slots__ = NAMES
+
+    def __init__(self) -> None:
+        self.packets = self.captured_bytes = self.segments = self.dissected = self.unknown_frames = 0
+        self.not_tcp = self.fragments = self.bad_headers = self.bad_flags = self.cut_short = 0
+        self.payload_bytes = self.stored_bytes = self.duplicate_bytes = self.late_bytes = 0
+        self.keepalive_bytes = self.dropped_after_fin_bytes = self.dropped_after_close_bytes = 0
+        self.dropped_pre_start_bytes = self.dropped_window_bytes = self.dropped_out_of_order_bytes = 0
+        self.dropped_memory_bytes = self.dropped_refused_bytes = self.dropped_rst_bytes = 0
+        self.dropped_syn_bytes = self.dropped_unacknowledging_bytes = 0
+        self.conflicts = self.conflict_bytes = self.lost_bytes = self.tail_missing_bytes = 0
+        self.retransmitted_syns = self.bad_acks = self.resynchronised = self.rst_ignored = 0
+        self.stray_packets = self.late_packets = self.connections = self.connections_refused = 0
+        self.connections_expired = self.flows_total = self.flows_refused = self.flows_evicted = 0
+        self.evicted_bytes = self.trimmed_bytes = 0
+
+    def as_dict(self) -> dict[str, int]:
+        """A copy of all numbers, by name."""
+        return {name: getattr(self, name) for name in NAMES}

@@ -1,0 +1,57 @@
+cimport cython
+
+cdef int SEGMENT, NOT_TCP, RARE, UNKNOWN, BAD_HEADER, BAD_FLAGS, FRAGMENT, CUT_SHORT
+cdef int FIN, SYN, RST, ACK, URG
+cdef int ETHERNET, RAW, RAW_BSD, RAW_FILE, NULL, LOOP, LINUX_SLL, LINUX_SLL2, IPV4_ONLY, IPV6_ONLY
+cdef int _TYPE_IPV4, _TYPE_IPV6, _TYPE_VLAN, _TYPE_QINQ, _TYPE_QINQ_OLD
+cdef int _TYPE_MPLS, _TYPE_MPLS_MULTICAST, _TYPE_PPPOE, _MAX_LLC_LENGTH
+cdef int _PROTOCOL_TCP, _PROTOCOL_FRAGMENT
+
+
+@cython.final
+cdef class Segment:
+    cdef public bytes key
+    cdef public int key_split
+    cdef public long long seq
+    cdef public long long ack
+    cdef public int flags
+    cdef public int window
+    cdef public Py_ssize_t start
+    cdef public Py_ssize_t end
+    cdef public Py_ssize_t wire_end
+
+
+@cython.locals(kind=cython.int)
+cpdef int decode(
+    const unsigned char* base, Py_ssize_t start, Py_ssize_t end, int link_type, Segment segment
+) except -1
+
+@cython.locals(kind=cython.int)
+cdef int _from_type(const unsigned char* base, Py_ssize_t position, Py_ssize_t end, Segment segment) except -1
+
+@cython.locals(kind=cython.int, vlan=cython.int)
+cdef int _from_tag(const unsigned char* base, Py_ssize_t position, Py_ssize_t end, Segment segment) except -1
+
+@cython.locals(version=cython.int)
+cpdef int decode_ip(const unsigned char* base, Py_ssize_t start, Py_ssize_t end, int vlan, Segment segment) except -1
+
+@cython.locals(
+    header_bytes=cython.int, total_bytes=cython.int, key=bytes, tcp=cython.Py_ssize_t, wire_end=cython.Py_ssize_t
+)
+cdef int _ipv4(const unsigned char* base, Py_ssize_t start, Py_ssize_t end, int vlan, Segment segment) except -1
+
+@cython.locals(following=cython.int, payload_bytes=cython.int, key=bytes, wire_end=cython.Py_ssize_t)
+cdef int _ipv6(const unsigned char* base, Py_ssize_t start, Py_ssize_t end, int vlan, Segment segment) except -1
+
+@cython.locals(total=cython.uint, position=cython.Py_ssize_t)
+cdef bint _checksum_holds(const unsigned char* base, Py_ssize_t start, int header_bytes) noexcept
+
+@cython.locals(end=cython.Py_ssize_t, data=cython.Py_ssize_t, flags=cython.int)
+cdef int _tcp(
+    const unsigned char* base, Py_ssize_t start, Py_ssize_t frame_end, Py_ssize_t wire_end, bytes key, int vlan,
+    Segment segment
+) except -1
+
+cdef long long _word(const unsigned char* base, Py_ssize_t position) noexcept
+
+cpdef bytes reverse_key(bytes key, Py_ssize_t split)

@@ -1,0 +1,197 @@
+# cython: boundscheck=False, wraparound=False, cdivision=True
+"""A frame → the TCP segment inside. Reads headers in place; copies nothing but the connection's key.
+
+Knows link layers, VLAN tags, IPv4 and IPv6 without extension headers, TCP; no connection, no stream.
+Always true of a decoded segment: start ≤ end ≤ wire_end, and [start, end) lies within the frame or is
+empty. Any bytes give a verdict, never an error: each index was compared with the end of the frame
+before it was used.
+"""
+
+# Verdicts on a frame.
+SEGMENT, NOT_TCP, RARE, UNKNOWN, BAD_HEADER, BAD_FLAGS, FRAGMENT, CUT_SHORT = range(8)
+
+FIN, SYN, RST, ACK, URG = 0x01, 0x02, 0x04, 0x10, 0x20
+
+# Link types by libpcap's DLT numbers, which for RAW and LOOP differ from the LINKTYPE numbers in files.
+ETHERNET, RAW, RAW_BSD, RAW_FILE = 1, 12, 14, 101
+NULL, LOOP = 0, 108
+LINUX_SLL, LINUX_SLL2 = 113, 276
+IPV4_ONLY, IPV6_ONLY = 228, 229
+LINK_TYPES = frozenset(
+    {ETHERNET, RAW, RAW_BSD, RAW_FILE, NULL, LOOP, LINUX_SLL, LINUX_SLL2, IPV4_ONLY, IPV6_ONLY}
+)
+
+_TYPE_IPV4, _TYPE_IPV6 = 0x0800, 0x86DD
+_TYPE_VLAN, _TYPE_QINQ, _TYPE_QINQ_OLD = 0x8100, 0x88A8, 0x9100
+_TYPE_MPLS, _TYPE_MPLS_MULTICAST, _TYPE_PPPOE = 0x8847, 0x8848, 0x8864
+_MAX_LLC_LENGTH = 1500  # below this the type field is a length, and LLC follows (IEEE 802.3)
+_PROTOCOL_TCP, _PROTOCOL_FRAGMENT = 6, 44
+
+
+class Segment:
+    """What decode() found; one object serves a whole capture.
+
+    `key` is src, dst, sport, dport as on the wire, and the VLAN id in two bytes if it is not 0.
+    The payload that was captured is [start, end) of the frames; on the wire it went to `wire_end`.
+    """
+
+    __slots__ = ("ack", "end", "flags", "key", "key_split", "seq", "start", "window", "wire_end")
+
+    def __init__(self) -> None:
+        self.key = b""
+        self.key_split = 0  # bytes of one address
+        self.seq = self.ack = 0
+        self.flags = self.window = 0
+        self.start = self.end = self.wire_end = 0
+
+
+def decode(base: bytes, start: int, end: int, link_type: int, segment: Segment) -> int:
+    """Decode the frame base[start:end] into `segment`; returns a verdict."""
+    if link_type == ETHERNET:
+        return _from_type(base, start + 12, end, segment)
+    if link_type == LINUX_SLL:
+        return _from_type(base, start + 14, end, segment)
+    if link_type == LINUX_SLL2:
+        if start + 20 > end:
+            return CUT_SHORT
+        kind = base[start] << 8 | base[start + 1]
+        if kind == _TYPE_IPV4 or kind == _TYPE_IPV6:
+            return decode_ip(base, start + 20, end, 0, segment)
+        if kind == _TYPE_VLAN or kind == _TYPE_QINQ:
+            return _from_tag(base, start + 20, end, segment)
+        return UNKNOWN
+    if link_type == NULL or link_type == LOOP:
+        return decode_ip(base, start + 4, end, 0, segment)  # the family's numbers differ by system
+    return decode_ip(base, start, end, 0, segment)
+
+
+def _from_type(base: bytes, position: int, end: int, segment: Segment) -> int:
+    """Go on at an Ethernet type field."""
+    if position + 2 > end:
+        return CUT_SHORT
+    kind = base[position] << 8 | base[position + 1]
+    if kind == _TYPE_IPV4 or kind == _TYPE_IPV6:
+        return decode_ip(base, position + 2, end, 0, segment)
+    if kind == _TYPE_VLAN or kind == _TYPE_QINQ or kind == _TYPE_QINQ_OLD:
+        return _from_tag(base, position + 2, end, segment)
+    if kind in (_TYPE_MPLS, _TYPE_MPLS_MULTICAST, _TYPE_PPPOE) or kind <= _MAX_LLC_LENGTH:
+        return RARE
+    return UNKNOWN
+
+
+def _from_tag(base: bytes, position: int, end: int, segment: Segment) -> int:
+    """Go on at a VLAN tag; the innermost id counts, without its priority bits."""
+    while position + 4 <= end:
+        vlan = (base[position] << 8 | base[position + 1]) & 0x0FFF
+        kind = base[position + 2] << 8 | base[position + 3]
+        position += 4
+        if kind == _TYPE_IPV4 or kind == _TYPE_IPV6:
+            return decode_ip(base, position, end, vlan, segment)
+        if kind != _TYPE_VLAN and kind != _TYPE_QINQ and kind != _TYPE_QINQ_OLD:
+            return UNKNOWN if kind > _MAX_LLC_LENGTH and kind < _TYPE_IPV4 else RARE
+    return CUT_SHORT
+
+
+def decode_ip(base: bytes, start: int, end: int, vlan: int, segment: Segment) -> int:
+    """Decode the IP packet that begins at `start`; what lies beyond its length is link-layer padding [V1]."""
+    if start + 20 > end:
+        return CUT_SHORT
+    version = base[start] >> 4
+    if version == 4:
+        return _ipv4(base, start, end, vlan, segment)
+    if version == 6:
+        return _ipv6(base, start, end, vlan, segment)
+    return UNKNOWN
+
+
+def _ipv4(base: bytes, start: int, end: int, vlan: int, segment: Segment) -> int:
+    if base[start + 9] != _PROTOCOL_TCP:
+        return NOT_TCP
+    header_bytes = (base[start] & 0x0F) << 2
+    total_bytes = base[start + 2] << 8 | base[start + 3]
+    if header_bytes < 20 or (total_bytes and total_bytes < header_bytes):
+        return BAD_HEADER
+    if start + header_bytes > end:
+        return CUT_SHORT
+    if not _checksum_holds(base, start, header_bytes):
+        return BAD_HEADER
+    if (base[start + 6] << 8 | base[start + 7]) & 0x3FFF:
+        return FRAGMENT
+    segment.key_split = 4
+    if header_bytes == 20 and start + 24 <= end:
+        key = base[start + 12 : start + 24]
+    else:
+        tcp = start + header_bytes
+        key = base[start + 12 : start + 20] + base[tcp : min(tcp + 4, end)]
+    # Length 0: the network card was to cut this up, so all that was captured belongs to it.
+    wire_end = start + total_bytes if total_bytes else end
+    return _tcp(base, start + header_bytes, end, wire_end, key, vlan, segment)
+
+
+def _ipv6(base: bytes, start: int, end: int, vlan: int, segment: Segment) -> int:
+    if start + 40 > end:
+        return CUT_SHORT
+    following = base[start + 6]
+    if following != _PROTOCOL_TCP:
+        # Hop-by-hop, routing, fragment, authentication, destination options, mobility, HIP, shim6.
+        return RARE if following in (0, 43, _PROTOCOL_FRAGMENT, 51, 60, 135, 139, 140) else NOT_TCP
+    payload_bytes = base[start + 4] << 8 | base[start + 5]
+    segment.key_split = 16
+    key = base[start + 8 : min(start + 44, end)]
+    wire_end = start + 40 + payload_bytes if payload_bytes else end
+    return _tcp(base, start + 40, end, wire_end, key, vlan, segment)
+
+
+def _checksum_holds(base: bytes, start: int, header_bytes: int) -> bool:
+    """Whether the IPv4 header's checksum is right, or was left (0) to the network card."""
+    total = 0
+    position = start
+    while position < start + header_bytes:
+        total += base[position] << 8 | base[position + 1]
+        position += 2
+    total = (total & 0xFFFF) + (total >> 16)
+    total = (total & 0xFFFF) + (total >> 16)
+    return total == 0xFFFF or (base[start + 10] | base[start + 11]) == 0
+
+
+def _tcp(
+    base: bytes, start: int, frame_end: int, wire_end: int, key: bytes, vlan: int, segment: Segment
+) -> int:
+    """Read the TCP header at `start`. The packet ends at `wire_end`, the capture at `frame_end`."""
+    end = min(frame_end, wire_end)
+    if start + 20 > wire_end:
+        return BAD_HEADER
+    if start + 20 > end:
+        return CUT_SHORT
+    data = start + ((base[start + 12] >> 4) << 2)
+    if data < start + 20 or data > wire_end:
+        return BAD_HEADER
+    flags = base[start + 13]
+    if flags & SYN and flags & (FIN | RST):
+        return BAD_FLAGS
+    segment.key = key if vlan == 0 else key + bytes((vlan >> 8, vlan & 0xFF))
+    segment.flags = flags
+    segment.seq = _word(base, start + 4)
+    segment.ack = _word(base, start + 8)
+    segment.window = base[start + 14] << 8 | base[start + 15]
+    segment.start = data
+    segment.end = max(data, end)  # the options may have been cut off: nothing of the payload is here then
+    segment.wire_end = wire_end
+    return SEGMENT
+
+
+def _word(base: bytes, position: int) -> int:
+    """Four bytes in network order."""
+    return base[position] << 24 | base[position + 1] << 16 | base[position + 2] << 8 | base[position + 3]
+
+
+def reverse_key(key: bytes, split: int) -> bytes:
+    """The key of the other direction; `split` is the length of one address."""
+    addresses = 2 * split
+    return (
+        key[split:addresses]
+        + key[:split]
+        + key[addresses + 2 : addresses + 4]
+        + key[addresses : addresses + 2]
+        + key[addresses + 4 :]
+    )

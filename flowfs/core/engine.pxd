@@ -1,0 +1,51 @@
+cimport cython
+from .counters cimport Counters
+from .decode cimport (
+    BAD_FLAGS,
+    BAD_HEADER,
+    CUT_SHORT,
+    FRAGMENT,
+    NOT_TCP,
+    RARE,
+    SEGMENT,
+    Segment,
+    decode,
+    decode_ip,
+)
+from .flow cimport Flow
+from .flows cimport Flows
+from .store cimport Store
+
+
+cdef long long _SECOND_NS
+
+
+cdef class Engine:
+    cdef readonly object limits
+    cdef object dissect
+    cdef readonly Counters counters
+    cdef readonly Store store
+    cdef readonly Flows flows
+    cdef Segment segment
+    cdef object turn
+    cdef readonly long long now_ns
+    cdef long long next_tick_ns
+    cdef readonly bint finished
+
+    @cython.locals(
+        last=cython.longlong, room_bytes=cython.longlong, rare=cython.int, counters=Counters, segment=Segment,
+        row=cython.longlong, now_ns=cython.longlong, start=cython.longlong, end=cython.longlong, verdict=cython.int
+    )
+    cdef long long _feed_slice(
+        self, const unsigned char* base, long long length, const unsigned int[::1] meta, long long packet,
+        long long count, int link_type
+    ) except -1
+
+    @cython.locals(packet=bytes, verdict=cython.int)
+    cdef _go_the_long_way(self, bytes frame, int link_type)
+
+    @cython.locals(counters=Counters)
+    cdef _count_verdict(self, int verdict)
+
+    cdef _advance(self, long long now_ns)
+    cdef _tick(self)

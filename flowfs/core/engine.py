@@ -1,0 +1,251 @@
+# cython: boundscheck=False, wraparound=False, cdivision=True
+"""The whole core as a few functions: feed(batch), tick(now), finish(), read(flow), changes(), statistics().
+
+The rule by which threads may call them: each public method takes the engine's `Turn`, so each is atomic
+towards the others, interpreted as well as compiled, and nobody starves. feed() gives its turn up after
+every SLICE_PACKETS packets, SLICE_BYTES of frames or SLICE_RARE frames that need dissection, which keeps
+a reader waiting ≤ 0.5 ms. What is called from here (dissect included) must not call back.
+
+Time is the packets' own; tick() is for live captures, in which no packet may come for a while. Every TICK_NS
+of packet time what waits is looked at, so a capture file gives one tree whatever its batches [R10].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import cython
+
+if not cython.compiled:
+    from .counters import Counters
+    from .decode import (
+        BAD_FLAGS,
+        BAD_HEADER,
+        CUT_SHORT,
+        FRAGMENT,
+        NOT_TCP,
+        RARE,
+        SEGMENT,
+        Segment,
+        decode,
+        decode_ip,
+    )
+    from .flow import Flow
+    from .flows import Flows
+    from .store import Store
+
+from .limits import CONNECTION_BYTES, SECOND_NS, SLICE_BYTES, SLICE_PACKETS, SLICE_RARE, TICK_NS, Limits
+from .turn import Turn
+
+_SECOND_NS = SECOND_NS  # a C integer when compiled
+
+Dissect = Callable[[int, bytes], "tuple[int, bytes] | None"]
+"""(link type, frame) → (VLAN id, IP packet without extension headers), None if there is none inside."""
+
+
+class Changes(NamedTuple):
+    """What happened since it was last asked for."""
+
+    appeared: int  # files
+    grown: list[Flow]  # those with `watched` set that grew or changed
+    gone: list[Flow]  # evicted ones with `named` set
+
+
+class Engine:
+    """One mount's core. Any thread may call any method."""
+
+    def __init__(self, limits: Limits, dissect: Dissect | None = None) -> None:
+        self.limits = limits
+        self.dissect = dissect
+        self.counters = Counters()
+        self.store = Store(limits, self.counters)
+        self.flows = Flows(limits, self.store, self.counters)
+        self.segment = Segment()
+        self.turn = Turn()
+        self.now_ns = 0
+        self.next_tick_ns = 0
+        self.finished = False
+
+    def feed(self, frames: bytes, meta: bytes, link_type: int, source: int = 0) -> None:
+        """One batch: `meta` has four native uint32 a packet (sec, µs, offset in `frames`, length)."""
+        view = memoryview(meta).cast("I")
+        count = len(view) // 4
+        packet = 0
+        while packet < count:
+            with self.turn:
+                self.flows.source = source
+                packet = self._feed_slice(frames, len(frames), view, packet, count, link_type)
+
+    def tick(self, now_ns: int) -> None:
+        """Time passes without packets; `now_ns` is on the packets' clock."""
+        with self.turn:
+            self._advance(now_ns)
+            self._tick()
+
+    def finish(self) -> None:
+        """The captures have ended."""
+        with self.turn:
+            self.flows.finish(self.now_ns)
+            self.flows.collect()
+            self.finished = True
+
+    def close(self) -> None:
+        """Let go of everything: directions hold each other, and the garbage collector does not see them."""
+        with self.turn:
+            self.flows.clear()
+            self.finished = True
+
+    # --- for readers -------------------------------------------------------------------------------
+
+    def changed(self) -> bool:
+        """Whether changes() has anything to say. Takes no turn."""
+        store = self.store
+        return bool(store.appeared or store.grown or store.gone)
+
+    def changes(self) -> Changes:
+        """What happened since the last call."""
+        with self.turn:
+            store = self.store
+            changes = Changes(store.appeared, store.grown, store.gone)
+            store.appeared = 0
+            store.grown = []
+            store.gone = []
+            return changes
+
+    def find(self, key: bytes, generation: int) -> Flow | None:
+        """The file with this key and generation, if it is there."""
+        with self.turn:
+            return self.store.find(key, generation)
+
+    def get(self, serial: int) -> Flow | None:
+        """The file with this number, if it is there."""
+        with self.turn:
+            return self.store.get(serial)
+
+    def list_after(self, serial: int, count: int) -> list[Flow]:
+        """At most `count` files with a number above `serial`, ascending."""
+        with self.turn:
+            return self.store.list_after(serial, count)
+
+    def open(self, flow: Flow) -> None:
+        """A reader takes the flow. Raises Evicted if it is gone."""
+        with self.turn:
+            self.store.open(flow)
+
+    def release(self, flow: Flow) -> None:
+        """A reader is done with the flow."""
+        with self.turn:
+            self.store.release(flow)
+
+    def read(self, flow: Flow, offset: int, size: int) -> bytes:
+        """At most `size` bytes at `offset`; empty at the end. Raises Evicted if they were freed."""
+        with self.turn:
+            return self.store.read(flow, offset, size)
+
+    def evict(self, flow: Flow) -> None:
+        """Take the flow out of the directory and free it."""
+        with self.turn:
+            self.store.evict(flow)
+            self.flows.collect()
+
+    def statistics(self) -> dict[str, int]:
+        """All counters, and the gauges: what is there and in use at this moment."""
+        with self.turn:
+            numbers = self.counters.as_dict()
+            store = self.store
+            pool = self.flows.room.pool
+            numbers.update(
+                flows=store.count,
+                flows_open=store.ranking.active.length,
+                connections_tracked=self.flows.live,
+                payload_used_bytes=store.arena.used_bytes,
+                payload_limit_bytes=store.arena.capacity_bytes,
+                pinned_bytes=store.pinned_bytes,
+                out_of_order_used_bytes=pool.used_bytes,
+                out_of_order_limit_bytes=pool.limit_bytes,
+                table_used_bytes=self.flows.live * CONNECTION_BYTES,
+                table_limit_bytes=self.limits.table_bytes,
+                now_ns=self.now_ns,
+            )
+            return numbers
+
+    # --- a slice -----------------------------------------------------------------------------------
+
+    def _feed_slice(
+        self, base: bytes, length: int, meta: memoryview, packet: int, count: int, link_type: int
+    ) -> int:
+        """Take packets from number `packet` on, as many as a slice allows; returns the number of the next."""
+        last = min(count, packet + SLICE_PACKETS)
+        room_bytes = SLICE_BYTES
+        rare = SLICE_RARE
+        counters = self.counters
+        segment = self.segment
+        while packet < last and room_bytes > 0 and rare > 0:
+            row = packet * 4
+            now_ns = meta[row] * _SECOND_NS + meta[row + 1] * 1000
+            start = meta[row + 2]
+            end = min(length, start + meta[row + 3])
+            packet += 1
+            room_bytes -= end - start
+            counters.packets += 1
+            counters.captured_bytes += end - start
+            if now_ns > self.now_ns:
+                self._advance(now_ns)
+            if self.now_ns >= self.next_tick_ns:
+                self._tick()
+            verdict = decode(base, start, end, link_type, segment)
+            if verdict == SEGMENT:
+                counters.segments += 1
+                self.flows.accept(segment, base, self.now_ns)
+            elif verdict == RARE:
+                rare -= 1
+                self._go_the_long_way(base[start:end], link_type)
+            else:
+                self._count_verdict(verdict)
+        if self.store.orphans:
+            self.flows.collect()
+        return packet
+
+    def _go_the_long_way(self, frame: bytes, link_type: int) -> None:
+        """A frame that decode() leaves to dissection."""
+        self.counters.dissected += 1
+        inside = self.dissect(link_type, frame) if self.dissect is not None else None
+        if inside is None:
+            self.counters.unknown_frames += 1
+            return
+        vlan, packet = inside
+        verdict = decode_ip(packet, 0, len(packet), vlan, self.segment)
+        if verdict == SEGMENT:
+            self.counters.segments += 1
+            self.flows.accept(self.segment, packet, self.now_ns)
+        else:
+            self._count_verdict(verdict)
+
+    def _count_verdict(self, verdict: int) -> None:
+        """Count a frame that holds no segment."""
+        counters = self.counters
+        if verdict == NOT_TCP:
+            counters.not_tcp += 1
+        elif verdict == BAD_HEADER:
+            counters.bad_headers += 1
+        elif verdict == BAD_FLAGS:
+            counters.bad_flags += 1
+        elif verdict == FRAGMENT:
+            counters.fragments += 1
+        elif verdict == CUT_SHORT:
+            counters.cut_short += 1
+        else:
+            counters.unknown_frames += 1
+
+    def _advance(self, now_ns: int) -> None:
+        """Time only goes forward, whatever a capture says."""
+        if now_ns > self.now_ns:
+            self.now_ns = now_ns
+            self.store.now_ns = now_ns
+
+    def _tick(self) -> None:
+        self.flows.tick(self.now_ns)
+        self.next_tick_ns = self.now_ns + TICK_NS
+        if self.store.orphans:
+            self.flows.collect()

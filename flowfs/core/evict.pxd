@@ -1,0 +1,43 @@
+cimport cython
+from .order cimport Link, Queue, leave
+
+
+cdef class Ranked(Link):
+    cdef readonly long long held_bytes
+    cdef readonly long long last_ns
+    cdef long long touched_ns
+    cdef readonly int opens
+    cdef bint ended
+    cdef bint is_large
+    cdef void unranked(self) noexcept
+
+
+cdef class BySize:
+    cdef list levels
+    cdef dict members
+
+    @cython.locals(level=cython.int, known=cython.int)
+    cpdef put(self, object member, long long size)
+
+    cpdef object heaviest(self)
+
+
+cdef class Ranking:
+    cdef readonly Queue closed
+    cdef readonly Queue active
+    cdef readonly Queue held
+    cdef readonly long long held_open_bytes
+    cdef BySize large
+    cdef long long large_bytes
+    cdef long long touch_ns
+
+    cpdef add(self, Ranked flow)
+    cpdef remove(self, Ranked flow)
+    cpdef grew(self, Ranked flow, long long by_bytes)
+    cpdef touch(self, Ranked flow, long long now_ns)
+
+    @cython.locals(idlest=Ranked)
+    cpdef tuple victim(self, long long now_ns, long long held_limit_bytes)
+
+    @cython.locals(large=cython.bint)
+    cdef _weigh(self, Ranked flow)

@@ -1,0 +1,146 @@
+"""Which flow goes first when memory is short. Ranks; never frees.
+
+The order [M3]: the oldest closed flow that nobody has open; then the flow idle longest, if it is idle;
+then the head of the largest; then whatever was longest without payload. Flows that somebody has open
+come last, unless they hold more than their share of the budget. Each step costs O(1), however many
+flows there are.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Any
+
+import cython
+
+if not cython.compiled:
+    from .order import Link, Queue, leave
+
+from .limits import IDLE_VICTIM_NS, TOUCH_NS
+
+
+class Ranked(Link):
+    """A flow as far as the ranking sees it."""
+
+    __slots__ = ("ended", "held_bytes", "is_large", "last_ns", "opens", "touched_ns")
+
+    def __init__(self) -> None:
+        self.unranked()
+
+    def unranked(self) -> None:
+        """Begin in no ranking. Subclasses call this, see Link.unlinked()."""
+        self.unlinked()
+        self.held_bytes = 0  # capacity charged
+        self.last_ns = 0  # last payload
+        self.touched_ns = 0  # when it last went to the end of its queue
+        self.opens = 0
+        self.ended = False
+        self.is_large = False  # stands in Ranking.large
+
+
+class BySize:
+    """Members by the power of two that their size reaches: the heaviest is right within a factor of two.
+
+    An ordered set a power, so that equal sizes come in the order of arrival. (A plain dict would do,
+    but finds its first key in time proportional to the keys deleted before it.)
+    """
+
+    __slots__ = ("levels", "members")
+
+    def __init__(self) -> None:
+        self.levels: list[OrderedDict[object, None]] = [OrderedDict() for _ in range(64)]
+        self.members: dict[object, int] = {}
+
+    def put(self, member: object, size: int) -> None:
+        """`member` has this size; 0 takes it out."""
+        level = size.bit_length()
+        known = self.members.get(member, 0)
+        if level == known:
+            return
+        if known:
+            del self.levels[known][member]
+            del self.members[member]
+        if level:
+            self.levels[level][member] = None
+            self.members[member] = level
+
+    def heaviest(self) -> Any:
+        """A member of the highest level."""
+        if not self.members:
+            return None
+        for level in reversed(self.levels):
+            if level:
+                return next(iter(level))
+        return None
+
+
+class Ranking:
+    """The flows of a store, in the order in which they would go."""
+
+    __slots__ = ("active", "closed", "held", "held_open_bytes", "large", "large_bytes", "touch_ns")
+
+    def __init__(self, large_bytes: int) -> None:
+        self.closed = Queue()
+        self.active = Queue()
+        self.held = Queue()  # open in some reader
+        self.held_open_bytes = 0
+        self.large = BySize()
+        self.large_bytes = large_bytes  # a flow that holds less has no head worth taking
+        self.touch_ns = TOUCH_NS
+
+    def add(self, flow: Ranked) -> None:
+        """Take in a flow, or put it where it belongs after `ended` or `opens` changed."""
+        self.remove(flow)
+        if flow.opens:
+            self.held.append(flow)
+            self.held_open_bytes += flow.held_bytes
+            return
+        if flow.ended:
+            self.closed.append(flow)
+        else:
+            self.active.append(flow)
+        self._weigh(flow)
+
+    def remove(self, flow: Ranked) -> None:
+        """Forget a flow."""
+        if flow.queue is self.held:
+            self.held_open_bytes -= flow.held_bytes
+        if flow.is_large:
+            flow.is_large = False
+            self.large.put(flow, 0)
+        leave(flow)
+
+    def grew(self, flow: Ranked, by_bytes: int) -> None:
+        """The flow's held_bytes has changed by `by_bytes`."""
+        if flow.queue is self.held:
+            self.held_open_bytes += by_bytes
+        else:
+            self._weigh(flow)
+
+    def touch(self, flow: Ranked, now_ns: int) -> None:
+        """Payload came. The order of activity is kept to TOUCH_NS."""
+        flow.last_ns = now_ns
+        if now_ns - flow.touched_ns >= self.touch_ns:
+            flow.touched_ns = now_ns
+            if flow.queue is self.active:
+                self.active.append(flow)
+
+    def victim(self, now_ns: int, held_limit_bytes: int) -> tuple[Any, bool]:
+        """The flow that should give memory next, None if there is none, and whether its head is enough."""
+        if self.closed.oldest is not None:
+            return self.closed.oldest, False
+        if self.held_open_bytes > held_limit_bytes:
+            return self.held.oldest, True
+        idlest = self.active.oldest
+        if idlest is not None and now_ns - idlest.last_ns >= IDLE_VICTIM_NS:
+            return idlest, False
+        largest = self.large.heaviest()
+        if largest is not None:
+            return largest, True
+        return (idlest if idlest is not None else self.held.oldest), True
+
+    def _weigh(self, flow: Ranked) -> None:
+        large = flow.held_bytes >= self.large_bytes
+        if large or flow.is_large:
+            flow.is_large = large
+            self.large.put(flow, flow.held_bytes if large else 0)

@@ -1,0 +1,41 @@
+cimport cython
+from .evict cimport Ranked
+
+cdef long long NOWHERE
+cdef long long CLASS_MASK
+
+
+@cython.final
+cdef class Flow(Ranked):
+    cdef readonly long long serial
+    cdef long long row
+    cdef readonly bytes key
+    cdef readonly long long generation
+    cdef public object owner
+    cdef readonly long long size
+    cdef readonly long long start
+    cdef public long long first_ns
+    cdef public long long changed_ns
+    cdef readonly int state
+    cdef public int source
+    cdef readonly bint evicted
+    cdef public bint watched
+    cdef public bint named
+    cdef object lost
+    cdef long long tail_start
+    cdef long long tail_end
+    cdef long long tail_position
+    cdef int tail_class
+    cdef object extents
+    cdef long long first_extent
+
+
+cpdef long long extent_count(Flow flow) except -1
+
+@cython.locals(count=cython.longlong, row=cython.longlong)
+cpdef tuple extent(Flow flow, long long index)
+
+@cython.locals(low=cython.longlong, high=cython.longlong, middle=cython.longlong)
+cpdef long long extent_of(Flow flow, long long offset) except -1
+
+cpdef bytes name_key(bytes key, long long generation)

@@ -1,0 +1,98 @@
+cimport cython
+from .assembly cimport FAR_AWAY, NEVER, Room
+from .counters cimport Counters
+from .decode cimport ACK, FIN, RST, SYN, Segment, reverse_key
+from .order cimport Queue, leave
+from .pending cimport Pool
+from .seq cimport advance, distance
+from .flow cimport Flow
+from .store cimport Store
+from .stream cimport Connection, Stream
+
+
+cdef class Flows:
+    cdef Store store
+    cdef Counters counters
+    cdef readonly Room room
+    cdef long long idle_ns
+    cdef long long touch_ns
+    cdef long long live_limit
+    cdef readonly long long live
+    cdef readonly dict streams
+    cdef readonly Queue half_open
+    cdef readonly Queue active
+    cdef readonly Queue closed
+    cdef list deadlines
+    cdef long long scheduled
+    cdef public int source
+
+    @cython.locals(stream=Stream, connection=Connection)
+    cpdef accept(self, Segment segment, const unsigned char* base, long long now_ns)
+
+    @cython.locals(connection=Connection, peer=Stream, taken=cython.bint, cut=cython.longlong)
+    cdef _data(self, Stream stream, Segment segment, const unsigned char* base, long long now_ns)
+
+    cdef _count(self, Connection connection, Stream stream, long long now_ns)
+    cdef _choose(self, Stream stream, long long ack)
+
+    @cython.locals(peer=Stream)
+    cdef _follow_up(self, Stream stream, long long now_ns)
+
+    @cython.locals(deadline_ns=cython.longlong)
+    cdef _look_after(self, Stream stream, long long now_ns)
+
+    @cython.locals(chosen=Stream)
+    cdef Stream _control(self, Stream stream, Segment segment, const unsigned char* base, long long now_ns)
+
+    cdef Stream _syn(self, Stream stream, Segment segment, long long now_ns)
+
+    @cython.locals(peer=Stream, acked_isn=cython.longlong, beyond=cython.longlong)
+    cdef Stream _syn_ack(self, Stream stream, Segment segment, long long now_ns)
+
+    @cython.locals(peer=Stream, refuses=cython.bint)
+    cdef _reset(self, Stream stream, Segment segment, long long now_ns)
+
+    @cython.locals(reverse=bytes, generation=cython.longlong)
+    cdef Stream _admit(self, Segment segment, long long now_ns)
+
+    @cython.locals(connection=Connection, stream=Stream, peer=Stream)
+    cdef Stream _open(self, bytes key, bytes reverse, long long generation, long long now_ns)
+
+    @cython.locals(connection=Connection, payload=cython.longlong, flags=cython.int, remembered=cython.bint)
+    cdef Stream _after_close(self, Stream stream, Segment segment, long long now_ns)
+
+    @cython.locals(renewed=Stream)
+    cdef Stream _renew(self, Stream stream, long long isn, long long peer_isn, long long now_ns)
+
+    @cython.locals(old=Connection, key=bytes, reverse=bytes, generation=cython.longlong)
+    cdef Stream _succeed(self, Stream stream, long long now_ns)
+
+    cdef _close(self, Connection connection, int state, long long now_ns)
+
+    cdef _untrack(self, Connection connection)
+
+    @cython.locals(one=Stream, other=Stream)
+    cdef _dispose(self, Connection connection)
+
+    cpdef collect(self)
+
+    @cython.locals(connection=Connection)
+    cdef _lose_file(self, Flow flow)
+
+    @cython.locals(stream=Stream, connection=Connection, count=cython.longlong)
+    cpdef tick(self, long long now_ns)
+
+    @cython.locals(connection=Connection, count=cython.longlong)
+    cdef _expire(self, Queue queue, long long before_ns, long long now_ns)
+
+    @cython.locals(connection=Connection)
+    cdef bint _make_room(self, long long now_ns) except -1
+
+    @cython.locals(stream=Stream)
+    cdef _forget(self, Connection connection, long long now_ns)
+
+    @cython.locals(flow=Flow, stream=Stream, connection=Connection)
+    cpdef clear(self)
+
+    @cython.locals(stream=Stream)
+    cpdef finish(self, long long now_ns)

@@ -1,0 +1,66 @@
+"""Every number that bounds memory or time, with the reason for its value.
+
+Letters and digits in brackets name the rule, see the heads of `stream` and `flows`. Times are packet
+time in nanoseconds.
+"""
+
+from dataclasses import dataclass
+
+KIB = 1 << 10
+MIB = 1 << 20
+SECOND_NS = 1_000_000_000
+MILLISECOND_NS = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The budgets of one mount. Sizes in bytes, times in nanoseconds."""
+
+    payload_bytes: int = 256 * MIB
+    """Readable payload, by capacity of the blocks that hold it [M1]."""
+
+    out_of_order_bytes: int = 64 * MIB
+    """Payload that waits behind a hole, overhead included [M1]."""
+
+    table_bytes: int = 128 * MIB
+    """Connections and what is known of their files [M1]."""
+
+    max_flows: int = 0
+    """Files at the most; 0: as many as the table holds."""
+
+    idle_ns: int = 600 * SECOND_NS
+    """A connection without a packet for so long is over [L9]."""
+
+
+# One call of feed() holds the reader off for at most this much work, so that a read waits ≤ 0.5 ms.
+SLICE_PACKETS = 256
+SLICE_BYTES = MIB  # copied at ~5 GB/s: 0.2 ms
+SLICE_RARE = 16  # dpkt takes ~10 µs a frame
+
+TICK_NS = 100 * MILLISECOND_NS  # how often what waits is looked at; the shortest timeout is L3's
+
+ACKED_HOLE_NS = 250 * MILLISECOND_NS  # [H1] a capture reorders by less
+ACKED_HOLE_PACKETS = 32  # [H1]
+FLOW_OUT_OF_ORDER_BYTES = MIB  # [H2]
+FLOW_OUT_OF_ORDER_SEGMENTS = 3072  # [H2]
+ONE_WAY_NS = 3 * SECOND_NS  # [H3] no ACK will ever come
+ONE_WAY_BYTES = 256 * KIB  # [H3]
+
+UNKNOWN_WINDOW_BYTES = 16 * MIB  # [Q2] the largest that Linux advertises unless told otherwise: 6 MiB
+RESYNC_SEGMENTS = 3  # [Q2]
+
+SETTLE_NS = 100 * MILLISECOND_NS  # [L3]
+SETTLE_SEGMENTS = 8  # [L3]
+
+HALF_OPEN_NS = 30 * SECOND_NS  # [L9]
+REMEMBER_NS = 60 * SECOND_NS  # [L9] twice RFC 9293's customary segment lifetime on today's networks
+EXPIRED_PER_TICK = 4096  # a million half-open connections end in slices, not in one long pause
+
+IDLE_VICTIM_NS = 10 * SECOND_NS  # [M3] a flow is called idle, and goes before the head of a large one
+TOUCH_NS = SECOND_NS  # order of activity is kept to the second: moving on every packet costs 10 %
+PINNED_SHARE = 4  # [M3] open files pin up to 1/4 of the payload budget
+
+CONNECTION_BYTES = 1000  # measured: two streams, two files, four dict entries, keys; rounded up
+CHUNK_OVERHEAD_BYTES = 128  # bytes object, two list slots, an int: charged for each waiting segment
+MAX_CONFLICTS = 64  # [O1] recorded a stream; the rest is counted
+MAX_CUTS = 64  # [H6] ranges cut by the snapshot length that are remembered until passed

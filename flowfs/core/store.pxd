@@ -1,0 +1,98 @@
+cimport cython
+from .arena cimport CLASSES, LARGEST_BLOCK_BYTES, UNIT_BYTES, Arena, size_class
+from .counters cimport Counters
+from .evict cimport Ranking
+from .flow cimport CLASS_MASK, NOWHERE, Flow, extent, extent_count, extent_of, name_key
+
+cdef int _SMALLER_CLASSES
+cdef long long _MIN_ROWS
+
+
+cdef class Store:
+    cdef readonly Arena arena
+    cdef Counters counters
+    cdef long long max_flows
+    cdef readonly Ranking ranking
+    cdef public long long now_ns
+    cdef long long next_serial
+    cdef readonly long long count
+    cdef readonly long long pinned_bytes
+    cdef long long pin_limit_bytes
+    cdef dict names
+    cdef object serials
+    cdef list rows
+    cdef long long first_row
+    cdef public long long appeared
+    cdef public list grown
+    cdef public list gone
+    cdef public list orphans
+
+    @cython.locals(flow=Flow)
+    cpdef Flow create(self, bytes key, long long generation, object owner)
+
+    cpdef Flow find(self, bytes key, long long generation)
+
+    @cython.locals(row=cython.longlong)
+    cpdef Flow get(self, long long serial)
+
+    @cython.locals(row=cython.longlong, found=list, flow=Flow)
+    cpdef list list_after(self, long long serial, long long count)
+
+    cpdef set_state(self, Flow flow, int state, long long now_ns)
+    cpdef open(self, Flow flow)
+    cpdef release(self, Flow flow)
+    cpdef evict(self, Flow flow)
+
+    @cython.locals(done=cython.Py_ssize_t, count=cython.longlong)
+    cpdef long long append(
+        self, Flow flow, const unsigned char* base, Py_ssize_t start, Py_ssize_t end, long long now_ns
+    ) except -1
+
+    cpdef skip(self, Flow flow, long long count, int reason)
+
+    @cython.locals(end=cython.longlong)
+    cpdef bytes read(self, Flow flow, long long offset, long long size)
+
+    cpdef bint differs(
+        self, Flow flow, long long offset, const unsigned char* base, Py_ssize_t start, Py_ssize_t end
+    ) except -1
+
+    @cython.locals(
+        parts=list, index=cython.longlong, start=cython.longlong, reference=cython.longlong,
+        following=cython.longlong, stop=cython.longlong, position=cython.longlong
+    )
+    cdef bytes _gather(self, Flow flow, long long offset, long long end)
+
+    @cython.locals(held_bytes=cython.longlong, level=cython.int, position=cython.longlong)
+    cdef bint _extend(self, Flow flow, long long wanted_bytes) except -1
+
+    @cython.locals(smaller=cython.int, position=cython.longlong)
+    cdef tuple _allocate_hard(self, Flow flow, int level)
+
+    @cython.locals(smaller=cython.int, position=cython.longlong)
+    cdef tuple _allocate_anything(self, int level)
+
+    @cython.locals(flow=Flow)
+    cdef bint _make_room(self, Flow keep) except -1
+
+    cdef _evict_now(self, Flow flow)
+
+    cdef bint _make_flow_room(self) except -1
+
+    @cython.locals(reference=cython.longlong, following=cython.longlong, freed=cython.longlong)
+    cdef _trim_head(self, Flow flow)
+
+    @cython.locals(index=cython.longlong)
+    cdef _free_blocks(self, Flow flow)
+
+    @cython.locals(level=cython.int)
+    cdef long long _release_block(self, long long reference) except -1
+
+    cdef _shelve_tail(self, Flow flow)
+    cdef _shelve(self, Flow flow, long long start, long long reference)
+    cdef _tell(self, Flow flow)
+
+    cdef _drop_row(self, long long row)
+
+    @cython.locals(flow=Flow, kept=list, row=cython.longlong)
+    cdef _close_ranks(self)

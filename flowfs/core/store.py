@@ -1,0 +1,360 @@
+# cython: boundscheck=False, wraparound=False, cdivision=True
+"""The store: owns every readable byte and the one budget for them. The only place that frees.
+
+Knows files by number and name key, offsets and bytes; no TCP. A file is a list of extents: [start, end)
+of the stream in a block of the arena; what lies between extents was lost and reads as zeros. Always true:
+ - a byte below `size` never changes: it reads as itself, as a zero of a listed gap, or raises Evicted
+   [R1 R4 R6];
+ - `size` never decreases [R2], and a gap is listed before `size` grows over it;
+ - the blocks of all files together are arena.used_bytes ≤ the budget, whatever comes in [M1].
+"""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left, bisect_right
+from typing import Any
+
+import cython
+
+if not cython.compiled:
+    from .arena import CLASSES, LARGEST_BLOCK_BYTES, UNIT_BYTES, Arena, size_class
+    from .counters import Counters
+    from .evict import Ranking
+    from .flow import CLASS_MASK, NOWHERE, Flow, extent, extent_count, extent_of, name_key
+
+from .flow import OPEN, Evicted
+from .limits import PINNED_SHARE, Limits
+from .ranges import Ranges
+
+_SMALLER_CLASSES = 3  # a block of 1/8 of what was wanted is taken rather than evicting for a whole one
+_MIN_ROWS = 64  # not worth closing ranks
+
+
+class Store:
+    """All files, by serial number (the order of appearance) and by key and generation."""
+
+    def __init__(self, limits: Limits, counters: Counters) -> None:
+        self.arena = Arena(limits.payload_bytes)
+        self.counters = counters
+        self.max_flows = limits.max_flows
+        self.ranking = Ranking(2 * LARGEST_BLOCK_BYTES)
+        self.now_ns = 0
+        self.next_serial = 1
+        self.count = 0
+        self.pinned_bytes = 0  # of evicted flows that somebody still has open
+        self.pin_limit_bytes = self.arena.capacity_bytes // PINNED_SHARE
+        self.names: dict[bytes, Flow] = {}
+        # Rows in order of serial; the row of an evicted flow is None until half of them are.
+        self.serials = array("q")
+        self.rows: list[Flow | None] = []
+        self.first_row = 0  # all rows before it are None
+        # What happened since somebody asked.
+        self.appeared = 0
+        self.grown: list[Flow] = []
+        self.gone: list[Flow] = []
+        self.orphans: list[Flow] = []  # evicted, and their owner was not told yet
+
+    # --- files -------------------------------------------------------------------------------------
+
+    def create(self, key: bytes, generation: int, owner: Any) -> Flow | None:
+        """A new file, empty. None if there are as many as there may be and none can go [M2]."""
+        if self.max_flows and self.count >= self.max_flows and not self._make_flow_room():
+            self.counters.flows_refused += 1
+            return None
+        flow = Flow(self.next_serial, key, generation, owner)
+        self.next_serial += 1
+        self.names[name_key(key, generation)] = flow
+        flow.row = len(self.rows)
+        self.serials.append(flow.serial)
+        self.rows.append(flow)
+        self.ranking.add(flow)
+        self.count += 1
+        self.appeared += 1
+        self.counters.flows_total += 1
+        return flow
+
+    def find(self, key: bytes, generation: int) -> Flow | None:
+        """The file of this name that is in the directory."""
+        return self.names.get(name_key(key, generation))
+
+    def get(self, serial: int) -> Flow | None:
+        """The file with this number, unless it was evicted."""
+        row = bisect_left(self.serials, serial)
+        if row < len(self.serials) and self.serials[row] == serial:
+            return self.rows[row]
+        return None
+
+    def list_after(self, serial: int, count: int) -> list[Flow]:
+        """At most `count` files with a greater number, ascending."""
+        found: list[Flow] = []
+        row = max(bisect_right(self.serials, serial), self.first_row)
+        while row < len(self.rows) and len(found) < count:
+            flow = self.rows[row]
+            if flow is not None:
+                found.append(flow)
+            row += 1
+        return found
+
+    def set_state(self, flow: Flow, state: int, now_ns: int) -> None:
+        """The flow's connection changed; in any state but OPEN its size is final [R7]."""
+        if flow.state == state or flow.evicted:
+            return
+        flow.state = state
+        flow.ended = state != OPEN
+        flow.changed_ns = now_ns
+        self.ranking.add(flow)
+        self._tell(flow)
+
+    def open(self, flow: Flow) -> None:
+        """A reader takes the flow: it goes last when memory is short. Raises Evicted."""
+        if flow.evicted:
+            raise Evicted
+        flow.opens += 1
+        if flow.opens == 1:
+            self.ranking.add(flow)
+
+    def release(self, flow: Flow) -> None:
+        """A reader is done with the flow."""
+        flow.opens -= 1
+        if flow.opens:
+            return
+        if flow.evicted:
+            self.pinned_bytes -= flow.held_bytes
+            self._free_blocks(flow)
+        else:
+            self.ranking.add(flow)
+
+    def evict(self, flow: Flow) -> None:
+        """Take the flow out of the directory and free it; open readers keep it, within the pin limit [M3]."""
+        if flow.evicted:
+            return
+        self.ranking.remove(flow)
+        flow.evicted = True
+        self.counters.flows_evicted += 1
+        self.counters.evicted_bytes += flow.size - flow.start
+        del self.names[name_key(flow.key, flow.generation)]
+        self.count -= 1
+        self._drop_row(flow.row)
+        self.orphans.append(flow)
+        if flow.named:
+            self.gone.append(flow)
+        if flow.opens and self.pinned_bytes + flow.held_bytes <= self.pin_limit_bytes:
+            self.pinned_bytes += flow.held_bytes
+        else:
+            self._free_blocks(flow)
+
+    # --- bytes -------------------------------------------------------------------------------------
+
+    def append(self, flow: Flow, base: bytes, start: int, end: int, now_ns: int) -> int:
+        """Add base[start:end] to the end of the file; returns how many bytes there was room for."""
+        self.ranking.touch(flow, now_ns)
+        done = start
+        while done < end:
+            if flow.size == flow.tail_end and not self._extend(flow, end - done):
+                break
+            count = min(end - done, flow.tail_end - flow.size)
+            self.arena.write(flow.tail_position + flow.size - flow.tail_start, base, done, done + count)
+            flow.size += count
+            done += count
+        self.counters.stored_bytes += done - start
+        self._tell(flow)
+        return done - start
+
+    def skip(self, flow: Flow, count: int, reason: int) -> None:
+        """The next `count` bytes of the stream are lost: list them, then grow over them [R4].
+
+        Each gap begins a new block, however short it is: so the list of gaps is paid for by the budget.
+        """
+        if flow.lost is None:
+            flow.lost = Ranges()
+        flow.lost.append(flow.size, flow.size + count, reason)
+        self.counters.lost_bytes += count
+        self._shelve_tail(flow)
+        self._shelve(flow, flow.size, CLASSES)
+        flow.size += count
+        flow.tail_start = flow.tail_end = flow.size
+
+    def read(self, flow: Flow, offset: int, size: int) -> bytes:
+        """At most `size` bytes from `offset`, short only at the end of the file. Raises Evicted [R6]."""
+        end = min(offset + size, flow.size)
+        if offset >= end:
+            return b""
+        if offset < flow.start:
+            raise Evicted
+        if offset >= flow.tail_start and flow.tail_position != NOWHERE:
+            return self.arena.read(flow.tail_position + offset - flow.tail_start, end - offset)
+        return self._gather(flow, offset, end)
+
+    def differs(self, flow: Flow, offset: int, base: bytes, start: int, end: int) -> bool:
+        """Whether base[start:end] is not what is stored at `offset`; freed bytes are taken to be the same."""
+        if offset < flow.start:
+            start += flow.start - offset
+            offset = flow.start
+        if start >= end or flow.evicted:
+            return False
+        if offset >= flow.tail_start and flow.tail_position != NOWHERE:
+            return not self.arena.holds(flow.tail_position + offset - flow.tail_start, base, start, end)
+        return self._gather(flow, offset, offset + end - start) != base[start:end]
+
+    def _gather(self, flow: Flow, offset: int, end: int) -> bytes:
+        """The bytes [offset, end), across extents and gaps."""
+        parts = []
+        index = extent_of(flow, offset)
+        while offset < end:
+            start, reference, following = extent(flow, index)
+            stop = min(end, following)
+            if reference & CLASS_MASK == CLASSES:
+                parts.append(bytes(stop - offset))
+            else:
+                position = reference & ~CLASS_MASK
+                parts.append(self.arena.read(position + offset - start, stop - offset))
+            offset = stop
+            index += 1
+        return b"".join(parts)
+
+    # --- memory ------------------------------------------------------------------------------------
+
+    def _extend(self, flow: Flow, wanted_bytes: int) -> bool:
+        """Give the flow a further block, as large as what it has (≤ 64 KiB): at most half is to spare."""
+        held_bytes = flow.size - flow.start
+        level = size_class(held_bytes if held_bytes > wanted_bytes else wanted_bytes)
+        position = self.arena.allocate(level)
+        if position < 0:
+            position, level = self._allocate_hard(flow, level)
+            if position < 0:
+                return False
+        self._shelve_tail(flow)
+        flow.tail_start = flow.size
+        flow.tail_end = flow.size + (UNIT_BYTES << level)
+        flow.tail_position = position
+        flow.tail_class = level
+        flow.held_bytes += UNIT_BYTES << level
+        self.ranking.grew(flow, UNIT_BYTES << level)
+        return True
+
+    def _allocate_hard(self, flow: Flow, level: int) -> tuple[int, int]:
+        """A block where there is none of this class: a smaller one, or one that others gave up."""
+        while True:
+            for smaller in range(level, max(-1, level - _SMALLER_CLASSES - 1), -1):
+                position = self.arena.allocate(smaller)
+                if position >= 0:
+                    return position, smaller
+            if not self._make_room(flow):
+                return self._allocate_anything(level)
+
+    def _allocate_anything(self, level: int) -> tuple[int, int]:
+        for smaller in range(level, -1, -1):
+            position = self.arena.allocate(smaller)
+            if position >= 0:
+                return position, smaller
+        return NOWHERE, 0
+
+    def _make_room(self, keep: Flow) -> bool:
+        """Free something that is not the end of `keep`. False if there is nothing."""
+        victim, head_only = self.ranking.victim(self.now_ns, self.pin_limit_bytes - self.pinned_bytes)
+        if victim is None:
+            return False
+        flow: Flow = victim
+        if head_only and flow.extents is not None:
+            self._trim_head(flow)
+            return True
+        if flow is keep:
+            if flow.newer is None:
+                return False
+            flow = flow.newer
+        self._evict_now(flow)
+        return True
+
+    def _evict_now(self, flow: Flow) -> None:
+        """Evict, and free even what a reader has open: the pin limit is reached, or nothing else is left."""
+        if flow.opens:
+            self.pinned_bytes += self.pin_limit_bytes  # so that evict() sees no room to pin
+            self.evict(flow)
+            self.pinned_bytes -= self.pin_limit_bytes
+        else:
+            self.evict(flow)
+
+    def _make_flow_room(self) -> bool:
+        """Evict one closed or idle flow."""
+        victim, head_only = self.ranking.victim(self.now_ns, self.pin_limit_bytes)
+        if victim is None or head_only:
+            return False
+        self.evict(victim)
+        return True
+
+    def _trim_head(self, flow: Flow) -> None:
+        """Free the first extent of a flow that has more than one."""
+        extents: Any = flow.extents
+        _, reference, following = extent(flow, 0)
+        freed = self._release_block(reference)
+        self.counters.trimmed_bytes += following - flow.start
+        flow.start = following
+        flow.first_extent += 1
+        if extent_count(flow) == 0:
+            flow.extents = None
+            flow.first_extent = 0
+        elif flow.first_extent >= extent_count(flow):  # half of the list
+            del extents[: flow.first_extent * 2]
+            flow.first_extent = 0
+        if flow.lost is not None:
+            flow.lost.forget_before(flow.start)
+        flow.held_bytes -= freed
+        self.ranking.grew(flow, -freed)
+        self._tell(flow)
+
+    def _free_blocks(self, flow: Flow) -> None:
+        """Give back all memory of the flow."""
+        if flow.extents is not None:
+            for index in range(extent_count(flow)):
+                self._release_block(extent(flow, index)[1])
+            flow.extents = None
+        if flow.tail_position != NOWHERE:
+            self.arena.release(flow.tail_position, flow.tail_class)
+            flow.tail_position = NOWHERE
+        flow.start = flow.tail_start = flow.tail_end = flow.size
+        flow.held_bytes = 0
+
+    def _release_block(self, reference: int) -> int:
+        """Give back the block of an extent; returns its size in bytes."""
+        level = reference & CLASS_MASK
+        if level == CLASSES:
+            return 0
+        self.arena.release(reference & ~CLASS_MASK, level)
+        return UNIT_BYTES << level
+
+    def _shelve_tail(self, flow: Flow) -> None:
+        """Put the extent that was being filled to the others, cut to what is in it."""
+        if flow.tail_position != NOWHERE:
+            self._shelve(flow, flow.tail_start, flow.tail_position | flow.tail_class)
+            flow.tail_position = NOWHERE
+
+    def _shelve(self, flow: Flow, start: int, reference: int) -> None:
+        if flow.extents is None:
+            flow.extents = array("q")
+        flow.extents.append(start)
+        flow.extents.append(reference)
+
+    def _tell(self, flow: Flow) -> None:
+        """Remember that the flow changed, if somebody was given its attributes since the last time."""
+        if flow.watched:
+            flow.watched = False
+            self.grown.append(flow)
+
+    def _drop_row(self, row: int) -> None:
+        self.rows[row] = None
+        if row == self.first_row:
+            while row < len(self.rows) and self.rows[row] is None:
+                row += 1
+            self.first_row = row
+        if len(self.rows) > _MIN_ROWS and self.count * 2 < len(self.rows):
+            self._close_ranks()
+
+    def _close_ranks(self) -> None:
+        """Leave out the rows of evicted flows."""
+        kept = [flow for flow in self.rows if flow is not None]
+        for row, flow in enumerate(kept):
+            flow.row = row
+        self.rows = list(kept)
+        self.serials = array("q", [flow.serial for flow in kept])
+        self.first_row = 0

@@ -1,0 +1,385 @@
+# cython: boundscheck=False, wraparound=False, cdivision=True
+"""One direction of a connection, as TCP tells of it: where it begins and ends, and which holes are lost.
+
+Turns sequence numbers into stream offsets (offset 0 is the first data byte) and gives the bytes to its
+`Assembly`. Knows its peer's ACKs; finds no connection. While the base is not known (mid-stream pickup),
+offsets are relative to the first number seen, and nothing is readable.
+
+The rules, by the letters used here. Offsets: [Q1], windows [Q2] [Q4]. A hole is lost when [H1] the peer
+acknowledged what lies behind, [H2] too much waits, [H3] the peer is never seen and time passes, [H4] the
+connection or the capture ends; [H5] an ACK alone never grows a file; [H6] the snapshot length cut it.
+SYN: [L1 L2]. Pickup: [L3]. FIN: [L4]. RST: [L5]. Data in a SYN: [L7].
+"""
+
+from __future__ import annotations
+
+import cython
+
+if not cython.compiled:
+    from .assembly import FAR_AWAY, NEVER, Assembly, Owner, Room
+    from .seq import advance, distance
+
+from .flow import FIN as ENDED_BY_FIN
+from .flow import OPEN
+from .limits import (
+    ACKED_HOLE_NS,
+    ACKED_HOLE_PACKETS,
+    CHUNK_OVERHEAD_BYTES,
+    MAX_CUTS,
+    ONE_WAY_BYTES,
+    ONE_WAY_NS,
+    RESYNC_SEGMENTS,
+    SETTLE_NS,
+    SETTLE_SEGMENTS,
+    UNKNOWN_WINDOW_BYTES,
+)
+from .ranges import ACK, CLOSE, LIMIT, ONE_WAY, SNAPLEN
+
+_NOT_LOST = -1
+_WINDOW_BYTES = UNKNOWN_WINDOW_BYTES  # a C integer when compiled: it is used with each ACK
+
+
+class Connection(Owner):
+    """What both directions share; kept by the table of connections, which sets `one` and `other`."""
+
+    one: Stream
+    other: Stream
+    __slots__ = ("closed_ns", "last_ns", "one", "other", "packets", "state", "touched_ns", "tracked")
+
+    def __init__(self, generation: int, now_ns: int, source: int) -> None:
+        self.owns_nothing(generation, now_ns, source)
+        self.last_ns = self.touched_ns = now_ns
+        self.closed_ns = 0
+        self.packets = 0
+        self.state = OPEN
+        self.tracked = True  # found by its addresses and ports
+
+
+class Stream(Assembly):
+    """One direction. `peer` is the other one, `connection` what they share; the table sets both up."""
+
+    peer: Stream
+    __slots__ = (
+        "acked_ns",
+        "acked_to",
+        "base_seq",
+        "connection",
+        "deadline_ns",
+        "done",
+        "far_count",
+        "far_next",
+        "hint_high",
+        "hint_low",
+        "hinted",
+        "isn",
+        "other_isn",
+        "over",
+        "packet_limit",
+        "packets",
+        "peer",
+        "peer_ack",
+        "scheduled_ns",
+        "settle_count",
+        "settling",
+    )
+
+    def __init__(self, key: bytes, connection: Connection, room: Room) -> None:
+        self.empty(key, connection, room)
+        self.connection = connection
+        self.packets = 0
+        self.isn = self.other_isn = NEVER
+        # other_isn: of a SYN that only its SYN/ACK makes true [L1 L2]
+        self.base_seq = 0  # the sequence number of offset 0
+        self.settling = False  # first segments are being gathered [L3]
+        self.settle_count = 0
+        self.hinted = False  # hint_low and hint_high are ACKs of the peer from before the base was known
+        self.hint_low = self.hint_high = 0
+        self.peer_ack = 0  # the highest offset that the peer acknowledged; a FIN counts for one
+        self.acked_ns = NEVER  # [H1] when it was seen that the peer has all below acked_to
+        self.acked_to = self.packet_limit = 0
+        self.far_next = NEVER
+        self.far_count = 0
+        self.done = False  # ended by its FIN
+        self.over = False  # close() was called
+        self.deadline_ns = 0  # when to look at this again, if nothing comes before
+        self.scheduled_ns = 0  # the table's: for when that stands in its queue
+
+    def takes_isn(self, isn: int, now_ns: int) -> bool:
+        """The base is behind `isn`, if that can be true of what was seen so far; returns whether it can."""
+        base = advance(isn, 1)
+        low = self._offset(base)
+        if self.anchored:
+            if low > 0 or low < -_WINDOW_BYTES:
+                return False
+        elif self.settling:
+            if low > _WINDOW_BYTES or low < -_WINDOW_BYTES:
+                return False
+            if self.pending is not None:
+                self.room.counters.dropped_pre_start_bytes += self.pending.drop_before(low)
+            self._anchor(low, now_ns)
+        else:
+            self.base_seq = base
+            self.anchored = True
+        self.isn = isn
+        return True
+
+    def restart(self, isn: int) -> None:
+        """Begin anew at another ISN; there must be no file and no data yet, but that of a SYN."""
+        if self.pending is not None:
+            self.room.counters.dropped_syn_bytes += self.pending.clear()
+            self.pending = None
+        self.syn_bytes = 0
+        self.isn = isn
+        self.base_seq = advance(isn, 1)
+        self.rcv_nxt = self.peer_ack = 0
+        self.fin = FAR_AWAY
+        self.anchored = True
+
+    def is_fresh(self) -> bool:
+        """Whether no data was seen but that of a SYN."""
+        return self.rcv_nxt == 0 and (self.pending is None or self.syn_bytes > 0) and not self.settling
+
+    def _offset(self, seq: int) -> int:
+        """The stream offset of a sequence number: the nearest to rcv_nxt [Q1]."""
+        return self.rcv_nxt + distance(seq, advance(self.base_seq, self.rcv_nxt))
+
+    def _anchor(self, low: int, now_ns: int) -> None:
+        """What was offset `low` is offset 0 from here on, and known to be."""
+        self.base_seq = advance(self.base_seq, low)
+        if self.pending is not None:
+            self.pending.shift(low)
+        if self.fin < FAR_AWAY:
+            self.fin = max(0, self.fin - low)
+        if self.hinted:
+            self.peer_ack = max(0, self.hint_high - low)
+        self.settling = False
+        self.anchored = True
+        self.drain(now_ns)
+
+    def _begin_settling(self, seq: int, now_ns: int) -> None:
+        if not self.hinted:
+            self.base_seq = seq
+        self.settling = True
+        self.hole_ns = now_ns
+
+    def _gather(self, data: bytes, seq: int, now_ns: int) -> None:
+        """A segment while the base is not known [L3]."""
+        if not self.settling:
+            self._begin_settling(seq, now_ns)
+        offset = self._offset(seq)
+        if offset > _WINDOW_BYTES or offset < -_WINDOW_BYTES:
+            self.room.counters.dropped_window_bytes += len(data)
+            return
+        if not self.room.pool.fits(len(data) + SETTLE_SEGMENTS * CHUNK_OVERHEAD_BYTES):
+            self._settle(now_ns)
+            self.receive(data, 0, len(data), seq, now_ns)
+            return
+        self.wait(data, offset, now_ns)
+        self.settle_count += 1
+        if self.settling and self.settle_count >= SETTLE_SEGMENTS:
+            self._settle(now_ns)
+
+    def _settle(self, now_ns: int) -> None:
+        """The base is the lowest of the first segments and the peer's ACK [L3]."""
+        low = self.hint_low if self.hinted else FAR_AWAY
+        if self.pending is not None:
+            low = min(low, self.pending.first())
+        low = min(low, self.fin)
+        self._anchor(0 if low == FAR_AWAY else low, now_ns)
+
+    def _hint(self, ack: int) -> None:
+        """The peer acknowledges `ack`, while the base is not known."""
+        if not self.settling and not self.hinted:
+            self.base_seq = ack
+            self.hinted = True
+            return
+        offset = self._offset(ack)
+        if offset > _WINDOW_BYTES or offset < -_WINDOW_BYTES:
+            self.room.counters.bad_acks += 1
+            return
+        self.hint_low = min(self.hint_low, offset) if self.hinted else offset
+        self.hint_high = max(self.hint_high, offset) if self.hinted else offset
+        self.hinted = True
+
+    def receive(self, base: bytes, start: int, end: int, seq: int, now_ns: int) -> None:
+        """The payload base[start:end] with sequence number `seq`."""
+        if not self.anchored:
+            self._gather(base[start:end], seq, now_ns)
+            return
+        offset = self._offset(seq)
+        if offset == self.rcv_nxt and self.pending is None and self.fin == FAR_AWAY:
+            self.store_next(base, start, end, now_ns)
+        elif offset > max(self.rcv_nxt, self.peer_ack) + _WINDOW_BYTES:
+            self._receive_far(base, start, end, offset, now_ns)
+        else:
+            self.place(base, start, end, offset, now_ns)
+
+    def receive_syn_data(self, data: bytes, now_ns: int) -> None:
+        """Data of the SYN: kept apart until the SYN/ACK [L7]."""
+        if self.pending is not None or self.rcv_nxt > 0 or not self.anchored:
+            self.room.counters.duplicate_bytes += len(data)
+            return
+        self.syn_bytes = len(data)
+        self.wait(data, 0, now_ns)
+        if self.pending is None:
+            self.syn_bytes = 0
+
+    def resolve_syn_data(self, accepted: bool, now_ns: int) -> None:
+        """The SYN/ACK, or the data that follows, tells whether the peer took the data of the SYN [L7]."""
+        if self.syn_bytes == 0 or self.pending is None:
+            return
+        if not accepted:
+            self.room.counters.dropped_syn_bytes += self.pending.drop_before(self.syn_bytes)
+        self.syn_bytes = 0
+        self.drain(now_ns)
+
+    def note_cut(self, seq: int, count: int) -> None:
+        """`count` bytes from `seq` on were on the wire, and cut off by the snapshot length [H6]."""
+        if not self.anchored:
+            return
+        offset = self._offset(seq)
+        cuts = [cut for cut in self.cuts if cut[1] > self.rcv_nxt] if self.cuts is not None else []
+        if len(cuts) < MAX_CUTS:
+            cuts.append((offset, offset + count))
+        self.cuts = cuts
+
+    def acknowledge(self, ack: int, now_ns: int) -> None:
+        """The peer acknowledged all before `ack`."""
+        if not self.anchored:
+            self._hint(ack)
+            return
+        offset = self._offset(ack)
+        if offset <= self.peer_ack:
+            return
+        known = self.rcv_nxt if self.pending is None else max(self.rcv_nxt, self.pending.end())
+        if offset > known + _WINDOW_BYTES:  # [Q4]
+            self.room.counters.bad_acks += 1
+            return
+        self.peer_ack = offset
+        if offset > self.fin and not self.fin_acked:
+            self._fin_acknowledged(now_ns)
+
+    def receive_fin(self, seq: int, now_ns: int) -> None:
+        """A FIN with sequence number `seq`, which is provisional until it is acknowledged [L4]."""
+        if not self.anchored and not self.settling:
+            self._begin_settling(seq, now_ns)
+        offset = self._offset(seq)
+        if self.fin < FAR_AWAY or offset > max(self.rcv_nxt, self.peer_ack) + _WINDOW_BYTES:
+            return
+        if self.anchored and offset < self.rcv_nxt:
+            return
+        self.fin = offset
+        if self.peer_ack > offset:
+            self._fin_acknowledged(now_ns)
+
+    def relieve(self, now_ns: int) -> None:
+        """Give up the lowest holes until half of what waits is left [H2]."""
+        if self.settling:
+            self._settle(now_ns)
+        self.resolve_syn_data(False, now_ns)
+        Assembly.relieve(self, now_ns)
+
+    def _fin_acknowledged(self, now_ns: int) -> None:
+        if self.pending is not None and self.pending.end() > self.fin and self.peer_ack > self.fin + 1:
+            self.fin = FAR_AWAY  # the peer has data from behind it: that FIN was none
+            self.drain(now_ns)
+            return
+        self.fin_acked = True
+        self.drop_behind_fin()
+
+    def expects(self, seq: int) -> bool:
+        """Whether a RST with this number is exact: it comes where the next byte would [L5]."""
+        offset = self._offset(seq)
+        if not self.anchored:
+            return self.hinted and self.hint_low <= offset <= self.hint_high
+        if offset == self.rcv_nxt or (offset == self.peer_ack and offset > self.rcv_nxt):
+            return True
+        if offset == self.fin + 1:
+            return True
+        return self.pending is not None and offset == self.pending.end()
+
+    def _receive_far(self, base: bytes, start: int, end: int, offset: int, now_ns: int) -> None:
+        """Beyond any window: dropped, unless several in a row show that the capture has a long gap [Q2]."""
+        self.far_count = self.far_count + 1 if offset == self.far_next else 1
+        self.far_next = offset + end - start
+        if self.far_count < RESYNC_SEGMENTS:
+            self.room.counters.dropped_window_bytes += end - start
+            return
+        self.far_count = 0
+        self.room.counters.resynchronised += 1
+        self.give_up_all(LIMIT, now_ns)
+        if offset > self.rcv_nxt and self.fin == FAR_AWAY:
+            self.lose(offset - self.rcv_nxt, LIMIT, now_ns)
+        self.place(base, start, end, offset, now_ns)
+
+    def review(self, now_ns: int) -> None:
+        """Give up the holes that are lost; end the stream if it has ended; set the time of the next look."""
+        self.deadline_ns = 0
+        if self.settling:
+            if now_ns - self.hole_ns < SETTLE_NS:
+                self.deadline_ns = self.hole_ns + SETTLE_NS
+                return
+            self._settle(now_ns)
+        while self.pending is not None and not self.syn_bytes:
+            if self.rcv_nxt >= self.fin:
+                break
+            reason = self._reason_to_give_up(self.pending.first(), now_ns)
+            if reason == _NOT_LOST:
+                break
+            self.give_up(reason, now_ns)
+        if self.fin < FAR_AWAY and not self.done:
+            self._check_done(now_ns)
+
+    def _reason_to_give_up(self, end: int, now_ns: int) -> int:
+        """Why the first hole, which ends at `end`, is lost; _NOT_LOST while it may still be filled."""
+        if self.was_cut(end):
+            return SNAPLEN
+        if self.peer_ack >= end:
+            return ACK if self._acked_long_enough(end, now_ns) else _NOT_LOST  # [H1]
+        if self.peer.packets == 0:  # [H3]
+            assert self.pending is not None
+            if self.pending.waiting_bytes > ONE_WAY_BYTES or now_ns - self.hole_ns >= ONE_WAY_NS:
+                return ONE_WAY
+            self.deadline_ns = self.hole_ns + ONE_WAY_NS
+        return _NOT_LOST
+
+    def _acked_long_enough(self, end: int, now_ns: int) -> bool:
+        """Whether the peer has long acknowledged all before `end`: a capture reorders by less [H1]."""
+        connection = self.connection
+        if self.acked_ns == NEVER or end > self.acked_to:
+            self.acked_ns = now_ns
+            self.acked_to = self.peer_ack
+            self.packet_limit = connection.packets + ACKED_HOLE_PACKETS
+        if now_ns - self.acked_ns >= ACKED_HOLE_NS or connection.packets >= self.packet_limit:
+            return True
+        self.deadline_ns = self.acked_ns + ACKED_HOLE_NS
+        return False
+
+    def _check_done(self, now_ns: int) -> None:
+        """The stream ends with its FIN, once that is acknowledged and all before it is there, or lost."""
+        if self.rcv_nxt < self.fin:
+            if not self.fin_acked or self.pending is not None:
+                return
+            if not self._acked_long_enough(self.fin, now_ns):
+                return
+        elif not self.fin_acked and self.peer.packets:
+            return
+        self.done = True
+        if self.flow is not None:
+            self.room.store.set_state(self.flow, ENDED_BY_FIN, now_ns)
+
+    def close(self, state: int, now_ns: int) -> None:
+        """The connection ended with this state (OPEN: the capture did): nothing more will come [H4]."""
+        if self.over:
+            return
+        self.over = True
+        if self.settling:
+            self._settle(now_ns)
+        self.resolve_syn_data(False, now_ns)
+        self.give_up_all(CLOSE, now_ns)
+        end = self.peer_ack if self.fin == FAR_AWAY else self.fin
+        if self.anchored and end > self.rcv_nxt:
+            self.room.counters.tail_missing_bytes += end - self.rcv_nxt  # [H5]
+        self.deadline_ns = 0
+        if self.flow is not None and state != OPEN and not self.done:
+            self.room.store.set_state(self.flow, state, now_ns)
