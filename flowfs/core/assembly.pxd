@@ -36,6 +36,7 @@ cdef class Assembly:
     cdef public long long hole_ns
     cdef public bytes key
     cdef public long long origin
+    cdef public bint partial
     cdef public Owner owner
     cdef public Pending pending
     cdef public long long rcv_nxt
@@ -48,7 +49,7 @@ cdef class Assembly:
 
     cdef bint _is_next(self, long long offset, long long end) except -1
 
-    @cython.locals(counters=Counters, early=cython.longlong, flow=Flow)
+    @cython.locals(counters=Counters, early=cython.longlong, unknown=cython.longlong, flow=Flow)
     cdef _receive_again(self, const unsigned char* base, Py_ssize_t start, Py_ssize_t end, long long offset)
 
     @cython.locals(
@@ -63,7 +64,7 @@ cdef class Assembly:
     cpdef wait(self, bytes data, long long offset, long long now_ns)
 
     @cython.locals(pending=Pending)
-    cdef bint _fits(self, long long offset, long long count) except -1
+    cpdef bint fits(self, long long offset, long long count) except -1
 
     @cython.locals(heaviest=Assembly)
     cdef _wait_hard(self, bytes data, long long offset, long long now_ns)

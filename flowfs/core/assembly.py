@@ -72,6 +72,7 @@ class Assembly:
         "key",
         "origin",
         "owner",
+        "partial",
         "pending",
         "rcv_nxt",
         "room",
@@ -91,6 +92,7 @@ class Assembly:
         self.pending: Pending | None = None
         self.anchored = False  # what offset 0 is, is settled; until then everything waits
         self.rcv_nxt = 0
+        self.partial = False  # the beginning was not seen: offset 0 is where it was picked up [L3]
         self.origin = 0  # the stream offset of the file's byte 0: not 0 if an earlier file was evicted
         self.fin = FAR_AWAY  # the offset of the FIN, if there was one
         self.fin_acked = False  # it is certain: what lies behind is dropped
@@ -100,7 +102,10 @@ class Assembly:
         self.cuts: list[tuple[int, int]] | None = None  # [start, end) that the snapshot length took away [H6]
 
     def place(self, base: bytes, start: int, end: int, offset: int, now_ns: int) -> None:
-        """Payload at `offset` that is not simply next: old, early, or both."""
+        """Payload at `offset` that is not simply next: a probe, old, early, or both."""
+        if end - start == 1 and offset == self.rcv_nxt - 1:
+            self.room.counters.keepalive_bytes += 1  # [L6]
+            return
         if not self.fin_acked and self.fin > offset and offset + end - start > self.fin:
             middle = start + self.fin - offset
             self.place(base, middle, end, self.fin, now_ns)
@@ -129,23 +134,21 @@ class Assembly:
         return self.pending is None or end <= self.pending.first()
 
     def _receive_again(self, base: bytes, start: int, end: int, offset: int) -> None:
-        """Bytes before rcv_nxt: a probe, from before the base, too late for a hole, or duplicates [O1]."""
+        """Bytes before rcv_nxt: from before the base, too late for a hole, or duplicates [O1]."""
         counters = self.room.counters
-        if end - start == 1 and offset == self.rcv_nxt - 1:
-            counters.keepalive_bytes += 1  # [L6]
-            return
         if offset < 0:
             early = min(end - start, -offset)
             counters.dropped_pre_start_bytes += early
             start += early
             offset += early
         flow = self.flow
-        if start >= end:
-            return
-        if flow is None or offset < self.origin:
-            counters.duplicate_bytes += end - start
-            return
-        self._compare(flow, base, start, end, offset - self.origin)
+        # Of what went with an earlier file nothing is known.
+        unknown = end - start if flow is None else max(0, min(end - start, self.origin - offset))
+        counters.duplicate_bytes += unknown
+        start += unknown
+        offset += unknown
+        if flow is not None and start < end:
+            self._compare(flow, base, start, end, offset - self.origin)
 
     def _compare(self, flow: Flow, base: bytes, start: int, end: int, offset: int) -> None:
         """base[start:end] comes again at file offset `offset`: count what is late, and compare the rest."""
@@ -173,7 +176,7 @@ class Assembly:
 
     def wait(self, data: bytes, offset: int, now_ns: int) -> None:
         """Keep `data` until what lies before it comes, or is given up."""
-        if not self._fits(offset, len(data)):
+        if not self.fits(offset, len(data)):
             self._wait_hard(data, offset, now_ns)
             return
         pending = self.pending
@@ -189,7 +192,7 @@ class Assembly:
         if pending.waiting_bytes > FLOW_OUT_OF_ORDER_BYTES or segments > FLOW_OUT_OF_ORDER_SEGMENTS:
             self.relieve(now_ns)  # [H2]
 
-    def _fits(self, offset: int, count: int) -> bool:
+    def fits(self, offset: int, count: int) -> bool:
         """Whether the pool has room for `count` bytes at `offset`, in as many chunks as that may take."""
         pending = self.pending
         if pending is None:
@@ -198,7 +201,7 @@ class Assembly:
 
     def _wait_hard(self, data: bytes, offset: int, now_ns: int) -> None:
         """wait() when the pool is full: the heaviest streams give up their holes first [H2]."""
-        while not self._fits(offset, len(data)):
+        while not self.fits(offset, len(data)):
             heaviest = self.room.pool.heaviest()
             if heaviest is None:
                 self.room.counters.dropped_out_of_order_bytes += len(data)
@@ -297,6 +300,7 @@ class Assembly:
             flow.first_ns = owner.first_ns
             flow.changed_ns = now_ns
             flow.source = owner.source
+            flow.partial = self.partial or self.rcv_nxt > 0
             owner.files += 1
             owner.carried = True
             self.origin = self.rcv_nxt

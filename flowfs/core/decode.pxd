@@ -21,16 +21,16 @@ cdef class Segment:
     cdef public Py_ssize_t wire_end
 
 
-@cython.locals(kind=cython.int)
 cpdef int decode(
     const unsigned char* base, Py_ssize_t start, Py_ssize_t end, int link_type, Segment segment
 ) except -1
 
-@cython.locals(kind=cython.int)
-cdef int _from_type(const unsigned char* base, Py_ssize_t position, Py_ssize_t end, Segment segment) except -1
-
 @cython.locals(kind=cython.int, vlan=cython.int)
-cdef int _from_tag(const unsigned char* base, Py_ssize_t position, Py_ssize_t end, Segment segment) except -1
+cdef int _from_type(
+    const unsigned char* base, Py_ssize_t at, Py_ssize_t position, Py_ssize_t end, Segment segment
+) except -1
+
+cdef bint _is_for_dissection(int kind) noexcept
 
 @cython.locals(version=cython.int)
 cpdef int decode_ip(const unsigned char* base, Py_ssize_t start, Py_ssize_t end, int vlan, Segment segment) except -1
@@ -54,4 +54,5 @@ cdef int _tcp(
 
 cdef long long _word(const unsigned char* base, Py_ssize_t position) noexcept
 
-cpdef bytes reverse_key(bytes key, Py_ssize_t split)
+@cython.locals(ports=cython.Py_ssize_t, addresses=bytes)
+cpdef bytes reverse_key(const unsigned char* key, Py_ssize_t length, Py_ssize_t split)

@@ -48,48 +48,41 @@ class Segment:
 def decode(base: bytes, start: int, end: int, link_type: int, segment: Segment) -> int:
     """Decode the frame base[start:end] into `segment`; returns a verdict."""
     if link_type == ETHERNET:
-        return _from_type(base, start + 12, end, segment)
+        return _from_type(base, start + 12, start + 14, end, segment)
     if link_type == LINUX_SLL:
-        return _from_type(base, start + 14, end, segment)
+        return _from_type(base, start + 14, start + 16, end, segment)
     if link_type == LINUX_SLL2:
-        if start + 20 > end:
-            return CUT_SHORT
-        kind = base[start] << 8 | base[start + 1]
-        if kind == _TYPE_IPV4 or kind == _TYPE_IPV6:
-            return decode_ip(base, start + 20, end, 0, segment)
-        if kind == _TYPE_VLAN or kind == _TYPE_QINQ:
-            return _from_tag(base, start + 20, end, segment)
-        return UNKNOWN
+        return _from_type(base, start, start + 20, end, segment)
     if link_type == NULL or link_type == LOOP:
         return decode_ip(base, start + 4, end, 0, segment)  # the family's numbers differ by system
     return decode_ip(base, start, end, 0, segment)
 
 
-def _from_type(base: bytes, position: int, end: int, segment: Segment) -> int:
-    """Go on at an Ethernet type field."""
-    if position + 2 > end:
-        return CUT_SHORT
-    kind = base[position] << 8 | base[position + 1]
-    if kind == _TYPE_IPV4 or kind == _TYPE_IPV6:
-        return decode_ip(base, position + 2, end, 0, segment)
-    if kind == _TYPE_VLAN or kind == _TYPE_QINQ or kind == _TYPE_QINQ_OLD:
-        return _from_tag(base, position + 2, end, segment)
-    if kind in (_TYPE_MPLS, _TYPE_MPLS_MULTICAST, _TYPE_PPPOE) or kind <= _MAX_LLC_LENGTH:
-        return RARE
-    return UNKNOWN
+def _from_type(base: bytes, at: int, position: int, end: int, segment: Segment) -> int:
+    """Go on at `position`, as the Ethernet type that stands at `at` says.
 
-
-def _from_tag(base: bytes, position: int, end: int, segment: Segment) -> int:
-    """Go on at a VLAN tag; the innermost id counts, without its priority bits."""
-    while position + 4 <= end:
-        vlan = (base[position] << 8 | base[position + 1]) & 0x0FFF
-        kind = base[position + 2] << 8 | base[position + 3]
-        position += 4
+    Of VLAN tags the innermost id counts, without its priority bits.
+    """
+    vlan = 0
+    while position <= end:
+        kind = base[at] << 8 | base[at + 1]
         if kind == _TYPE_IPV4 or kind == _TYPE_IPV6:
             return decode_ip(base, position, end, vlan, segment)
         if kind != _TYPE_VLAN and kind != _TYPE_QINQ and kind != _TYPE_QINQ_OLD:
-            return UNKNOWN if kind > _MAX_LLC_LENGTH and kind < _TYPE_IPV4 else RARE
+            return RARE if _is_for_dissection(kind) else UNKNOWN
+        if position + 4 > end:
+            break
+        vlan = (base[position] << 8 | base[position + 1]) & 0x0FFF
+        at = position + 2
+        position += 4
     return CUT_SHORT
+
+
+def _is_for_dissection(kind: int) -> bool:
+    """Whether there may be IP behind this type: MPLS, PPPoE, or, for a length, LLC."""
+    if kind == _TYPE_MPLS or kind == _TYPE_MPLS_MULTICAST or kind == _TYPE_PPPOE:
+        return True
+    return kind <= _MAX_LLC_LENGTH
 
 
 def decode_ip(base: bytes, start: int, end: int, vlan: int, segment: Segment) -> int:
@@ -185,13 +178,8 @@ def _word(base: bytes, position: int) -> int:
     return base[position] << 24 | base[position + 1] << 16 | base[position + 2] << 8 | base[position + 3]
 
 
-def reverse_key(key: bytes, split: int) -> bytes:
-    """The key of the other direction; `split` is the length of one address."""
-    addresses = 2 * split
-    return (
-        key[split:addresses]
-        + key[:split]
-        + key[addresses + 2 : addresses + 4]
-        + key[addresses : addresses + 2]
-        + key[addresses + 4 :]
-    )
+def reverse_key(key: bytes, length: int, split: int) -> bytes:
+    """The key of the other direction, from one of `length` bytes in which an address takes `split`."""
+    ports = 2 * split
+    addresses = key[split:ports] + key[0:split]
+    return addresses + key[ports + 2 : ports + 4] + key[ports : ports + 2] + key[ports + 4 : length]

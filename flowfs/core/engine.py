@@ -203,8 +203,8 @@ class Engine:
                 self._go_the_long_way(base[start:end], link_type)
             else:
                 self._count_verdict(verdict)
-        if self.store.orphans:
-            self.flows.collect()
+            if self.store.orphans:  # at once: what a packet does must not depend on its batch [R10]
+                self.flows.collect()
         return packet
 
     def _go_the_long_way(self, frame: bytes, link_type: int) -> None:

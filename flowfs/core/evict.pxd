@@ -36,8 +36,10 @@ cdef class Ranking:
     cpdef grew(self, Ranked flow, long long by_bytes)
     cpdef touch(self, Ranked flow, long long now_ns)
 
-    @cython.locals(idlest=Ranked)
-    cpdef tuple victim(self, long long now_ns, long long held_limit_bytes)
+    @cython.locals(held=Ranked, idlest=Ranked)
+    cpdef tuple victim(self, long long now_ns, long long held_limit_bytes, Ranked keep=*)
+
+    cdef Ranked _oldest(self, Queue queue, Ranked keep)
 
     @cython.locals(large=cython.bint)
     cdef _weigh(self, Ranked flow)

@@ -125,19 +125,30 @@ class Ranking:
             if flow.queue is self.active:
                 self.active.append(flow)
 
-    def victim(self, now_ns: int, held_limit_bytes: int) -> tuple[Any, bool]:
-        """The flow that should give memory next, None if there is none, and whether its head is enough."""
+    def victim(self, now_ns: int, held_limit_bytes: int, keep: Ranked | None = None) -> tuple[Any, bool]:
+        """The flow that should give memory next, None if there is none, and whether its head is enough.
+
+        Of `keep`, which is being written, it can only be the head.
+        """
         if self.closed.oldest is not None:
             return self.closed.oldest, False
-        if self.held_open_bytes > held_limit_bytes:
-            return self.held.oldest, True
-        idlest = self.active.oldest
+        held = self._oldest(self.held, keep)
+        if held is not None and self.held_open_bytes > held_limit_bytes:
+            return held, True
+        idlest = self._oldest(self.active, keep)
         if idlest is not None and now_ns - idlest.last_ns >= IDLE_VICTIM_NS:
             return idlest, False
         largest = self.large.heaviest()
         if largest is not None:
             return largest, True
-        return (idlest if idlest is not None else self.held.oldest), True
+        return (held if idlest is None else idlest), True
+
+    def _oldest(self, queue: Queue, keep: Ranked | None) -> Any:
+        """The oldest member of a queue; not `keep`, unless that has a head to give."""
+        oldest = queue.oldest
+        if keep is not None and oldest is keep and keep.held_bytes < self.large_bytes:
+            return keep.newer
+        return oldest
 
     def _weigh(self, flow: Ranked) -> None:
         large = flow.held_bytes >= self.large_bytes

@@ -21,6 +21,8 @@ cdef class Flow(Ranked):
     cdef readonly bint evicted
     cdef public bint watched
     cdef public bint named
+    cdef public bint partial
+    cdef long long run_start
     cdef object lost
     cdef long long tail_start
     cdef long long tail_end

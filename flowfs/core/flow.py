@@ -47,7 +47,9 @@ class Flow(Ranked):
         "lost",
         "named",
         "owner",
+        "partial",
         "row",
+        "run_start",
         "serial",
         "size",
         "source",
@@ -73,6 +75,8 @@ class Flow(Ranked):
         self.state = OPEN
         self.source = 0
         self.evicted = self.watched = self.named = False
+        self.partial = False  # the stream's first byte was not seen, or went with an earlier file
+        self.run_start = 0  # since here without a gap
         self.lost: Ranges | None = None
         # The extent that is being filled; those before it, as (start, position | class) a pair, in `extents`.
         self.tail_start = self.tail_end = 0  # offsets: where it begins, where its block would be full

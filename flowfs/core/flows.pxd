@@ -35,7 +35,7 @@ cdef class Flows:
     cdef _count(self, Connection connection, Stream stream, long long now_ns)
     cdef _choose(self, Stream stream, long long ack)
 
-    @cython.locals(peer=Stream)
+    @cython.locals(peer=Stream, connection=Connection)
     cdef _follow_up(self, Stream stream, long long now_ns)
 
     @cython.locals(deadline_ns=cython.longlong)
@@ -46,7 +46,7 @@ cdef class Flows:
 
     cdef Stream _syn(self, Stream stream, Segment segment, long long now_ns)
 
-    @cython.locals(peer=Stream, acked_isn=cython.longlong, beyond=cython.longlong)
+    @cython.locals(peer=Stream, renewed=Stream, acked_isn=cython.longlong, beyond=cython.longlong)
     cdef Stream _syn_ack(self, Stream stream, Segment segment, long long now_ns)
 
     @cython.locals(peer=Stream, refuses=cython.bint)
@@ -58,8 +58,11 @@ cdef class Flows:
     @cython.locals(connection=Connection, stream=Stream, peer=Stream)
     cdef Stream _open(self, bytes key, bytes reverse, long long generation, long long now_ns)
 
-    @cython.locals(connection=Connection, payload=cython.longlong, flags=cython.int, remembered=cython.bint)
+    @cython.locals(payload=cython.longlong, successor=Stream)
     cdef Stream _after_close(self, Stream stream, Segment segment, long long now_ns)
+
+    @cython.locals(connection=Connection)
+    cdef bint _begins_anew(self, Stream stream, Segment segment, long long now_ns) except -1
 
     @cython.locals(renewed=Stream)
     cdef Stream _renew(self, Stream stream, long long isn, long long peer_isn, long long now_ns)
@@ -84,6 +87,8 @@ cdef class Flows:
 
     @cython.locals(connection=Connection, count=cython.longlong)
     cdef _expire(self, Queue queue, long long before_ns, long long now_ns)
+
+    cdef bint _has_room(self, long long now_ns) except -1
 
     @cython.locals(connection=Connection)
     cdef bint _make_room(self, long long now_ns) except -1

@@ -91,6 +91,8 @@ class Flows:
             if peer.other_isn != NEVER:
                 self._choose(peer, segment.ack)
             peer.acknowledge(segment.ack, now_ns)
+            if peer.syn_bytes:
+                peer.resolve_syn_data(peer.peer_ack >= peer.syn_bytes, now_ns)
         elif segment.wire_end > segment.start:
             self.counters.dropped_unacknowledging_bytes += segment.end - segment.start
             return
@@ -105,7 +107,7 @@ class Flows:
                 stream.note_cut(advance(segment.seq, segment.end - segment.start), cut)
         if segment.flags & FIN:
             stream.receive_fin(advance(segment.seq, segment.wire_end - segment.start), now_ns)
-        if connection.queue is self.half_open and (connection.carried or peer.packets):
+        if connection.queue is self.half_open and peer.packets:
             self.active.append(connection)
 
     def _count(self, connection: Connection, stream: Stream, now_ns: int) -> None:
@@ -130,8 +132,11 @@ class Flows:
             self._look_after(stream, now_ns)
         if peer.settling or peer.pending is not None or peer.fin < FAR_AWAY:
             self._look_after(peer, now_ns)
+        connection = stream.connection
         if stream.done and (peer.done or peer.packets == 0):
-            self._close(stream.connection, ENDED_BY_FIN, now_ns)
+            self._close(connection, ENDED_BY_FIN, now_ns)
+        elif connection.queue is self.half_open and connection.carried:
+            self.active.append(connection)
 
     def _look_after(self, stream: Stream, now_ns: int) -> None:
         stream.review(now_ns)
@@ -187,7 +192,8 @@ class Flows:
             peer.takes_isn(acked_isn, now_ns)
         elif acked_isn == peer.other_isn and acked_isn != peer.isn:
             if not peer.is_fresh() or not stream.is_fresh():
-                return self._renew(peer, acked_isn, segment.seq, now_ns).peer
+                renewed = self._renew(peer, acked_isn, segment.seq, now_ns)
+                return renewed.peer if renewed is not None else None
             peer.restart(acked_isn)
         elif (beyond < 0 or beyond > peer.syn_bytes) and peer.packets and stream.isn != segment.seq:
             self.counters.bad_acks += 1
@@ -224,11 +230,10 @@ class Flows:
             self.counters.stray_packets += 1
             self.counters.dropped_rst_bytes += segment.end - segment.start
             return None
-        if self.live >= self.live_limit and not self._make_room(now_ns):
-            self.counters.connections_refused += 1
+        if not self._has_room(now_ns):
             self.counters.dropped_refused_bytes += segment.end - segment.start
             return None
-        reverse = reverse_key(segment.key, segment.key_split)
+        reverse = reverse_key(segment.key, len(segment.key), segment.key_split)
         generation = 0
         while self.store.find(segment.key, generation) or self.store.find(reverse, generation):
             generation += 1
@@ -242,8 +247,8 @@ class Flows:
         peer.peer = stream
         connection.one = stream
         connection.other = peer
-        self.streams[key] = stream
         self.streams[reverse] = peer
+        self.streams[key] = stream  # last: of a connection to itself all packets are of one direction
         self.half_open.append(connection)
         self.live += 1
         self.counters.connections += 1
@@ -251,35 +256,46 @@ class Flows:
 
     def _after_close(self, stream: Stream, segment: Segment, now_ns: int) -> Stream | None:
         """A packet of a connection that is over: late, or the first of a new one [L2 L9]."""
-        connection = stream.connection
         payload = segment.end - segment.start
-        flags = segment.flags
-        if not flags & RST:
-            if flags & SYN and stream.isn != segment.seq:
-                return self._succeed(stream, now_ns)
-            remembered = now_ns - connection.closed_ns <= REMEMBER_NS and connection.state != IDLE
-            if payload and not flags & SYN and not remembered:
-                return self._succeed(stream, now_ns)
+        if self._begins_anew(stream, segment, now_ns):
+            successor = self._succeed(stream, now_ns)
+            if successor is None:
+                self.counters.dropped_refused_bytes += payload
+            return successor
         self.counters.late_packets += 1
         self.counters.dropped_after_close_bytes += payload
         return None
 
-    def _renew(self, stream: Stream, isn: int, peer_isn: int, now_ns: int) -> Stream:
+    def _begins_anew(self, stream: Stream, segment: Segment, now_ns: int) -> bool:
+        """Whether a packet of a closed connection is the first of another: a SYN of its own, or late data."""
+        connection = stream.connection
+        if segment.flags & RST:
+            return False
+        if segment.flags & SYN:
+            return stream.isn != segment.seq
+        if segment.end == segment.start:
+            return False
+        return connection.state == IDLE or now_ns - connection.closed_ns > REMEMBER_NS
+
+    def _renew(self, stream: Stream, isn: int, peer_isn: int, now_ns: int) -> Stream | None:
         """A new generation in the place of the stream's connection, with these ISNs [L2]."""
         self._close(stream.connection, IDLE, now_ns)
         renewed = self._succeed(stream, now_ns)
-        renewed.takes_isn(isn, now_ns)
-        if peer_isn != NEVER:
-            renewed.peer.takes_isn(peer_isn, now_ns)
+        if renewed is not None:
+            renewed.takes_isn(isn, now_ns)
+            if peer_isn != NEVER:
+                renewed.peer.takes_isn(peer_isn, now_ns)
         return renewed
 
-    def _succeed(self, stream: Stream, now_ns: int) -> Stream:
-        """A connection in the place of the stream's, which is closed; returns the same direction of it."""
+    def _succeed(self, stream: Stream, now_ns: int) -> Stream | None:
+        """A connection in the place of the stream's, which is closed: the same direction, if one fits."""
         old = stream.connection
         key = stream.key
         reverse = stream.peer.key
         generation = old.generation + (1 if old.carried else 0)
         self._untrack(old)
+        if not self._has_room(now_ns):
+            return None
         return self._open(key, reverse, generation, now_ns)
 
     def _close(self, connection: Connection, state: int, now_ns: int) -> None:
@@ -299,7 +315,7 @@ class Flows:
         connection.tracked = False
         leave(connection)
         del self.streams[connection.one.key]
-        del self.streams[connection.other.key]
+        self.streams.pop(connection.other.key, None)
         if connection.files == 0:
             self._dispose(connection)
 
@@ -366,26 +382,32 @@ class Flows:
                 self._close(connection, IDLE, now_ns)
             count += 1
 
+    def _has_room(self, now_ns: int) -> bool:
+        """Whether one more connection fits, after others were forgotten if need be [M2]."""
+        while self.live >= self.live_limit:
+            if not self._make_room(now_ns):
+                self.counters.connections_refused += 1
+                return False
+        return True
+
     def _make_room(self, now_ns: int) -> bool:
-        """Forget connections until one fits: closed without files, half-open, closed, idle [M2].
+        """Forget the oldest connection, or closed flow: closed without files, half-open, closed, idle [M2].
 
         Half-open ones come second: on a busy link most of them are about to open, and one that is forgotten
         is picked up midway; of the others nothing is lost but the memory that absorbs late packets.
         """
-        while self.live >= self.live_limit:
-            connection = self.closed.oldest
-            if connection is None:
-                connection = self.half_open.oldest
-            if connection is not None:
-                self._forget(connection, now_ns)
-            elif self.store.ranking.closed.oldest is not None:
-                self.store.evict(self.store.ranking.closed.oldest)
-                self.collect()
-            else:
-                connection = self.active.oldest
-                if connection is None or now_ns - connection.last_ns < IDLE_VICTIM_NS:
-                    return False
-                self._forget(connection, now_ns)
+        connection = self.closed.oldest
+        if connection is None:
+            connection = self.half_open.oldest
+        if connection is None and self.store.ranking.closed.oldest is not None:
+            self.store.evict(self.store.ranking.closed.oldest)
+            self.collect()
+            return True
+        if connection is None:
+            connection = self.active.oldest
+            if connection is None or now_ns - connection.last_ns < IDLE_VICTIM_NS:
+                return False
+        self._forget(connection, now_ns)
         return True
 
     def _forget(self, connection: Connection, now_ns: int) -> None:

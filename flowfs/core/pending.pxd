@@ -33,7 +33,9 @@ cdef class Pending:
     )
     cdef list _insert_around(self, Py_ssize_t index, long long offset, bytes data)
 
-    @cython.locals(count=cython.Py_ssize_t, size=cython.longlong)
+    @cython.locals(
+        count=cython.Py_ssize_t, size=cython.longlong, beyond=cython.longlong, taken=list, last=bytes
+    )
     cpdef list take_run(self, long long offset, long long limit)
 
     @cython.locals(dropped=cython.longlong, start=cython.longlong, data=bytes)

@@ -102,7 +102,7 @@ class Pending:
         return conflicts
 
     def take_run(self, offset: int, limit: int) -> list[bytes]:
-        """Remove and return the chunks that follow each other from `offset` on and begin before `limit`."""
+        """Remove and return what follows from `offset` on without a hole, up to `limit`."""
         count = 0
         size = 0
         while count < len(self.offsets) and self.offsets[count] == offset + size and offset + size < limit:
@@ -111,6 +111,11 @@ class Pending:
         taken = self.chunks[:count]
         del self.offsets[:count], self.chunks[:count]
         self._charge(-count, -size)
+        beyond = offset + size - limit
+        if count and beyond > 0:
+            last = taken[-1]
+            taken[-1] = last[: len(last) - beyond]
+            self._put(0, limit, last[len(last) - beyond :])
         return taken
 
     def drop_from(self, offset: int) -> int:

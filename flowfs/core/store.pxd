@@ -63,7 +63,7 @@ cdef class Store:
     )
     cdef bytes _gather(self, Flow flow, long long offset, long long end)
 
-    @cython.locals(held_bytes=cython.longlong, level=cython.int, position=cython.longlong)
+    @cython.locals(run_bytes=cython.longlong, level=cython.int, position=cython.longlong)
     cdef bint _extend(self, Flow flow, long long wanted_bytes) except -1
 
     @cython.locals(smaller=cython.int, position=cython.longlong)

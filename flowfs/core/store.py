@@ -173,7 +173,7 @@ class Store:
         self._shelve_tail(flow)
         self._shelve(flow, flow.size, CLASSES)
         flow.size += count
-        flow.tail_start = flow.tail_end = flow.size
+        flow.tail_start = flow.tail_end = flow.run_start = flow.size
 
     def read(self, flow: Flow, offset: int, size: int) -> bytes:
         """At most `size` bytes from `offset`, short only at the end of the file. Raises Evicted [R6]."""
@@ -216,9 +216,9 @@ class Store:
     # --- memory ------------------------------------------------------------------------------------
 
     def _extend(self, flow: Flow, wanted_bytes: int) -> bool:
-        """Give the flow a further block, as large as what it has (≤ 64 KiB): at most half is to spare."""
-        held_bytes = flow.size - flow.start
-        level = size_class(held_bytes if held_bytes > wanted_bytes else wanted_bytes)
+        """Give the flow a further block, as large as what it has without a gap: at most half is to spare."""
+        run_bytes = flow.size - flow.run_start
+        level = size_class(run_bytes if run_bytes > wanted_bytes else wanted_bytes)
         position = self.arena.allocate(level)
         if position < 0:
             position, level = self._allocate_hard(flow, level)
@@ -252,17 +252,16 @@ class Store:
 
     def _make_room(self, keep: Flow) -> bool:
         """Free something that is not the end of `keep`. False if there is nothing."""
-        victim, head_only = self.ranking.victim(self.now_ns, self.pin_limit_bytes - self.pinned_bytes)
+        held_limit_bytes = self.pin_limit_bytes - self.pinned_bytes
+        victim, head_only = self.ranking.victim(self.now_ns, held_limit_bytes, keep)
         if victim is None:
-            return False
+            if keep.extents is None:
+                return False
+            victim = keep
         flow: Flow = victim
         if head_only and flow.extents is not None:
             self._trim_head(flow)
             return True
-        if flow is keep:
-            if flow.newer is None:
-                return False
-            flow = flow.newer
         self._evict_now(flow)
         return True
 

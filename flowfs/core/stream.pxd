@@ -45,6 +45,7 @@ cdef class Stream(Assembly):
     @cython.locals(base=cython.longlong, low=cython.longlong)
     cpdef bint takes_isn(self, long long isn, long long now_ns) except -1
 
+    cdef _is_whole(self)
     cpdef restart(self, long long isn)
     cpdef bint is_fresh(self) except -1
     cdef long long _offset(self, long long seq) noexcept

@@ -24,7 +24,6 @@ from .flow import OPEN
 from .limits import (
     ACKED_HOLE_NS,
     ACKED_HOLE_PACKETS,
-    CHUNK_OVERHEAD_BYTES,
     MAX_CUTS,
     ONE_WAY_BYTES,
     ONE_WAY_NS,
@@ -111,6 +110,8 @@ class Stream(Assembly):
         if self.anchored:
             if low > 0 or low < -_WINDOW_BYTES:
                 return False
+            if low == 0:
+                self._is_whole()
         elif self.settling:
             if low > _WINDOW_BYTES or low < -_WINDOW_BYTES:
                 return False
@@ -122,6 +123,12 @@ class Stream(Assembly):
             self.anchored = True
         self.isn = isn
         return True
+
+    def _is_whole(self) -> None:
+        """The SYN came late, and the stream was picked up at its very beginning."""
+        self.partial = False
+        if self.flow is not None and self.origin == 0:
+            self.flow.partial = False
 
     def restart(self, isn: int) -> None:
         """Begin anew at another ISN; there must be no file and no data yet, but that of a SYN."""
@@ -170,8 +177,8 @@ class Stream(Assembly):
         if offset > _WINDOW_BYTES or offset < -_WINDOW_BYTES:
             self.room.counters.dropped_window_bytes += len(data)
             return
-        if not self.room.pool.fits(len(data) + SETTLE_SEGMENTS * CHUNK_OVERHEAD_BYTES):
-            self._settle(now_ns)
+        if not self.fits(offset, len(data)):
+            self._settle(now_ns)  # here, since wait() would make room while `offset` is on its way
             self.receive(data, 0, len(data), seq, now_ns)
             return
         self.wait(data, offset, now_ns)
@@ -185,6 +192,7 @@ class Stream(Assembly):
         if self.pending is not None:
             low = min(low, self.pending.first())
         low = min(low, self.fin)
+        self.partial = True
         self._anchor(0 if low == FAR_AWAY else low, now_ns)
 
     def _hint(self, ack: int) -> None:
@@ -280,7 +288,7 @@ class Stream(Assembly):
         Assembly.relieve(self, now_ns)
 
     def _fin_acknowledged(self, now_ns: int) -> None:
-        if self.pending is not None and self.pending.end() > self.fin and self.peer_ack > self.fin + 1:
+        if self.peer_ack > self.fin + 1:
             self.fin = FAR_AWAY  # the peer has data from behind it: that FIN was none
             self.drain(now_ns)
             return
