@@ -1,0 +1,23 @@
+"""Interfaces, capture files and standard input → batches of packets for the engine.
+
+Knows neither TCP nor a file system; of the engine it calls feed, tick, finish and changed. The only room
+that imports pcapy.
+
+    opening   what can go wrong, in words      sources   a handle → batches      thread   who reads, and when
+"""
+
+from .opening import DIRECTIONS, CaptureError, FilterError, open_file, open_interface
+from .sources import ANY, Drops, Source
+from .thread import Capture
+
+__all__ = [
+    "ANY",
+    "DIRECTIONS",
+    "Capture",
+    "CaptureError",
+    "Drops",
+    "FilterError",
+    "Source",
+    "open_file",
+    "open_interface",
+]

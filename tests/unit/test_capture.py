@@ -1,0 +1,182 @@
+"""Capture files: everything before the end is fed, and every refusal says what to do."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+import craft
+from flowfs.capture import Capture, CaptureError, Drops, FilterError, open_file
+from flowfs.core.engine import Engine
+from recording import (
+    DST,
+    SRC,
+    Recorder,
+    frames,
+    packets,
+    refused_without_rights,
+    run,
+    write,
+)
+
+
+@pytest.mark.parametrize("count", [0, 1, 255, 256, 257, 1000])
+def test_a_file_is_fed_whole(tmp_path: Path, count: int) -> None:
+    recorder, capture = run([open_file(str(write(tmp_path / "a.pcap", count)), 3)])
+    assert recorder.frames == frames(count)
+    assert recorder.times == [divmod(packet.time_ns // 1000, 10**6) for packet in packets(count)]
+    assert recorder.finished
+    assert set(recorder.sources) <= {3}
+    assert recorder.link_types <= {1}
+    assert max(recorder.batches, default=0) <= 256
+    assert recorder.ticks == 0
+    assert capture.drops() == Drops(count, 0, 0)
+    assert capture.warnings == []
+    assert capture.progress[0] == capture.progress[1] == (tmp_path / "a.pcap").stat().st_size
+
+
+def test_files_are_read_one_after_another(tmp_path: Path) -> None:
+    sources = [open_file(str(write(tmp_path / f"{number}.pcap", 300)), number) for number in range(3)]
+    recorder, _ = run(sources)
+    assert recorder.sources == [0] * 300 + [1] * 300 + [2] * 300
+
+
+def test_large_packets_come_in_small_batches(tmp_path: Path) -> None:
+    recorder, _ = run([open_file(str(write(tmp_path / "a.pcap", 400, 60_000)), 0)])
+    assert max(recorder.batches[1:]) <= 17
+    assert recorder.frames == frames(400, 60_000)
+
+
+@pytest.mark.parametrize("complete", [0, 1, 255, 256, 257, 600])
+@pytest.mark.parametrize("lost", [1, 8, 20])
+def test_all_before_a_cut_is_fed(tmp_path: Path, complete: int, lost: int) -> None:
+    path = tmp_path / "cut.pcap"
+    path.write_bytes(craft.pcap(packets(complete + 1))[:-lost])
+    recorder, capture = run([open_file(str(path), 0)])
+    assert recorder.frames == frames(complete)
+    assert recorder.finished
+    assert capture.warnings == [f"{path}: cut short in the middle of a packet; everything before it is shown"]
+
+
+def test_all_before_a_cut_is_fed_through_a_filter(tmp_path: Path) -> None:
+    path = tmp_path / "cut.pcap"
+    path.write_bytes(craft.pcap(packets(700))[:-1])
+    recorder, _ = run([open_file(str(path), 0, filter="tcp[4:4] & 1 = 1")])
+    assert recorder.frames == frames(699)[1::2]
+
+
+def test_all_before_damage_is_fed(tmp_path: Path) -> None:
+    path = tmp_path / "damaged.pcap"
+    path.write_bytes(craft.pcap(packets(300)) + b"\xff" * 500)
+    recorder, capture = run([open_file(str(path), 0)])
+    assert recorder.frames == frames(300)
+    assert len(capture.warnings) == 1
+    assert "cannot be read further" in capture.warnings[0]
+
+
+def test_the_files_after_a_cut_one_are_read(tmp_path: Path) -> None:
+    cut = tmp_path / "cut.pcap"
+    cut.write_bytes(craft.pcap(packets(10))[:-1])
+    recorder, capture = run([open_file(str(cut), 0), open_file(str(write(tmp_path / "b.pcap", 5)), 1)])
+    assert recorder.sources == [0] * 9 + [1] * 5
+    assert len(capture.warnings) == 1
+
+
+def test_a_file_that_is_cut_off_ends(tmp_path: Path) -> None:
+    source = open_file(str(write(tmp_path / "a.pcap", 20_000)), 0, filter="tcp[4:4] > 10000")
+    source.cut_off()
+    recorder, _ = run([source])
+    assert len(recorder.frames) < 100  # what had been read ahead
+
+
+def test_a_change_is_told(tmp_path: Path) -> None:
+    told: list[int] = []
+    run([open_file(str(write(tmp_path / "a.pcap", 10)), 0)], on_change=lambda: told.append(1))
+    assert len(told) == 2  # the batch, and the end
+
+
+@pytest.mark.parametrize("link_type", [0, 1, 12, 108, 113, 276])
+def test_link_types_and_their_filters(tmp_path: Path, link_type: int) -> None:
+    packet = craft.ipv4(SRC, DST, craft.tcp(SRC, DST, 1025, 25))
+    other = craft.ipv4(SRC, DST, craft.tcp(SRC, DST, 1025, 26))
+    captured = [craft.Packet(10**18, craft.link(link_type, inner), 100) for inner in (other, packet, other)]
+    path = craft.write_pcap(tmp_path / "a.pcap", captured, link_type)
+    recorder, _ = run([open_file(str(path), 0, filter="tcp port 25")])
+    assert recorder.link_types == {link_type}
+    assert recorder.frames == [captured[1].frame]
+
+
+def test_a_name_that_is_no_utf8(tmp_path: Path) -> None:
+    path = os.fsdecode(bytes(tmp_path) + b"/\xff.pcap")
+    Path(path).write_bytes(craft.pcap(packets(1)))
+    recorder, _ = run([open_file(path, 0)])
+    assert recorder.frames == frames(1)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("empty", b"", "is empty, not a capture"),
+        ("header", craft.pcap([])[:10], "cut short in its very header"),
+        ("text", b"Hello, this is some text.\n" * 10, "is not a capture file (pcap or pcapng)"),
+        ("x.gz", b"\x1f\x8b\x08\0" + bytes(20), "x.gz is compressed: zcat "),
+        ("x.zst", b"\x28\xb5\x2f\xfd" + bytes(20), "x.zst is compressed: zstdcat "),
+        ("wifi", craft.pcap([], 105), "has frames of 802.11 (link type 105); flowfs reads Ethernet"),
+        ("odd", craft.pcap([], 147), "an unknown link layer (link type 147)"),
+        ("missing", None, "No such file or directory"),
+    ],
+)
+def test_what_is_no_capture(tmp_path: Path, name: str, content: bytes | None, message: str) -> None:
+    path = tmp_path / name
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(CaptureError) as caught:
+        open_file(str(path), 0)
+    assert message in str(caught.value)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_directory_is_no_capture(tmp_path: Path) -> None:
+    with pytest.raises(CaptureError, match="is a directory"):
+        open_file(str(tmp_path), 0)
+
+
+def test_an_unreadable_file() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        path = write(Path(folder) / "a.pcap", 1)
+        path.chmod(0)
+        assert (
+            refused_without_rights(lambda: open_file(str(path), 0))
+            == f"cannot read {path}: Permission denied"
+        )
+
+
+@pytest.mark.parametrize(
+    "expression", ["tcp prt 25", "tcp and", "port 99999", "tcp \udcff", "ether[1:3] = 1"]
+)
+def test_a_bad_filter_is_shown(tmp_path: Path, expression: str) -> None:
+    with pytest.raises(FilterError) as caught:
+        open_file(str(write(tmp_path / "a.pcap", 1)), 0, filter=expression)
+    assert str(caught.value).startswith(f"bad filter '{expression}': ")
+    assert "\n" not in str(caught.value)
+
+
+def test_interfaces_and_files_do_not_mix(tmp_path: Path) -> None:
+    live = open_file(str(write(tmp_path / "a.pcap", 1)), 0)
+    live.live = True
+    with pytest.raises(ValueError, match="not both"):
+        Capture([live, open_file(str(write(tmp_path / "b.pcap", 1)), 1)], cast(Engine, Recorder()))
+
+
+@pytest.mark.needs("captures")
+def test_real_captures_are_fed_as_tcpdump_counts_them(captures: Path) -> None:
+    path = captures / "file-cut.dev.pcap"
+    recorder, capture = run([open_file(str(path), 0)])
+    assert len(recorder.frames) == 8
+    assert len(capture.warnings) == 1
