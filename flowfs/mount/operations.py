@@ -1,0 +1,173 @@
+"""The requests of the kernel, answered by the tree.
+
+Owns errnos and flags; what there is and what it holds says the tree. Always true: handlers are plain
+functions, which cannot wait, and `_handler` makes them what pyfuse3 calls. So nothing else runs on trio's
+thread between the making of an answer and its sending, and no notification is sent in between but by
+`settle`. A handler that fails in an unforeseen way is logged and answered EIO: the mount goes on.
+"""
+
+from __future__ import annotations
+
+import errno
+import functools
+import logging
+import os
+from collections.abc import Callable, Coroutine
+from typing import Any, Concatenate, NoReturn, ParamSpec, TypeVar
+
+import pyfuse3
+import trio
+
+from ..tree import MAX_NAME_BYTES, READ_BYTES, Attributes, Reason, Tree, TreeError
+
+_ERRNO = {
+    Reason.NOT_FOUND: errno.ENOENT,
+    Reason.NOT_A_DIRECTORY: errno.ENOTDIR,
+    Reason.IS_A_DIRECTORY: errno.EISDIR,
+    Reason.READ_ONLY: errno.EROFS,
+    Reason.STALE: errno.ESTALE,  # the VFS then looks the name up again
+    Reason.FREED: errno.EIO,
+    Reason.NOT_OPEN: errno.EBADF,
+}
+_SPACE_UNIT_BYTES = 1024  # of statfs
+
+_log = logging.getLogger(__name__)
+_Arguments = ParamSpec("_Arguments")
+_Answer = TypeVar("_Answer")
+
+
+def _handler(
+    answer: Callable[Concatenate[Operations, _Arguments], _Answer],
+) -> Callable[Concatenate[Operations, _Arguments], Coroutine[Any, Any, _Answer]]:
+    """Make a plain function a handler of pyfuse3's, which may raise nothing but FUSEError."""
+
+    @functools.wraps(answer)
+    async def handle(self: Operations, /, *args: _Arguments.args, **kwargs: _Arguments.kwargs) -> _Answer:
+        try:
+            return answer(self, *args, **kwargs)
+        except TreeError as error:
+            raise pyfuse3.FUSEError(_ERRNO[error.reason]) from None
+        except pyfuse3.FUSEError:
+            raise
+        except Exception:  # noqa: BLE001  anything else would end the mount, with all that it holds
+            _log.exception("%s: a fault in flowfs; answered EIO", answer.__name__)
+            raise pyfuse3.FUSEError(errno.EIO) from None
+
+    return handle
+
+
+class Operations(pyfuse3.Operations):
+    """The requests. `forget` is not among them: the tree remembers nothing for the kernel."""
+
+    supports_dot_lookup = False
+
+    def __init__(self, tree: Tree, settle: Callable[[int], None], uid: int, gid: int) -> None:
+        super().__init__()
+        self._tree = tree
+        self._settle = settle
+        self._uid = uid
+        self._gid = gid
+        self.ready = trio.Event()
+
+    def init(self) -> None:
+        self.ready.set()
+
+    def _entry(self, attributes: Attributes) -> pyfuse3.EntryAttributes:
+        inode, mode, links, size, blocks, atime_ns, mtime_ns, ctime_ns, valid_s = attributes
+        entry = pyfuse3.EntryAttributes()  # entry_timeout is 300 s: a name that goes is taken away
+        entry.st_ino = inode
+        entry.st_mode = mode
+        entry.st_nlink = links
+        entry.st_uid = self._uid
+        entry.st_gid = self._gid
+        entry.st_size = size
+        entry.st_blocks = blocks
+        entry.st_blksize = READ_BYTES
+        entry.st_atime_ns = atime_ns
+        entry.st_mtime_ns = mtime_ns
+        entry.st_ctime_ns = ctime_ns
+        entry.attr_timeout = valid_s
+        return entry
+
+    # --- names and attributes ----------------------------------------------------------------------
+
+    @_handler
+    def lookup(self, parent_inode: int, name: bytes, ctx: pyfuse3.RequestContext) -> pyfuse3.EntryAttributes:
+        entry = self._entry(self._tree.lookup(parent_inode, name))
+        self._settle(entry.st_ino)
+        return entry
+
+    @_handler
+    def getattr(self, inode: int, ctx: pyfuse3.RequestContext) -> pyfuse3.EntryAttributes:
+        entry = self._entry(self._tree.attributes(inode))
+        self._settle(inode)
+        return entry
+
+    @_handler
+    def opendir(self, inode: int, ctx: pyfuse3.RequestContext) -> int:
+        return inode
+
+    @_handler
+    def readdir(self, fh: int, start_id: int, token: pyfuse3.ReaddirToken) -> None:
+        for name, attributes, cookie in self._tree.entries(fh, start_id):
+            if not pyfuse3.readdir_reply(token, name, self._entry(attributes), cookie):
+                return
+            self._settle(attributes.inode)
+
+    @_handler
+    def access(self, inode: int, mode: int, ctx: pyfuse3.RequestContext) -> bool:
+        """access(2): as the mode bits say, or root would have it. open(2) does not ask this."""
+        allowed = (self._tree.attributes(inode).mode >> 6) & 7
+        return mode & ~allowed == 0 or (ctx.uid == 0 and not mode & os.X_OK)
+
+    @_handler
+    def statfs(self, ctx: pyfuse3.RequestContext) -> pyfuse3.StatvfsData:
+        space = self._tree.space()
+        data = pyfuse3.StatvfsData()
+        data.f_bsize = data.f_frsize = _SPACE_UNIT_BYTES
+        data.f_blocks = space.total_bytes // data.f_frsize
+        data.f_bfree = data.f_bavail = (space.total_bytes - space.used_bytes) // data.f_frsize
+        data.f_files = space.flows
+        data.f_namemax = MAX_NAME_BYTES
+        return data
+
+    @_handler
+    def getxattr(self, inode: int, name: bytes, ctx: pyfuse3.RequestContext) -> bytes:
+        # ENOTSUP: `ls -l` then asks once a device instead of twice a file.
+        raise pyfuse3.FUSEError(pyfuse3.ENOATTR if name.startswith(b"user.") else errno.ENOTSUP)
+
+    # --- reading -----------------------------------------------------------------------------------
+
+    @_handler
+    def open(self, inode: int, flags: int, ctx: pyfuse3.RequestContext) -> pyfuse3.FileInfo:
+        """A flow that may still grow is read past the page cache.
+
+        Through it several readers at once see zeros at the old end. When a flow is final the cache is
+        right, given that the kernel knows its final size: an attribute of old must not outlive this answer.
+        """
+        if flags & os.O_ACCMODE != os.O_RDONLY or flags & os.O_TRUNC:
+            raise pyfuse3.FUSEError(errno.EROFS)
+        opened = self._tree.open(inode)
+        self._settle(inode)
+        cacheable = opened.cacheable
+        return pyfuse3.FileInfo(fh=opened.handle, direct_io=not cacheable, keep_cache=cacheable)
+
+    @_handler
+    def read(self, fh: int, off: int, size: int) -> bytes:
+        return self._tree.read(fh, off, size)
+
+    @_handler
+    def release(self, fh: int) -> None:
+        self._tree.release(fh)
+
+    # --- everything that writes --------------------------------------------------------------------
+
+    @_handler
+    def unlink(self, parent_inode: int, name: bytes, ctx: pyfuse3.RequestContext) -> None:
+        self._tree.unlink(parent_inode, name)
+
+    async def _refuse(self, *args: Any, **kwargs: Any) -> NoReturn:
+        raise pyfuse3.FUSEError(errno.EROFS)
+
+    create = link = mkdir = mknod = rename = rmdir = symlink = write = _refuse
+    removexattr = setattr = setxattr = _refuse

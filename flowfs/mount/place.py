@@ -1,0 +1,197 @@
+"""The place of a mount: what stands in its way, what is mounted there, how it is taken away.
+
+Owns every one-line error about it. Knows nothing of FUSE's requests, and mounts nothing itself.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+FILESYSTEM = "flowfs"
+TYPE = f"fuse.{FILESYSTEM}"
+
+_DEVICE = "/dev/fuse"
+_DEAD = (errno.ENOTCONN, errno.ECONNABORTED)  # the daemon has gone, or its connection was aborted
+_OWN_DIRECTORY = "mount on a directory of your own"
+_MAX_STACKED = 8  # dead mounts on top of each other that are cleared at once
+_MNT_DETACH, _UMOUNT_NOFOLLOW = 2, 8  # <sys/mount.h>
+
+
+class MountError(Exception):
+    """Mounting or unmounting is not possible; str() is one line with what to do about it."""
+
+
+class Mounted(NamedTuple):
+    """One line of mountinfo. `device` is "major:minor"."""
+
+    path: str
+    type: str
+    device: str
+
+
+def mounts() -> Iterator[Mounted]:
+    """What is mounted, in the order of mounting. See proc(5), /proc/PID/mountinfo."""
+    for line in Path("/proc/self/mountinfo").read_text("utf-8", "surrogateescape").splitlines():
+        fields = line.split(" ")
+        separator = fields.index("-", 6)
+        yield Mounted(_unescaped(fields[4]), fields[separator + 1], fields[2])
+
+
+def mounted_at(path: str) -> Mounted | None:
+    """What is mounted on a real path, the topmost."""
+    found = None
+    for mounted in mounts():
+        if mounted.path == path:
+            found = mounted
+    return found
+
+
+def _unescaped(field: str) -> str:
+    raw = re.sub(rb"\\([0-7]{3})", lambda octal: bytes([int(octal[1], 8)]), os.fsencode(field))
+    return os.fsdecode(raw)
+
+
+# --- before mounting -------------------------------------------------------------------------------
+
+
+def prepare(mountpoint: str) -> tuple[str, list[str]]:
+    """The real path of a place that can be mounted on, and what had to be done for it, a line each.
+
+    A mount of ours whose daemon has died is taken away. Raises MountError for whatever is in the way.
+    """
+    check_device()
+    if os.geteuid() and shutil.which("fusermount3") is None:
+        raise MountError("fusermount3 is missing, and only root can mount without it: apt install fuse3")
+    path = os.path.realpath(mountpoint)
+    notes = [f"{mountpoint}: took away a dead flowfs mount" for _ in range(_clear(mountpoint, path))]
+    _check_directory(mountpoint, path)
+    return path, notes
+
+
+def check_device() -> None:
+    """Raises MountError unless /dev/fuse can be opened."""
+    try:
+        os.close(os.open(_DEVICE, os.O_RDWR | os.O_CLOEXEC))
+    except PermissionError:
+        raise MountError(f"{_DEVICE}: no right to open it; run as root, or chmod 0666 {_DEVICE}") from None
+    except OSError:
+        hint = "modprobe fuse; in a container: --device /dev/fuse --cap-add SYS_ADMIN"
+        raise MountError(f"no {_DEVICE}: the kernel offers no FUSE here ({hint})") from None
+
+
+def _clear(mountpoint: str, path: str) -> int:
+    """Take dead mounts of ours away; returns how many there were."""
+    for cleared in range(_MAX_STACKED):
+        mounted = mounted_at(path)
+        if mounted is None:
+            return cleared
+        ours = mounted.type == TYPE
+        if not _is_dead(path):
+            hint = f"flowfs umount {mountpoint}" if ours else "mount somewhere else"
+            raise MountError(f"{mountpoint}: {mounted.type} is mounted there already; {hint}")
+        if not ours or _take_away(path, lazy=True):
+            hint = f"sudo umount -l {mountpoint}"
+            raise MountError(f"{mountpoint}: a dead {mounted.type} mount that is not ours; {hint}")
+    raise MountError(f"{mountpoint}: too many dead mounts on top of each other")
+
+
+def _is_dead(path: str) -> bool:
+    try:
+        os.statvfs(path)  # always asks the daemon, where stat(2) may be answered from what it said last
+    except OSError as error:
+        return error.errno in _DEAD
+    return False
+
+
+def _check_directory(mountpoint: str, path: str) -> None:
+    try:
+        with os.scandir(path) as entries:
+            if next(entries, None) is not None:
+                raise MountError(f"{mountpoint}: the directory is not empty; mount on an empty one")
+    except FileNotFoundError:
+        raise MountError(f"{mountpoint}: no such directory; make it: mkdir -p {mountpoint}") from None
+    except NotADirectoryError:
+        raise MountError(f"{mountpoint}: not a directory") from None
+    except PermissionError:
+        raise MountError(f"{mountpoint}: no right to look into it; {_OWN_DIRECTORY}") from None
+    except OSError as error:
+        raise MountError(f"{mountpoint}: {error.strerror}") from None
+    if os.geteuid() and not os.access(path, os.W_OK, effective_ids=True):
+        raise MountError(f"{mountpoint}: no right to write to it; {_OWN_DIRECTORY}")
+
+
+# --- unmounting ------------------------------------------------------------------------------------
+
+
+def unmount(mountpoint: str, lazy: bool = False) -> None:
+    """Take a flowfs mount away; `lazy`: at once, even if files in it are open. Raises MountError."""
+    path = os.path.realpath(mountpoint)
+    mounted = mounted_at(path)
+    if mounted is None:
+        raise MountError(f"{mountpoint}: nothing is mounted there")
+    if mounted.type != TYPE:
+        raise MountError(f"{mountpoint}: not a flowfs mount ({mounted.type})")
+    refused = _take_away(path, lazy)
+    if not refused:
+        return
+    if "busy" in refused.lower():
+        users = _users(path)
+        by = f"used by {', '.join(users)}" if users else "in use"
+        raise MountError(f"{mountpoint}: {by}; leave it first, or: flowfs umount -z {mountpoint}")
+    raise MountError(f"{mountpoint}: {refused}")
+
+
+def _take_away(path: str, lazy: bool) -> str:
+    """Why the system refuses to unmount; "" if it did."""
+    if os.geteuid() == 0:
+        libc = ctypes.CDLL(None, use_errno=True)
+        flags = _UMOUNT_NOFOLLOW | (_MNT_DETACH if lazy else 0)
+        return os.strerror(ctypes.get_errno()) if libc.umount2(os.fsencode(path), flags) else ""
+    command = ["fusermount3", "-u", *(["-z"] if lazy else []), "--", path]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+    except FileNotFoundError:
+        return "fusermount3 is missing, and only root can unmount without it: apt install fuse3"
+    said = done.stderr.strip().splitlines() or [f"fusermount3 ended with {done.returncode}"]
+    return said[-1].removeprefix("fusermount3: ") if done.returncode else ""
+
+
+def _users(path: str, most: int = 3) -> list[str]:
+    """Processes that use the mount, as "cat (1234)"; those that we may look into."""
+    found = [
+        f"{_read(process / 'comm').strip()} ({process.name})"
+        for process in Path("/proc").glob("[0-9]*")
+        if any(target == path or target.startswith(path + "/") for target in _used_by(process))
+    ]
+    return [*found[:most], "…"] if len(found) > most else found
+
+
+def _used_by(process: Path) -> Iterator[str]:
+    """What a process has open, mapped or for its directory; nothing if it is not ours or has gone."""
+    links = [process / "cwd", process / "root"]
+    try:
+        links += (process / "fd").iterdir()
+    except OSError:
+        return
+    for link in links:
+        try:
+            yield str(link.readlink())
+        except OSError:
+            continue
+    for line in _read(process / "maps").splitlines():
+        yield line.split(None, 5)[-1]
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text("utf-8", "replace")
+    except OSError:
+        return ""

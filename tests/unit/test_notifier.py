@@ -1,0 +1,179 @@
+"""Telling the kernel, with a kernel that is a list and a clock that waits for nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+
+import pytest
+import trio
+import trio.testing
+
+from flowfs.mount import notifier as module
+from flowfs.mount.notifier import GIVE_UP_S, MAX_UNKNOWN, RETRY_S, Notifier
+
+
+class Kernel:
+    """Notes what it is told; `unknown` are inodes and names that it does not know."""
+
+    def __init__(self) -> None:
+        self.pending: tuple[list[int], list[bytes]] = ([], [])
+        self.unknown: set[int | bytes] = set()
+        self.inodes: list[int] = []
+        self.names: list[bytes] = []
+        self.batches = 0
+
+    # the tree
+
+    def changed(self) -> bool:
+        return self.pending != ([], [])
+
+    def changes(self) -> tuple[list[int], list[bytes]]:
+        pending, self.pending = self.pending, ([], [])
+        return pending
+
+    # the kernel
+
+    def forget_attributes(self, inode: int) -> bool:
+        self.inodes.append(inode)
+        return inode not in self.unknown
+
+    def forget_names(self, names: Sequence[bytes]) -> list[bytes]:
+        self.batches += 1
+        self.names += names
+        return [name for name in names if name in self.unknown]
+
+
+Script = Callable[[Kernel, Notifier], Awaitable[None]]
+
+
+def played(script: Script) -> Kernel:
+    """Runs a script beside the notifier; returns what the kernel was told."""
+    kernel = Kernel()
+
+    async def main() -> None:
+        notifier = Notifier(kernel, kernel.forget_attributes, kernel.forget_names)  # type: ignore[arg-type]
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(notifier.run)
+            await script(kernel, notifier)
+            nursery.cancel_scope.cancel()
+
+    trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0.02))
+    return kernel
+
+
+async def change(
+    kernel: Kernel, notifier: Notifier, inodes: Sequence[int] = (), names: Sequence[bytes] = ()
+) -> None:
+    kernel.pending = (list(inodes), list(names))
+    notifier.notify()
+    await trio.sleep(RETRY_S / 2)
+
+
+def test_it_is_told_of_each_change_once() -> None:
+    async def script(kernel: Kernel, notifier: Notifier) -> None:
+        await change(kernel, notifier, [1025, 1026], [b"a"])
+        await trio.sleep(100)
+        await change(kernel, notifier, [1025])
+
+    kernel = played(script)
+    assert kernel.inodes == [1025, 1026, 1025]
+    assert kernel.names == [b"a"]
+
+
+def test_it_is_told_nothing_without_being_asked_to() -> None:
+    async def script(kernel: Kernel, notifier: Notifier) -> None:
+        kernel.pending = ([1025], [])
+        await trio.sleep(100)
+
+    assert played(script).inodes == []
+
+
+def test_many_notices_are_one() -> None:
+    async def script(kernel: Kernel, notifier: Notifier) -> None:
+        kernel.pending = ([1025], [])
+        for _ in range(1000):
+            notifier.notify()
+        await trio.sleep(1)
+
+    assert played(script).inodes == [1025]
+
+
+def test_an_inode_that_it_does_not_know_yet() -> None:
+    async def script(kernel: Kernel, notifier: Notifier) -> None:
+        kernel.unknown = {1025}
+        await change(kernel, notifier, [1025])
+        kernel.unknown = set()
+        await trio.sleep(GIVE_UP_S * 2)
+
+    kernel = played(script)
+    assert 2 <= len(kernel.inodes) <= 3
+
+
+def test_an_inode_that_it_has_forgotten() -> None:
+    async def script(kernel: Kernel, notifier: Notifier) -> None:
+        kernel.unknown = {1025}
+        await change(kernel, notifier, [1025])
+        await trio.sleep(GIVE_UP_S * 2)
+        told = len(kernel.inodes)
+        assert GIVE_UP_S / RETRY_S / 2 < told < GIVE_UP_S / RETRY_S + 4
+        await trio.sleep(100)
+        assert len(kernel.inodes) == told
+
+    played(script)
+
+
+def test_unknown_inodes_are_bounded() -> None:
+    async def script(kernel: Kernel, notifier: Notifier) -> None:
+        kernel.unknown = set(range(5000))
+        await change(kernel, notifier, range(5000))
+        assert len(notifier._unknown) == MAX_UNKNOWN
+
+    played(script)
+
+
+def test_names_that_it_does_not_know_yet_are_said_once_more() -> None:
+    async def script(kernel: Kernel, notifier: Notifier) -> None:
+        kernel.unknown = {b"b", b"c"}
+        await change(kernel, notifier, names=[b"a", b"b", b"c"])
+        await trio.sleep(100)
+
+    kernel = played(script)
+    assert kernel.names == [b"a", b"b", b"c", b"b", b"c"]
+
+
+def test_names_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_NAMES", 10)
+
+    async def script(kernel: Kernel, notifier: Notifier) -> None:
+        await change(kernel, notifier, names=[b"%d" % number for number in range(25)])
+        assert notifier.dropped == 15
+        await change(kernel, notifier, names=[b"x"])
+
+    assert played(script).names == [*(b"%d" % number for number in range(10)), b"x"]
+
+
+def test_settling_tells_of_that_inode_alone() -> None:
+    async def script(kernel: Kernel, notifier: Notifier) -> None:
+        kernel.pending = ([1025, 1026, 1027], [])
+        notifier.settle(1030)
+        assert kernel.inodes == []
+        notifier.settle(1026)
+        assert kernel.inodes == [1026]
+        notifier.settle(1026)
+        assert kernel.inodes == [1026]
+        await change(kernel, notifier)
+
+    assert played(script).inodes == [1026, 1025, 1027]
+
+
+def test_others_have_their_turn_meanwhile() -> None:
+    async def script(kernel: Kernel, notifier: Notifier) -> None:
+        kernel.pending = (list(range(10_000)), [])
+        notifier.notify()
+        turns = 0
+        while len(kernel.inodes) < 10_000:
+            await trio.lowlevel.checkpoint()
+            turns += 1
+        assert turns > 10_000 / module.CHUNK / 2
+
+    played(script)

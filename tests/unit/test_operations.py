@@ -1,0 +1,167 @@
+"""Requests answered without a kernel: errnos, flags, and faults that stay with one request."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+from collections.abc import Coroutine
+from typing import Any, cast
+
+import pyfuse3
+import pytest
+import trio
+
+from craft import Conversation, batch
+from flowfs.core.engine import Engine
+from flowfs.core.limits import Limits
+from flowfs.mount.operations import Operations
+from flowfs.tree import ROOT, Reason, Tree, TreeError
+
+CONTEXT = cast(pyfuse3.RequestContext, None)
+NAME = Conversation().client_name().encode()
+
+
+class Mounted:
+    """Operations above a flow of three bytes."""
+
+    def __init__(self) -> None:
+        self.settled: list[int] = []
+        self.engine = Engine(Limits())
+        frames, meta = batch(Conversation().handshake().client(0, b"abc").packets)
+        self.engine.feed(frames, meta, 1)
+        self.tree = Tree(self.engine)
+        self.operations = Operations(self.tree, self.settled.append, 1000, 100)
+
+
+@pytest.fixture
+def mounted() -> Mounted:
+    return Mounted()
+
+
+def answer(request: Coroutine[Any, Any, Any]) -> Any:
+    """What a handler says; that it says so without waiting."""
+    try:
+        request.send(None)
+    except StopIteration as done:
+        return done.value
+    raise AssertionError("the handler waited")
+
+
+def error(request: Coroutine[Any, Any, Any]) -> str:
+    with pytest.raises(pyfuse3.FUSEError) as refused:
+        answer(request)
+    return errno.errorcode[refused.value.errno]
+
+
+def test_attributes(mounted: Mounted) -> None:
+    entry = answer(mounted.operations.lookup(ROOT, NAME, CONTEXT))
+    assert (entry.st_ino, entry.st_size, entry.st_mode, entry.st_nlink) == (1025, 3, 0o100400, 1)
+    assert (entry.st_uid, entry.st_gid, entry.st_blksize) == (1000, 100, 131072)
+    assert (entry.attr_timeout, entry.entry_timeout) == (300, 300)
+    assert entry.st_mtime_ns == mounted.tree.attributes(1025).mtime_ns
+    assert mounted.settled == [1025]
+    answer(mounted.operations.getattr(1025, CONTEXT))
+    assert mounted.settled == [1025, 1025]
+
+
+def test_timeouts_of_what_changes_by_itself(mounted: Mounted) -> None:
+    assert answer(mounted.operations.getattr(ROOT, CONTEXT)).attr_timeout >= 1
+    control = answer(mounted.operations.lookup(ROOT, b".flowfs", CONTEXT))
+    assert answer(mounted.operations.lookup(control.st_ino, b"status.json", CONTEXT)).attr_timeout == 0
+
+
+def test_a_flow_that_may_grow_is_read_past_the_cache(mounted: Mounted) -> None:
+    live = answer(mounted.operations.open(1025, os.O_RDONLY, CONTEXT))
+    assert (live.direct_io, live.keep_cache) == (True, False)
+    mounted.engine.finish()
+    final = answer(mounted.operations.open(1025, os.O_RDONLY | os.O_NOFOLLOW, CONTEXT))
+    assert (final.direct_io, final.keep_cache) == (False, True)
+    assert final.fh != live.fh
+    assert mounted.settled == [1025, 1025]
+    assert answer(mounted.operations.read(live.fh, 1, 10)) == b"bc"
+    assert answer(mounted.operations.release(live.fh)) is None
+
+
+@pytest.mark.parametrize("flags", [os.O_WRONLY, os.O_RDWR, os.O_RDONLY | os.O_TRUNC])
+def test_opening_to_write(mounted: Mounted, flags: int) -> None:
+    assert error(mounted.operations.open(1025, flags, CONTEXT)) == "EROFS"
+
+
+def test_errors(mounted: Mounted) -> None:
+    operations = mounted.operations
+    assert error(operations.lookup(ROOT, b"none", CONTEXT)) == "ENOENT"
+    assert error(operations.lookup(1025, b"none", CONTEXT)) == "ENOTDIR"
+    assert error(operations.getattr(1026, CONTEXT)) == "ESTALE"
+    assert error(operations.open(1026, os.O_RDONLY, CONTEXT)) == "ESTALE"
+    assert error(operations.open(ROOT, os.O_RDONLY, CONTEXT)) == "EISDIR"
+    assert error(operations.read(7, 0, 1)) == "EBADF"
+    assert error(operations.unlink(ROOT, b".flowfs", CONTEXT)) == "EROFS"
+    assert error(operations.flush(1)) == "ENOSYS"
+    assert error(operations.getxattr(1025, b"security.selinux", CONTEXT)) == "ENOTSUP"
+    assert error(operations.getxattr(1025, b"user.x", CONTEXT)) == "ENODATA"
+    assert error(operations.listxattr(1025, CONTEXT)) == "ENOSYS"
+
+
+@pytest.mark.parametrize("reason", Reason)
+def test_every_refusal_of_the_tree_has_its_errno(mounted: Mounted, reason: Reason) -> None:
+    def refuse(*_: object) -> None:
+        raise TreeError(reason)
+
+    vars(mounted.tree)["read"] = refuse
+    assert error(mounted.operations.read(1, 0, 1)) not in ("EIO", "ENOSYS") or reason is Reason.FREED
+
+
+def test_a_fault_is_logged_and_answered(mounted: Mounted, caplog: pytest.LogCaptureFixture) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("a fault")
+
+    vars(mounted.tree)["read"] = fail
+    with caplog.at_level(logging.ERROR):
+        assert error(mounted.operations.read(1, 0, 1)) == "EIO"
+    (record,) = caplog.records
+    assert record.getMessage() == "read: a fault in flowfs; answered EIO"
+    assert record.exc_info is not None
+
+
+@pytest.mark.parametrize("end", [KeyboardInterrupt, trio.Cancelled])
+def test_what_ends_the_program_is_no_fault(mounted: Mounted, end: type[BaseException]) -> None:
+    def interrupt(*_: object) -> None:
+        raise end.__new__(end)
+
+    vars(mounted.tree)["read"] = interrupt
+    with pytest.raises(end):
+        answer(mounted.operations.read(1, 0, 1))
+
+
+class Caller:
+    def __init__(self, uid: int) -> None:
+        self.uid = uid
+
+
+@pytest.mark.parametrize(
+    ("uid", "allowed"),
+    [(0, {os.F_OK, os.R_OK, os.W_OK}), (1000, {os.F_OK, os.R_OK})],
+)
+def test_access_to_a_flow(mounted: Mounted, uid: int, allowed: set[int]) -> None:
+    for mode in (os.F_OK, os.R_OK, os.W_OK, os.X_OK):
+        caller = cast(pyfuse3.RequestContext, Caller(uid))
+        assert answer(mounted.operations.access(1025, mode, caller)) == (mode in allowed)
+        assert answer(mounted.operations.access(ROOT, mode, caller))
+
+
+def test_space(mounted: Mounted) -> None:
+    space = answer(mounted.operations.statfs(CONTEXT))
+    statistics = mounted.engine.statistics()
+    assert space.f_blocks * space.f_frsize == statistics["payload_limit_bytes"]
+    assert (space.f_blocks - space.f_bfree) * space.f_frsize >= 3
+    assert (space.f_files, space.f_ffree, space.f_namemax) == (1, 0, 255)
+
+
+def test_everything_that_pyfuse3_can_ask_is_answered_or_refused() -> None:
+    ours = {name for name in vars(Operations) if not name.startswith("_")}
+    theirs = {name for name, value in vars(pyfuse3.Operations).items() if callable(value) and name[0] != "_"}
+    left = theirs - ours
+    assert left == {
+        "flush", "forget", "fsync", "fsyncdir", "listxattr", "poll", "readlink", "releasedir", "stacktrace",
+    }  # fmt: skip

@@ -1,0 +1,114 @@
+"""The mount point, without mounting anything: what the system says is made up where it must be."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flowfs.mount import MountError, place, unmount
+from flowfs.mount.place import Mounted, check_device, mounted_at, mounts, prepare
+
+MOUNTINFO = r"""
+22 28 0:21 / /proc rw,nosuid shared:5 - proc proc rw
+30 28 8:1 /a/b /mnt/with\040blank\011and\134 rw master:1 propagate_from:2 - ext4 /dev/sda1 rw
+31 28 0:40 / /mnt/flows rw - fuse.sshfs host:/ rw
+32 31 0:41 / /mnt/flows rw,nosuid,nodev - fuse.flowfs flowfs rw,user_id=0
+"""
+
+
+@pytest.fixture
+def mountinfo(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Path, "read_text", lambda *_: MOUNTINFO.strip() + "\n")
+
+
+@pytest.mark.usefixtures("mountinfo")
+def test_mountinfo() -> None:
+    found = list(mounts())
+    assert found[1] == Mounted("/mnt/with blank\tand\\", "ext4", "8:1")
+    assert mounted_at("/mnt/flows") == Mounted("/mnt/flows", "fuse.flowfs", "0:41")  # the one on top
+    assert mounted_at("/mnt") is None
+
+
+def test_the_mountinfo_of_this_machine() -> None:
+    assert mounted_at("/proc") is not None
+    assert mounted_at("/") is not None
+
+
+def fault(ask: Any, *arguments: Any) -> str:
+    with pytest.raises(MountError) as refused:
+        ask(*arguments)
+    assert "\n" not in str(refused.value)
+    return str(refused.value)
+
+
+def test_no_device(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(place, "_DEVICE", str(tmp_path / "fuse"))
+    assert fault(check_device).startswith(
+        f"no {tmp_path}/fuse: the kernel offers no FUSE here (modprobe fuse"
+    )
+
+
+def test_no_right_to_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied(*_: object) -> int:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "open", denied)
+    assert fault(check_device) == "/dev/fuse: no right to open it; run as root, or chmod 0666 /dev/fuse"
+
+
+@pytest.fixture
+def as_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(place, "check_device", lambda: None)
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+
+
+@pytest.mark.usefixtures("as_user")
+def test_no_fusermount(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert fault(prepare, str(tmp_path)).endswith("only root can mount without it: apt install fuse3")
+
+
+@pytest.mark.usefixtures("as_user")
+def test_a_directory_of_somebody_else(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(shutil, "which", lambda _: "/usr/bin/fusermount3")
+    assert prepare(str(tmp_path)) == (str(tmp_path), [])
+    monkeypatch.setattr(os, "access", lambda *_, **__: False)
+    assert fault(prepare, str(tmp_path)).endswith("no right to write to it; mount on a directory of your own")
+
+
+@pytest.mark.usefixtures("as_user")
+def test_unmounting_says_what_fusermount_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    tool = tmp_path / "fusermount3"
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setattr(place, "mounted_at", lambda _: Mounted("/x", place.TYPE, "0:1"))
+    tool.write_text('#!/bin/sh\necho "$@" > $(dirname $0)/called\n')
+    tool.chmod(0o755)
+    unmount("/x", lazy=True)
+    assert (tmp_path / "called").read_text() == "-u -z -- /x\n"
+    tool.write_text(
+        "#!/bin/sh\necho 'fusermount3: failed to unmount /x: Device or resource busy' >&2\nexit 1\n"
+    )
+    assert fault(unmount, "/x") == "/x: in use; leave it first, or: flowfs umount -z /x"
+    tool.write_text("#!/bin/sh\necho 'fusermount3: entry for /x not found in /etc/mtab' >&2\nexit 1\n")
+    assert fault(unmount, "/x") == "/x: entry for /x not found in /etc/mtab"
+    tool.write_text("#!/bin/sh\nexit 3\n")
+    assert fault(unmount, "/x") == "/x: fusermount3 ended with 3"
+
+
+def test_dead_mounts_of_others_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(place, "check_device", lambda: None)
+    monkeypatch.setattr(place, "_is_dead", lambda _: True)
+    monkeypatch.setattr(place, "mounted_at", lambda path: Mounted(path, "fuse.sshfs", "0:1"))
+    assert fault(prepare, "/x") == "/x: a dead fuse.sshfs mount that is not ours; sudo umount -l /x"
+
+
+def test_no_end_of_dead_mounts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(place, "check_device", lambda: None)
+    monkeypatch.setattr(place, "_is_dead", lambda _: True)
+    monkeypatch.setattr(place, "_take_away", lambda *_, **__: "")
+    monkeypatch.setattr(place, "mounted_at", lambda path: Mounted(path, place.TYPE, "0:1"))
+    assert fault(prepare, "/x") == "/x: too many dead mounts on top of each other"

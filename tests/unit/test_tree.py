@@ -1,0 +1,383 @@
+"""The directory without a kernel: the real engine below, and one that acts at the worst moment."""
+
+from __future__ import annotations
+
+import json
+import stat
+from collections.abc import Callable, Iterator
+from typing import Any, cast
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from craft import Conversation, batch
+from flowfs.core.engine import Engine
+from flowfs.core.limits import Limits
+from flowfs.tree import ROOT, Reason, Tree, TreeError
+from flowfs.tree.tree import CONTROL, FIRST_FLOW, STATUS
+
+MIB = 1 << 20
+
+
+class Directory:
+    """A tree above an engine that is fed with conversations."""
+
+    def __init__(self, **limits: int) -> None:
+        self.engine = Engine(Limits(**limits))
+        self.tree = Tree(self.engine)
+
+    def feed(self, conversation: Conversation) -> Conversation:
+        frames, meta = batch(conversation.packets)
+        self.engine.feed(frames, meta, conversation.link_type)
+        conversation.packets.clear()
+        return conversation
+
+    def flow(self, data: bytes = b"abc", port: int = 40_000) -> Conversation:
+        return self.feed(Conversation(client_port=port).handshake().client(0, data))
+
+    def lookup(self, conversation: Conversation) -> Any:
+        return self.tree.lookup(ROOT, conversation.client_name().encode())
+
+    def evict(self, conversation: Conversation) -> None:
+        flow = self.engine.find(conversation.client_key(), 0)
+        assert flow is not None
+        self.engine.evict(flow)
+
+    def names(self) -> list[bytes]:
+        return [name for name, _, _ in self.tree.entries(ROOT, 0)][2:]
+
+
+@pytest.fixture
+def directory() -> Directory:
+    return Directory()
+
+
+def refused(reason: Reason, ask: Callable[..., object], *arguments: object) -> None:
+    with pytest.raises(TreeError) as error:
+        ask(*arguments)
+    assert error.value.reason is reason
+
+
+# --- names and attributes --------------------------------------------------------------------------
+
+
+def test_a_flow_is_found_by_its_name(directory: Directory) -> None:
+    attributes = directory.lookup(directory.flow())
+    assert attributes.inode == FIRST_FLOW + 1
+    assert attributes.mode == stat.S_IFREG | 0o400
+    assert (attributes.links, attributes.size) == (1, 3)
+    assert attributes.blocks * 512 >= 3
+    assert attributes == directory.tree.attributes(attributes.inode)
+
+
+def test_the_times_of_a_flow(directory: Directory) -> None:
+    conversation = Conversation(clock_ns=10**18, step_ns=1).handshake().client(0, b"abc")
+    directory.feed(conversation.wait(5).client(3, b"def").server_ack(6).wait(5))
+    attributes = directory.lookup(conversation)
+    assert attributes.atime_ns // 10**9 == 10**9
+    assert attributes.mtime_ns // 10**9 == 10**9 + 5
+    directory.feed(conversation.close())
+    assert directory.lookup(conversation).ctime_ns // 10**9 == 10**9 + 10
+
+
+def test_names_that_are_not_there(directory: Directory) -> None:
+    directory.flow()
+    for name in (b"", b".", b"..", b"status.json", b"10.0.0.1.40000-10.0.0.2.80", b"\xff" * 300):
+        refused(Reason.NOT_FOUND, directory.tree.lookup, ROOT, name)
+    for name in (b".flowfs", b"other"):
+        refused(Reason.NOT_FOUND, directory.tree.lookup, CONTROL, name)
+
+
+def test_directories_and_files_are_told_apart(directory: Directory) -> None:
+    inode = directory.lookup(directory.flow()).inode
+    for file in (inode, STATUS):
+        refused(Reason.NOT_A_DIRECTORY, directory.tree.lookup, file, b"x")
+        refused(Reason.NOT_A_DIRECTORY, list, directory.tree.entries(file, 0))
+    for folder in (ROOT, CONTROL):
+        refused(Reason.IS_A_DIRECTORY, directory.tree.open, folder)
+
+
+@pytest.mark.parametrize("inode", [0, 4, FIRST_FLOW, FIRST_FLOW + 1, FIRST_FLOW + 2, 1 << 60])
+def test_inodes_that_are_not_there(directory: Directory, inode: int) -> None:
+    for ask in (directory.tree.attributes, directory.tree.open):
+        refused(Reason.STALE, ask, inode)
+    refused(Reason.STALE, directory.tree.lookup, inode, b"x")
+
+
+def test_the_hidden_directory(directory: Directory) -> None:
+    hidden = directory.tree.lookup(ROOT, b".flowfs")
+    assert stat.S_ISDIR(hidden.mode)
+    listed = list(directory.tree.entries(hidden.inode, 0))
+    assert [name for name, _, _ in listed] == [b".", b"..", b"status.json"]
+    assert [attributes.inode for _, attributes, _ in listed] == [CONTROL, ROOT, STATUS]
+    for done, (_, _, cookie) in enumerate(listed, 1):
+        assert list(directory.tree.entries(CONTROL, cookie)) == listed[done:] or done < 3
+        assert [name for name, _, _ in directory.tree.entries(CONTROL, cookie)] == [
+            name for name, _, _ in listed[done:]
+        ]
+
+
+def test_the_directory_changes_with_what_is_in_it(directory: Directory) -> None:
+    times = [directory.tree.attributes(ROOT).mtime_ns]
+    for change in (directory.flow, lambda: directory.evict(Conversation())):
+        change()
+        times.append(directory.tree.attributes(ROOT).mtime_ns)
+    assert times == sorted(set(times))
+    assert directory.tree.attributes(ROOT).mtime_ns == times[-1]
+
+
+# --- reading ---------------------------------------------------------------------------------------
+
+
+def test_reading(directory: Directory) -> None:
+    conversation = directory.flow(b"abcdef")
+    opened = directory.tree.open(directory.lookup(conversation).inode)
+    assert not opened.cacheable
+    assert directory.tree.read(opened.handle, 0, 100) == b"abcdef"
+    assert directory.tree.read(opened.handle, 2, 3) == b"cde"
+    assert directory.tree.read(opened.handle, 6, 3) == b""
+    directory.feed(conversation.client(6, b"ghi"))
+    assert directory.tree.read(opened.handle, 6, 3) == b"ghi"
+    directory.tree.release(opened.handle)
+    for ask in (
+        lambda: directory.tree.read(opened.handle, 0, 1),
+        lambda: directory.tree.release(opened.handle),
+    ):
+        refused(Reason.NOT_OPEN, ask)
+
+
+def test_handles_are_never_used_twice(directory: Directory) -> None:
+    inode = directory.lookup(directory.flow()).inode
+    handles = set()
+    for number in (inode, STATUS) * 5:
+        opened = directory.tree.open(number)
+        handles.add(opened.handle)
+        directory.tree.release(opened.handle)
+    assert len(handles) == 10
+
+
+def test_a_flow_that_has_ended_may_be_cached(directory: Directory) -> None:
+    closed = directory.feed(directory.flow(b"abc", 1).server_ack(3).close())
+    going = directory.flow(b"abc", 2)
+    assert directory.tree.open(directory.lookup(closed).inode).cacheable
+    assert not directory.tree.open(directory.lookup(going).inode).cacheable
+    directory.engine.finish()
+    assert directory.tree.open(directory.lookup(going).inode).cacheable
+
+
+def test_an_evicted_flow_is_known_while_it_is_open(directory: Directory) -> None:
+    conversation = directory.flow()
+    inode = directory.lookup(conversation).inode
+    first, second = directory.tree.open(inode), directory.tree.open(inode)
+    directory.evict(conversation)
+    refused(Reason.NOT_FOUND, directory.lookup, conversation)
+    refused(Reason.STALE, directory.tree.open, inode)
+    directory.tree.release(first.handle)
+    assert directory.tree.attributes(inode)[2:4] == (0, 3)
+    assert directory.tree.read(second.handle, 0, 9) == b"abc"
+    directory.tree.release(second.handle)
+    refused(Reason.STALE, directory.tree.attributes, inode)
+    assert directory.tree._held == {}
+
+
+def test_bytes_that_were_freed(directory: Directory) -> None:
+    directory = Directory(payload_bytes=4 * MIB)
+    conversation = Conversation().handshake()
+    for at in range(0, 2 * MIB, 1024):
+        conversation.client(at, b"x" * 1024)
+    directory.feed(conversation)
+    opened = directory.tree.open(directory.lookup(conversation).inode)
+    directory.evict(conversation)
+    refused(Reason.FREED, directory.tree.read, opened.handle, 0, 1)
+    assert directory.tree.read(opened.handle, 2 * MIB, 1) == b""
+
+
+def test_status_is_what_it_was_when_it_was_opened(directory: Directory) -> None:
+    opened = directory.tree.open(STATUS)
+    text = directory.tree.read(opened.handle, 0, 100_000)
+    directory.flow()
+    assert directory.tree.read(opened.handle, 0, 100_000) == text
+    assert directory.tree.read(opened.handle, 7, 11) == text[7:18]
+    directory.tree.release(opened.handle)
+    status = json.loads(text)
+    assert (status["finished"], status["statistics"]["flows"]) == (False, 0)
+    assert not opened.cacheable
+
+
+def test_status_tells_what_others_know(directory: Directory) -> None:
+    tree = Tree(directory.engine, about=lambda: {"sources": [{"name": "lö"}]})
+    text = tree.read(tree.open(STATUS).handle, 0, 100_000)
+    assert json.loads(text)["sources"] == [{"name": "lö"}]
+    assert tree.lookup(CONTROL, b"status.json").size == len(text)
+
+
+# --- evicting --------------------------------------------------------------------------------------
+
+
+def test_unlink_evicts(directory: Directory) -> None:
+    first, second = directory.flow(port=1), directory.flow(port=2)
+    directory.lookup(first)
+    directory.tree.unlink(ROOT, first.client_name().encode())
+    assert directory.names() == [second.client_name().encode()]
+    assert directory.engine.statistics()["flows_evicted"] == 1
+    refused(Reason.NOT_FOUND, directory.tree.unlink, ROOT, first.client_name().encode())
+    assert directory.tree.changes() == ([], [])  # who removed the name knows
+
+
+def test_nothing_else_can_be_unlinked(directory: Directory) -> None:
+    refused(Reason.READ_ONLY, directory.tree.unlink, ROOT, b".flowfs")
+    refused(Reason.READ_ONLY, directory.tree.unlink, CONTROL, b"status.json")
+    refused(Reason.NOT_FOUND, directory.tree.unlink, CONTROL, b"other")
+
+
+def test_space(directory: Directory) -> None:
+    directory.flow(b"x" * 1000)
+    space = directory.tree.space()
+    assert space.total_bytes == 256 * MIB
+    assert 1000 <= space.used_bytes <= 2048
+    assert space.flows == 1
+
+
+# --- changes ---------------------------------------------------------------------------------------
+
+
+def test_only_what_was_given_away_is_told_of(directory: Directory) -> None:
+    known, unknown = directory.flow(port=1), directory.flow(port=2)
+    inode = directory.lookup(known).inode
+    for conversation in (known, unknown):
+        directory.feed(conversation.client(3, b"def"))
+    assert directory.tree.changed()
+    assert directory.tree.changes() == ([inode], [])
+    assert not directory.tree.changed()
+    directory.feed(known.client(6, b"ghi"))
+    assert directory.tree.changes() == ([], [])  # it was told already that it knows nothing
+    for conversation in (known, unknown):
+        directory.evict(conversation)
+    assert directory.tree.changes() == ([], [known.client_name().encode()])
+
+
+def test_a_change_of_state_is_a_change(directory: Directory) -> None:
+    conversation = directory.flow()
+    inode = directory.lookup(conversation).inode
+    directory.feed(conversation.server_ack(3).close())
+    assert directory.tree.changes() == ([inode], [])
+
+
+def test_what_was_listed_was_given_away(directory: Directory) -> None:
+    conversation = directory.flow()
+    assert directory.names() == [conversation.client_name().encode()]
+    directory.feed(conversation.client(3, b"def"))
+    directory.evict(conversation)
+    assert directory.tree.changes() == ([FIRST_FLOW + 1], [conversation.client_name().encode()])
+
+
+# --- the worst moment ------------------------------------------------------------------------------
+
+
+class FakeFlow:
+    """A flow that notes what the tree does, in which order, and lets something happen in between."""
+
+    generation = first_ns = last_ns = changed_ns = held_bytes = opens = state = 0
+
+    def __init__(self, serial: int = 1, at: dict[str, Callable[[], None]] | None = None) -> None:
+        vars(self).update(serial=serial, log=[], at=at or {}, gone=False, big=0)
+        self.key = bytes(10) + serial.to_bytes(2, "big")
+
+    def __setattr__(self, name: str, value: object) -> None:
+        vars(self)[name] = value
+        if name in ("watched", "named"):
+            self.log.append(name)
+            self.at.get(name, bool)()
+
+    @property
+    def size(self) -> int:
+        self.log.append("size")
+        return cast(int, self.big)
+
+    @property
+    def evicted(self) -> bool:
+        self.log.append("evicted")
+        return cast(bool, self.gone)
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(name)
+
+
+class FakeEngine:
+    finished = False
+
+    def __init__(self, *flows: FakeFlow) -> None:
+        self.flows = {flow.serial: flow for flow in flows}
+
+    def statistics(self) -> dict[str, int]:
+        return {"flows_total": 0, "flows_evicted": 0}
+
+    def find(self, key: bytes, generation: int) -> FakeFlow | None:
+        return next((flow for flow in self.flows.values() if flow.key == key), None)
+
+    def list_after(self, serial: int, count: int) -> list[FakeFlow]:
+        return [self.flows[number] for number in sorted(self.flows) if number > serial][: min(count, 3)]
+
+
+def tree_of(*flows: FakeFlow) -> tuple[Tree, FakeEngine]:
+    engine = FakeEngine(*flows)
+    return Tree(cast(Engine, engine)), engine
+
+
+NAME = b"000.000.000.000.00000-000.000.000.000.00001"
+
+
+@pytest.mark.parametrize(
+    "ask", [lambda tree: tree.lookup(ROOT, NAME), lambda tree: list(tree.entries(ROOT, 0))]
+)
+def test_what_is_given_away_is_marked_before_it_is_looked_at(ask: Callable[[Tree], object]) -> None:
+    flow = FakeFlow()
+    ask(tree_of(flow)[0])
+    assert flow.log.index("named") < flow.log.index("evicted")
+    assert flow.log.index("watched") < flow.log.index("size")
+
+
+def test_a_flow_that_goes_while_its_name_is_given_away() -> None:
+    flow = FakeFlow(at={"named": lambda: vars(flow).update(gone=True)})
+    tree, _ = tree_of(flow)
+    assert [name for name, _, _ in tree.entries(ROOT, 0)] == [b".", b".."]
+    vars(flow).update(gone=False)
+    refused(Reason.NOT_FOUND, tree.lookup, ROOT, NAME)
+
+
+def test_growth_while_the_size_is_given_away() -> None:
+    flow = FakeFlow(at={"watched": lambda: vars(flow).update(big=7)})
+    assert tree_of(flow)[0].lookup(ROOT, NAME).size == 7
+
+
+Step = tuple[int, list[int], int]  # entries read in one call, serials that go afterwards, flows that appear
+
+
+@given(
+    st.integers(0, 12),
+    st.lists(
+        st.tuples(st.integers(1, 6), st.lists(st.integers(1, 20), max_size=4), st.integers(0, 3)), max_size=12
+    ),
+)
+def test_a_listing_in_pieces_shows_each_flow_once(count: int, steps: list[Step]) -> None:
+    tree, engine = tree_of(*(FakeFlow(serial) for serial in range(1, count + 1)))
+    throughout, seen, cookie, next_serial = set(engine.flows), [], 0, count + 1
+    for read, going, coming in [*steps, (100, [], 0)]:
+        for name, attributes, following in take(read, tree.entries(ROOT, cookie)):
+            seen.append(attributes.inode if name[:1] != b"." else name)
+            cookie = following  # the listing goes on from here in the next piece
+        for serial in going:
+            engine.flows.pop(serial, None)
+            throughout.discard(serial)
+        for serial in range(next_serial, next_serial + coming):
+            engine.flows[serial] = FakeFlow(serial)
+        next_serial += coming
+    assert seen[:2] == [b".", b".."]
+    inodes = cast(list[int], seen[2:])
+    assert inodes == sorted(set(inodes))
+    assert {FIRST_FLOW + serial for serial in throughout} <= set(inodes)
+
+
+def take(count: int, entries: Iterator[Any]) -> list[Any]:
+    return [entry for _, entry in zip(range(count), entries, strict=False)]
