@@ -1,0 +1,365 @@
+"""The composition root: opens everything in its order, runs it in one trio nursery, closes it in reverse.
+
+Knows what there is and in which order, and nothing of how any of it works. Always true: whatever happens, a
+signal included, the mount is taken away before run() returns or raises, and the capture's thread has ended
+by then; rights are given up before the first packet is read.
+"""
+
+import contextlib
+import errno
+import gc
+import logging
+import os
+import resource
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+import trio
+
+from . import rights
+from .background import Voice
+from .capture import Capture, Source, open_file, open_interface
+from .config import Config, ConfigError, show_size
+from .core import compiled
+from .core.engine import Engine
+from .dissect import dissect
+from .mount import Mount, MountError, MountOptionError, MountOptions, unmount
+from .tree import Tree
+
+SWITCH_INTERVAL_S = 0.0002  # the capture's thread lets go of the interpreter so often; see SPACING_S
+SPACING_S = 0.001  # the kernel is told of changes at most so often
+LOADING_SPACING_S = 0.01  # while a file is loaded every wake-up is taken from the loading
+REPORT_S = 0.1
+
+_END = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Terminated(BaseException):
+    """A signal came before there was anything to end in order."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+def run(config: Config, voice: Voice) -> None:
+    """Capture and mount until a signal comes or the mount is taken away.
+
+    Raises ConfigError, CaptureError, FilterError, RightsError, MountError, Terminated.
+    """
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    with _log_to(voice, config.debug), _signals_raise() as heard_enough, contextlib.ExitStack() as stack:
+        house = _build(config, voice, stack)
+        gc.collect()
+        gc.freeze()  # what is here stays: it need not be looked through again and again
+        trio.run(house.live, heard_enough)
+    voice.say(house.summary())
+
+
+def _build(config: Config, voice: Voice, stack: contextlib.ExitStack) -> "_House":
+    """Everything opened, mounted, and without root's rights."""
+    options = _mount_options(config)
+    _check_memory(config)
+    user = rights.owner(config.user)
+    sources = _open_sources(config, stack)
+    engine = _engine(config)
+    if user is not None:
+        _clear_the_way(config.mountpoint, user, voice)
+        rights.act_for(user)
+    house = _House(config, voice, engine, sources)
+    with _signals_wait():
+        house.mount = Mount.open(Tree(engine, house.about), config.mountpoint, options)
+        stack.callback(_close, house.mount)
+    for line in house.mount.warnings:
+        voice.warn(line)
+    for source in sources:
+        voice.note(source.note or f"{source.name}: link type {source.link_type}")
+    if not compiled():
+        voice.note("the core is not compiled, and several times slower than it could be: contrib/run")
+    if user is not None:
+        rights.drop(user)
+        voice.note(f"the mount is {user.name}'s, and root's rights are given up")
+    return house
+
+
+def _close(mount: Mount) -> None:
+    with _signals_wait():
+        mount.close()
+
+
+def _mount_options(config: Config) -> MountOptions:
+    try:
+        return MountOptions.parse(config.mount_options)
+    except MountOptionError as error:
+        raise ConfigError(str(error)) from None
+
+
+def _check_memory(config: Config) -> None:
+    limits = config.limits
+    wanted = limits.payload_bytes + limits.out_of_order_bytes + limits.table_bytes
+    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if wanted > there:
+        raise ConfigError(
+            f"--max-memory {show_size(limits.payload_bytes)}: with --max-out-of-order and --max-table that"
+            f" is {show_size(wanted)}, and this machine has {show_size(there)}"
+        )
+
+
+def _open_sources(config: Config, stack: contextlib.ExitStack) -> list[Source]:
+    _raise_file_limit()
+    sources: list[Source] = []
+    for number, name in enumerate((*config.interfaces, *config.files)):
+        if config.interfaces:
+            source: Source = open_interface(
+                name,
+                number,
+                filter=config.filter,
+                snaplen=config.snaplen,
+                buffer_kib=config.buffer_kib,
+                promiscuous=config.promiscuous,
+                direction=config.direction,
+            )
+        else:
+            source = open_file(name, number, filter=config.filter)
+        stack.callback(source.close)
+        sources.append(source)
+    return sources
+
+
+def _raise_file_limit() -> None:
+    """A capture file takes two descriptors, and select(2), for which the limit is kept low, is not used."""
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def _engine(config: Config) -> Engine:
+    try:
+        return Engine(config.limits, dissect)
+    except (OSError, MemoryError) as error:
+        size = show_size(config.limits.payload_bytes)
+        raise ConfigError(f"--max-memory {size}: the system does not give so much memory ({error})") from None
+
+
+def _clear_the_way(mountpoint: str, user: rights.User, voice: Voice) -> None:
+    """Whether the user can come to the place, so that the mount is not lost to its owner.
+
+    A dead mount of theirs is taken away here, since root is not told that it is dead.
+    """
+    failure = rights.reach(user, mountpoint)
+    if failure in (errno.ENOTCONN, errno.ECONNABORTED):
+        unmount(mountpoint, lazy=True)
+        voice.warn(f"{mountpoint}: took away a dead mount")
+    elif failure in (errno.EACCES, errno.EPERM):
+        raise MountError(f"{mountpoint}: {user.name} cannot get there; mount on a directory of theirs")
+
+
+class _House:
+    """What runs while the mount is there."""
+
+    mount: Mount
+
+    def __init__(self, config: Config, voice: Voice, engine: Engine, sources: Sequence[Source]) -> None:
+        self._config = config
+        self._voice = voice
+        self._engine = engine
+        self._waker = _Waker()
+        self._capture = Capture(sources, engine, self._waker.wake)
+        self._warned = 0
+        self._started = time.time()
+
+    async def live(self, heard_enough: Callable[[], None]) -> None:
+        """Until the mount is gone. `heard_enough` is called when further signals need not be heard."""
+        self._waker.token = trio.lowlevel.current_trio_token()
+        async with trio.open_nursery() as nursery:
+            await nursery.start(self._obey_signals, heard_enough)
+            await nursery.start(self._serve, nursery.cancel_scope)
+            nursery.start_soon(self._tell_the_kernel)
+            nursery.start_soon(self._report)
+            nursery.start_soon(self._end_with_the_listener)
+            nursery.start_soon(self._load)
+            if self._capture.live or not self._config.wait:
+                self._ready()
+
+    async def _serve(
+        self, all_of_it: trio.CancelScope, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    ) -> None:
+        await self.mount.serve(task_status)
+        all_of_it.cancel()
+
+    async def _load(self) -> None:
+        await self._capture.run()
+        self._say_how_far()
+        if self._config.wait:
+            self._ready()
+
+    def _ready(self) -> None:
+        if self._voice.listener is not None:
+            trio.lowlevel.notify_closing(self._voice.listener)
+        self._voice.ready()
+
+    async def _obey_signals(
+        self,
+        heard_enough: Callable[[], None],
+        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+    ) -> None:
+        obeyed = [number for number in _END if number != signal.SIGHUP or _is_heard(number)]
+        with trio.open_signal_receiver(*obeyed, signal.SIGUSR1) as received:
+            task_status.started()
+            async for number in received:
+                if number == signal.SIGUSR1:
+                    self._voice.say(self.summary())
+                else:
+                    heard_enough()
+                    self.mount.terminate()
+
+    async def _end_with_the_listener(self) -> None:
+        """While somebody waits for the files to be loaded, this ends when they do not wait any more."""
+        if self._voice.listener is None:
+            return
+        with contextlib.suppress(trio.ClosedResourceError):  # we are ready, nobody needs to wait
+            await trio.lowlevel.wait_readable(self._voice.listener)
+            self.mount.terminate()
+
+    async def _tell_the_kernel(self) -> None:
+        spacing_s = SPACING_S if self._capture.live else LOADING_SPACING_S
+        while True:
+            await self._waker.asked()
+            self.mount.notify()
+            await trio.sleep(spacing_s)
+
+    async def _report(self) -> None:
+        while True:
+            self._say_how_far()
+            await trio.sleep(REPORT_S)
+
+    def _say_how_far(self) -> None:
+        warnings = self._capture.warnings[self._warned :]
+        self._warned += len(warnings)
+        for line in warnings:
+            self._voice.warn(line)
+        done, total = self._capture.progress
+        if total:
+            self._voice.progress(done, total)
+
+    # --- numbers
+
+    def about(self) -> dict[str, object]:
+        """What status.json says of the capture."""
+        drops = self._capture.drops()
+        done, total = self._capture.progress
+        return {
+            "pid": os.getpid(),
+            "started": self._started,
+            "sources": [source.name for source in self._capture.sources],
+            "filter": self._config.filter,
+            "live": self._capture.live,
+            "read_bytes": done,
+            "total_bytes": total,
+            "received_packets": drops.received,
+            "dropped_by_kernel": drops.kernel,
+            "dropped_by_interface": drops.interface,
+            "warnings": list(self._capture.warnings),
+        }
+
+    def summary(self) -> str:
+        """One line for people."""
+        numbers = self._engine.statistics()
+        drops = self._capture.drops()
+        return (
+            f"{numbers['packets']} packets captured, {drops.kernel + drops.interface} dropped by the kernel,"
+            f" {numbers['flows_total']} flows, {numbers['flows_evicted']} evicted"
+        )
+
+
+class _Waker:
+    """Wakes a trio task from any thread; however often, the task is woken once."""
+
+    token: trio.lowlevel.TrioToken
+
+    def __init__(self) -> None:
+        self._event = trio.Event()
+        self._woken = False
+
+    def wake(self) -> None:
+        """From any thread."""
+        if not self._woken:
+            self._woken = True
+            self.token.run_sync_soon(self._set, idempotent=True)
+
+    async def asked(self) -> None:
+        """Returns once wake() was called since the last time."""
+        await self._event.wait()
+        self._event = trio.Event()
+        self._woken = False
+
+    def _set(self) -> None:
+        self._event.set()
+
+
+# --- signals and logging ---------------------------------------------------------------------------
+
+
+def _is_heard(number: int) -> bool:
+    """False if whoever started us asked that a signal be ignored, as nohup does."""
+    return signal.getsignal(number) is not signal.SIG_IGN
+
+
+@contextlib.contextmanager
+def _signals_raise() -> Iterator[Callable[[], None]]:
+    """Terminated, while there is no loop yet that could end things in order.
+
+    Gives what makes further signals count for nothing, so that an impatient one does not disturb the end.
+    """
+    enough = False
+
+    def heard_enough() -> None:
+        nonlocal enough
+        enough = True
+
+    def terminate(number: int, frame: object) -> None:
+        if not enough:
+            raise Terminated(number)
+
+    before = {number: signal.signal(number, terminate) for number in _END if _is_heard(number)}
+    try:
+        yield heard_enough
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _signals_wait() -> Iterator[None]:
+    """Hold signals back until what is mounted is remembered, or has been taken away."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _END)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+class _Said(logging.Handler):
+    """Records as lines of the voice."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        super().__init__(logging.WARNING)
+        self._say = say
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._say(record.getMessage())
+
+
+@contextlib.contextmanager
+def _log_to(voice: Voice, debug: bool) -> Iterator[None]:
+    handler: logging.Handler = logging.StreamHandler() if debug else _Said(voice.warn)
+    root = logging.getLogger()
+    root.addHandler(handler)
+    if debug:
+        root.setLevel(logging.DEBUG)
+    try:
+        yield
+    finally:
+        root.removeHandler(handler)

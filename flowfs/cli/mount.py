@@ -1,0 +1,84 @@
+"""`flowfs mount`: from the command line to a running mount, and from what fails to a line and a status."""
+
+import contextlib
+from collections.abc import Sequence
+
+from flowfs.background import Voice, in_background
+from flowfs.config import Config, ConfigError
+
+from .parse import mount_config
+from .terminal import Terminal
+
+FAILED, USAGE, NO_CAPTURE, NO_MOUNT = 1, 2, 3, 4
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Mount as told; returns the exit status once the mount is ready, or with -f once it is gone."""
+    try:
+        config = mount_config(arguments)
+    except ConfigError as error:
+        Terminal().error(str(error))
+        return USAGE
+    terminal = Terminal(quiet=config.quiet, verbose=config.verbose)
+    try:
+        if config.foreground:
+            return _work(config, terminal)
+        return in_background(
+            lambda voice: _work(config, voice),
+            terminal,
+            lambda: _tidy_up(config.mountpoint),
+            keep_input="-" in config.files,
+        )
+    finally:
+        terminal.ready()
+
+
+def _work(config: Config, voice: Voice) -> int:
+    """Run the mount; what fails becomes a line and a status."""
+    from flowfs import app  # with trio, libpcap and FUSE, which the waiting parent does without
+
+    try:
+        app.run(config, voice)
+    except app.Terminated as terminated:
+        return 128 + terminated.number
+    except KeyboardInterrupt:
+        return 130
+    except BaseException as error:
+        status = _status(error)
+        if status == FAILED and config.debug:
+            raise
+        voice.error(_fault(error) if status == FAILED else str(error))
+        return status
+    return 0
+
+
+def _status(error: BaseException) -> int:
+    from flowfs.capture import CaptureError, FilterError
+    from flowfs.mount import MountError
+    from flowfs.rights import RightsError
+
+    if isinstance(error, ConfigError | FilterError | RightsError):
+        return USAGE
+    if isinstance(error, CaptureError):
+        return NO_CAPTURE
+    return NO_MOUNT if isinstance(error, MountError) else FAILED
+
+
+def _fault(error: BaseException) -> str:
+    """One line for an error that should not be; of a group, its first."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    frame = error.__traceback__
+    while frame is not None and frame.tb_next is not None:
+        frame = frame.tb_next
+    where = f" ({frame.tb_frame.f_code.co_name}, line {frame.tb_lineno})" if frame is not None else ""
+    what = str(error).splitlines()[0] if str(error) else ""
+    return f"internal error: {type(error).__name__}: {what}{where}; -d shows all of it"
+
+
+def _tidy_up(mountpoint: str) -> None:
+    """Take away what a daemon left that was killed."""
+    from flowfs.mount import MountError, unmount
+
+    with contextlib.suppress(MountError):
+        unmount(mountpoint, lazy=True)

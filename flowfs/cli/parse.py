@@ -1,0 +1,171 @@
+"""argv → Config. Owns the options' names and their help; which values are right, `config` knows.
+
+Always true: an error is one line and exit status 2; options may come after the filter has begun.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from flowfs import __version__
+from flowfs.config import BUFFER_KIB, MAX_SNAPLEN, Config, ConfigError, duration, number, size
+from flowfs.core.limits import Limits
+
+_MOUNT_USAGE = "flowfs mount MOUNTPOINT (-i IFACE | -r FILE)... [options] [FILTER...]"
+_MOUNT_HELP = """\
+Mount the TCP flows of a network as files: one file a direction, growing while the flow does.
+"""
+_MOUNT_EXAMPLES = """\
+examples:
+  sudo flowfs mount /mnt/flows -i eth0 'tcp port 25'     mail as it comes; the mount is yours, not root's
+  sudo flowfs mount ~/flows -i any not port 22           everything but this SSH session
+  flowfs mount ~/flows -r capture.pcap                   a file; returns when it is loaded
+  tcpdump -U -w - | flowfs mount ~/flows -r - --no-wait  from a pipe
+  flowfs umount ~/flows
+
+FILTER is a capture filter of libpcap, see pcap-filter(7). Sizes: 64k, 256M, 1GiB. Times: 30s, 10m, 1h.
+SIGUSR1 makes flowfs -f print its counts, which are in MOUNTPOINT/.flowfs/status.json as well. In the
+background it speaks through syslog.
+exit status: 0 fine, 1 failed while running, 2 usage or filter, 3 cannot capture, 4 cannot mount
+"""
+
+
+Group = argparse._ArgumentGroup  # argparse has no public name for it
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse with errors of one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Ends the program with status 2."""
+        print(f"flowfs: {message} ({self.prog} -h tells more)", file=sys.stderr)
+        raise SystemExit(2)
+
+
+def mount_parser() -> Parser:
+    """The parser of `flowfs mount`."""
+    parser = Parser(
+        "flowfs mount",
+        usage=_MOUNT_USAGE,
+        description=_MOUNT_HELP,
+        epilog=_MOUNT_EXAMPLES,
+        formatter_class=lambda prog: argparse.RawDescriptionHelpFormatter(
+            prog, max_help_position=34, width=100
+        ),
+        allow_abbrev=False,
+        add_help=False,
+    )
+    # One list for both, so that options may stand between them and between the words of the filter.
+    parser.add_argument("words", nargs="*", metavar="MOUNTPOINT FILTER", help=argparse.SUPPRESS)
+    _add_sources(parser.add_argument_group("what to capture"))
+    _add_budgets(parser.add_argument_group("how much to keep"))
+    _add_mounting(parser.add_argument_group("how to mount"))
+    add_common(parser.add_argument_group("common"))
+    return parser
+
+
+def _add_sources(group: Group) -> None:
+    add = group.add_argument
+    add("-i", "--interface", action="append", metavar="IFACE", help="an interface, or any; repeatable")
+    add("-r", "--read", action="append", metavar="FILE", help="a capture file, or - (stdin); repeatable")
+    add("-F", "--filter-file", metavar="FILE", help="read the filter from a file")
+    add("-s", "--snapshot-length", metavar="BYTES", help="capture so much of each packet (262144)")
+    add("-B", "--buffer-size", metavar="KIB", help="the kernel's buffer for each interface (16384)")
+    add("-p", "--no-promiscuous-mode", action="store_true", help="only packets for this machine")
+    add("--direction", choices=("in", "out", "inout"), default="inout", help="which way packets go (inout)")
+
+
+def _add_budgets(group: Group) -> None:
+    add = group.add_argument
+    add("--max-memory", metavar="SIZE", help="for payload; the oldest flows go when it is full (256M)")
+    add("--max-out-of-order", metavar="SIZE", help="for payload that waits for what comes before it (64M)")
+    add("--max-table", metavar="SIZE", help="for connections and names (128M)")
+    add("--max-flows", metavar="N", help="files at the most (as many as --max-table holds)")
+    add("--idle-timeout", metavar="TIME", help="a connection silent for so long is over (10m)")
+
+
+def _add_mounting(group: Group) -> None:
+    add = group.add_argument
+    add("-o", "--options", action="append", metavar="OPT[,OPT]", help="mount options: ro, and mount(8)'s")
+    add("-f", "--foreground", action="store_true", help="stay in the foreground")
+    add("-d", "--debug", action="store_true", help="say everything; implies -f")
+    add("--wait", action=argparse.BooleanOptionalAction, default=True, help="until files are loaded (yes)")
+    add("-Z", "--user", metavar="USER", help="root: whose mount it is (who called sudo)")
+
+
+def add_common(group: Group) -> None:
+    """The options of every command."""
+    add = group.add_argument
+    add("-q", "--quiet", action="store_true", help="only errors")
+    add("-v", "--verbose", action="store_true", help="more of what happens")
+    add("-V", "--version", action="version", version=f"flowfs {__version__}", help="the version")
+    add("-h", "--help", action="help", help="this")
+
+
+def mount_config(arguments: Sequence[str]) -> Config:
+    """What `flowfs mount` was told. Raises ConfigError; SystemExit for what argparse refuses, -h and -V."""
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    told = mount_parser().parse_intermixed_args(arguments[:end])  # versions of argparse differ about `--`
+    words = [*told.words, *arguments[end + 1 :]]
+    if not words:
+        raise ConfigError(f"where to? usage: {_MOUNT_USAGE}")
+    mountpoint = words.pop(0)
+    return Config(
+        mountpoint=_place(mountpoint),
+        interfaces=tuple(told.interface or ()),
+        files=tuple(told.read or ()),
+        filter=_filter(words, told.filter_file),
+        # tcpdump's habit: 0 is all of a packet.
+        snaplen=_given(number, "-s", told.snapshot_length, 0) or MAX_SNAPLEN,
+        buffer_kib=_given(number, "-B", told.buffer_size, BUFFER_KIB),
+        promiscuous=not told.no_promiscuous_mode,
+        direction=told.direction,
+        limits=_limits(told),
+        mount_options=tuple(told.options or ()),
+        foreground=told.foreground or told.debug,
+        debug=told.debug,
+        wait=told.wait,
+        user=told.user or "",
+        quiet=told.quiet,
+        verbose=told.verbose or told.debug,
+    )
+
+
+def _limits(told: argparse.Namespace) -> Limits:
+    usual = Limits()
+    return Limits(
+        payload_bytes=_given(size, "--max-memory", told.max_memory, usual.payload_bytes),
+        out_of_order_bytes=_given(
+            size, "--max-out-of-order", told.max_out_of_order, usual.out_of_order_bytes
+        ),
+        table_bytes=_given(size, "--max-table", told.max_table, usual.table_bytes),
+        max_flows=_given(number, "--max-flows", told.max_flows, usual.max_flows),
+        idle_ns=_given(duration, "--idle-timeout", told.idle_timeout, usual.idle_ns),
+    )
+
+
+def _given(parse: Callable[[str, str], int], option: str, text: str | None, usual: int) -> int:
+    return usual if text is None else parse(option, text)
+
+
+def _place(mountpoint: str) -> str:
+    if not mountpoint:
+        raise ConfigError("MOUNTPOINT: the name is empty")
+    return os.path.abspath(mountpoint)
+
+
+def _filter(words: Sequence[str], file: str | None) -> str:
+    """The words joined, or the file without its comments (# to the end of a line, as in tcpdump)."""
+    if file is None:
+        return " ".join(words).strip()
+    if words:
+        raise ConfigError(f"-F {file}: there is a filter on the command line, too: {' '.join(words)}")
+    try:
+        text = Path(file).read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "not a text file"
+        raise ConfigError(f"-F {file}: cannot read it: {why}") from None
+    return " ".join(word for line in text.splitlines() for word in line.partition("#")[0].split())

@@ -1,0 +1,34 @@
+"""`flowfs umount`: take a mount away."""
+
+import sys
+from collections.abc import Sequence
+
+from flowfs.mount import MountError, unmount
+
+from .parse import Parser, add_common
+
+NO_MOUNT = 4
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Unmount as told; returns the exit status."""
+    parser = Parser(
+        "flowfs umount",
+        usage="flowfs umount [-z] MOUNTPOINT...",
+        description="Take a mount away; its capture ends.",
+        allow_abbrev=False,
+        add_help=False,
+    )
+    parser.add_argument("mountpoints", nargs="+", metavar="MOUNTPOINT", help="where flows are mounted")
+    group = parser.add_argument_group("options")
+    group.add_argument("-z", "--lazy", action="store_true", help="at once, even if files in it are open")
+    add_common(group)
+    told = parser.parse_args(arguments)
+    status = 0
+    for mountpoint in told.mountpoints:
+        try:
+            unmount(mountpoint, told.lazy)
+        except MountError as error:
+            print(f"flowfs: {error}", file=sys.stderr)
+            status = NO_MOUNT
+    return status

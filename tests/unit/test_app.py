@@ -1,0 +1,378 @@
+"""The whole program from its start to its end: what it leaves behind, which is nothing, however it ends."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+import craft
+import flowfs
+from flowfs.app import _Waker
+
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(flowfs.__file__).parent.parent)}
+FLOWFS = [sys.executable, "-P", "-m", "flowfs"]
+NAME = "010.000.000.001.01025-010.000.000.002.00080"
+
+needs_fuse = pytest.mark.needs("fuse")
+
+
+# --- waking trio -------------------------------------------------------------------------------
+
+
+def test_any_number_of_calls_wakes_once() -> None:
+    async def main() -> int:
+        waker = _Waker()
+        waker.token = trio.lowlevel.current_trio_token()
+        woken = 0
+
+        async def count() -> None:
+            nonlocal woken
+            while True:
+                await waker.asked()
+                woken += 1
+                await trio.sleep(0.02)
+
+        def call() -> None:
+            for _ in range(1000):
+                waker.wake()
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(count)
+            for _ in range(3):
+                await trio.to_thread.run_sync(call)
+            await trio.sleep(0.1)
+            first = woken
+            waker.wake()
+            await trio.sleep(0.05)
+            assert woken == first + 1
+            nursery.cancel_scope.cancel()
+        return first
+
+    assert 1 <= trio.run(main) <= 4
+
+
+# --- a life ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Path]:
+    """An empty directory; it fails the test that leaves something mounted or running there."""
+    path = tmp_path / "flows"
+    path.mkdir()
+    yield path
+    stays_mounted = is_mounted(path)
+    running = daemons(path)
+    for number in running:
+        os.kill(number, signal.SIGKILL)
+    subprocess.run(["fusermount3", "-uzq", str(path)], check=False)
+    assert not stays_mounted
+    assert not running
+
+
+@pytest.fixture
+def capture(tmp_path: Path) -> Path:
+    addresses = "10.0.0.1", "10.0.0.2"
+    syn = craft.tcp(*addresses, 1025, 80, seq=0, flags="S")
+    data = craft.tcp(*addresses, 1025, 80, seq=1, payload=b"hello")
+    frames = [craft.ethernet(craft.ipv4(*addresses, segment)) for segment in (syn, data)]
+    return craft.write_pcap(
+        tmp_path / "a.pcap", [craft.Packet(10**18, frame, len(frame)) for frame in frames]
+    )
+
+
+def is_mounted(place: Path) -> bool:
+    return any(
+        line.split()[4] == str(place) for line in Path("/proc/self/mountinfo").read_text().splitlines()
+    )
+
+
+def daemons(place: Path) -> list[int]:
+    """The processes of ours whose command line names the place."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if os.fsencode(place) in process.joinpath("cmdline").read_bytes().split(b"\0"):
+                found.append(int(process.name))
+    return found
+
+
+def until(condition: Callable[[], Any]) -> Any:
+    """What `condition` gives once it is true; five seconds are enough."""
+    end = time.monotonic() + 5
+    while not (result := condition()):
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    return result
+
+
+def flowfs_(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """Its output comes through pipes: if the daemon kept them open, this would wait for it."""
+    return subprocess.run(
+        [*FLOWFS, *map(str, arguments)],
+        env=ENVIRONMENT,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+
+def start(*arguments: str | Path, **how: Any) -> subprocess.Popen[str]:
+    command = [*FLOWFS, *map(str, arguments)]
+    return subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True, **how)
+
+
+def status(place: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((place / ".flowfs" / "status.json").read_text())
+    return found
+
+
+@needs_fuse
+def test_a_file_is_there_when_the_command_returns(place: Path, capture: Path) -> None:
+    done = flowfs_("mount", place, "-r", capture, "tcp port 80")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert (place / NAME).read_bytes() == b"hello"
+    told = status(place)
+    assert told["sources"] == [str(capture)]
+    assert told["filter"] == "tcp port 80"
+    assert told["received_packets"] == told["statistics"]["packets"] == 2
+    assert told["read_bytes"] == told["total_bytes"] == capture.stat().st_size
+    assert told["finished"]
+    assert not told["live"]
+    done = flowfs_("umount", place)
+    assert (done.returncode, done.stderr) == (0, "")
+    until(lambda: not daemons(place))
+
+
+@needs_fuse
+def test_a_cut_file_is_mounted_with_a_warning(place: Path, capture: Path) -> None:
+    with capture.open("ab") as file:
+        file.write(bytes(10))
+    done = flowfs_("mount", place, "-r", capture)
+    assert done.returncode == 0
+    assert (
+        done.stderr
+        == f"flowfs: {capture}: cut short in the middle of a packet; everything before it is shown\n"
+    )
+    assert (place / NAME).exists()
+    assert len(status(place)["warnings"]) == 1
+    flowfs_("umount", place)
+    until(lambda: not daemons(place))
+
+
+@needs_fuse
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_unmounts_and_counts(place: Path, capture: Path, number: signal.Signals) -> None:
+    with start("mount", place, "-f", "-r", capture) as process:
+        until((place / NAME).exists)
+        process.send_signal(signal.SIGUSR1)
+        assert process.stderr is not None
+        counts = "flowfs: 2 packets captured, 0 dropped by the kernel, 1 flows, 0 evicted\n"
+        assert process.stderr.readline() == counts
+        process.send_signal(number)
+        assert process.stderr.read() == counts
+        assert process.wait(10) == 0
+    assert not is_mounted(place)
+
+
+@needs_fuse
+def test_nohup_is_respected(place: Path, capture: Path) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        process = start("mount", place, "-f", "-r", capture)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    with process:
+        until((place / NAME).exists)
+        process.send_signal(signal.SIGHUP)
+        time.sleep(0.2)
+        assert (place / NAME).exists()
+        process.terminate()
+        assert process.wait(10) == 0
+
+
+@needs_fuse
+def test_a_daemon_ends_by_a_signal(place: Path, capture: Path) -> None:
+    assert flowfs_("mount", place, "-r", capture).returncode == 0
+    (daemon,) = daemons(place)
+    os.kill(daemon, signal.SIGTERM)
+    until(lambda: not daemons(place))
+
+
+@needs_fuse
+def test_unmounting_by_other_means_ends_the_daemon(place: Path, capture: Path) -> None:
+    assert flowfs_("mount", place, "-r", capture).returncode == 0
+    subprocess.run(["fusermount3", "-u", str(place)], check=True)
+    until(lambda: not daemons(place))
+
+
+@needs_fuse
+def test_a_killed_daemon_can_be_followed_by_another(place: Path, capture: Path) -> None:
+    assert flowfs_("mount", place, "-r", capture).returncode == 0
+    os.kill(daemons(place)[0], signal.SIGKILL)
+    until(lambda: not daemons(place))
+    done = flowfs_("mount", place, "-r", capture)
+    assert done.returncode == 0
+    assert "took away a dead flowfs mount" in done.stderr
+    assert (place / NAME).read_bytes() == b"hello"
+    flowfs_("umount", place)
+    until(lambda: not daemons(place))
+
+
+@needs_fuse
+def test_two_mounts_on_one_place(place: Path, capture: Path) -> None:
+    assert flowfs_("mount", place, "-r", capture).returncode == 0
+    done = flowfs_("mount", place, "-r", capture)
+    assert done.returncode == 4
+    assert "mounted there already" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert (place / NAME).exists()
+    flowfs_("umount", place)
+    until(lambda: not daemons(place))
+
+
+# --- while files are loaded --------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def loading(place: Path, capture: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """A mount that is being loaded from a pipe that does not end, and the pipe's writing end."""
+    reading, writing = os.pipe()
+    os.write(writing, capture.read_bytes())
+    try:
+        with start("mount", place, "-r", "-", *options, stdin=reading) as process:
+            os.close(reading)
+            try:
+                until((place / NAME).exists)
+                yield process, writing
+            finally:
+                process.kill()
+    finally:
+        with contextlib.suppress(OSError):
+            os.close(writing)
+
+
+@needs_fuse
+def test_loading_from_a_pipe_shows_what_has_come(place: Path, capture: Path) -> None:
+    with loading(place, capture) as (process, writing):
+        assert (place / NAME).read_bytes() == b"hello"
+        assert process.poll() is None
+        os.close(writing)
+        assert process.wait(10) == 0
+    assert status(place)["finished"]
+    flowfs_("umount", place)
+    until(lambda: not daemons(place))
+
+
+@needs_fuse
+def test_not_to_wait(place: Path, capture: Path) -> None:
+    with loading(place, capture, "--no-wait") as (process, _):
+        assert process.wait(10) == 0
+        assert not status(place)["finished"]
+        assert flowfs_("umount", place).returncode == 0
+        until(lambda: not daemons(place))
+
+
+@needs_fuse
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_who_does_not_wait_any_longer_has_no_mount(
+    place: Path, capture: Path, number: signal.Signals
+) -> None:
+    with loading(place, capture) as (process, _):
+        process.send_signal(number)
+        assert process.wait(10) == (-number if number == signal.SIGKILL else 128 + number)
+        until(lambda: not daemons(place))
+    assert not is_mounted(place)
+
+
+@needs_fuse
+def test_a_child_that_is_killed_leaves_nothing(place: Path, capture: Path) -> None:
+    with loading(place, capture) as (process, _):
+        (child,) = set(daemons(place)) - {process.pid}
+        os.kill(child, signal.SIGKILL)
+        assert process.wait(10) == 1
+        assert process.stderr is not None
+        assert process.stderr.read() == "flowfs: ended by SIGKILL before it was ready\n"
+    assert not is_mounted(place)
+
+
+@needs_fuse
+def test_a_signal_at_any_moment_leaves_nothing(place: Path, capture: Path) -> None:
+    for pause in (0.02, 0.1, 0.2, 0.25, 0.3, 0.4):
+        with start("mount", place, "-f", "-r", capture) as process:
+            time.sleep(pause)
+            process.terminate()
+            assert process.wait(10) in (0, 128 + signal.SIGTERM, -signal.SIGTERM)
+            assert process.stderr is not None
+            assert "Traceback" not in process.stderr.read()
+        assert not is_mounted(place)
+
+
+# --- rights ------------------------------------------------------------------------------------
+
+
+@needs_fuse
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has rights to give up")
+def test_the_mount_is_the_callers_of_sudo(capture: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        os.chown(folder, 65534, 65534)
+        place = Path(folder)
+        for variable, value in (("SUDO_UID", "65534"), ("SUDO_GID", "65534"), ("SUDO_USER", "nobody")):
+            monkeypatch.setitem(ENVIRONMENT, variable, value)
+        capture.chmod(0o600)
+        assert flowfs_("mount", place, "-r", capture).returncode == 0
+        try:
+            (daemon,) = daemons(place)
+            text = Path(f"/proc/{daemon}/status").read_text()
+            assert "Uid:\t65534\t65534\t65534\t65534" in text
+            assert "CapEff:\t0000000000000000" in text
+            with pytest.raises(PermissionError):
+                list(place.iterdir())
+            listed = subprocess.check_output(["ls", folder], user=65534, group=65534, text=True)
+            assert listed == NAME + "\n"
+            os.kill(daemon, signal.SIGKILL)
+            until(lambda: not daemons(place))
+            again = flowfs_("mount", place, "-r", capture)
+            assert again.returncode == 0
+            assert "took away a dead mount" in again.stderr
+        finally:
+            flowfs_("umount", place)
+        until(lambda: not daemons(place))
+
+
+# --- live --------------------------------------------------------------------------------------
+
+
+@needs_fuse
+@pytest.mark.needs("netns")
+def test_a_live_mount(place: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        assert flowfs_("mount", place, "-i", "lo", "tcp", "port", str(port)).returncode == 0
+        with socket.create_connection(server.getsockname()) as client:
+            peer, _ = server.accept()
+            with peer:
+                client.sendall(b"one")
+                (file,) = until(lambda: list(place.iterdir()))
+                until(lambda: file.read_bytes() == b"one")
+                client.sendall(b"two")
+                until(lambda: file.read_bytes() == b"onetwo")
+    told = status(place)
+    assert told["live"]
+    assert told["dropped_by_kernel"] == 0
+    assert flowfs_("umount", place).returncode == 0
+    until(lambda: not daemons(place))

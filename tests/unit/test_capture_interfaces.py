@@ -1,0 +1,171 @@
+"""Interfaces: the loopback one with a filter, one that is silent, down, gone or not there."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import pytest
+import trio
+
+from flowfs.capture import Capture, CaptureError, Drops, FilterError, open_interface
+from recording import (
+    ENVIRONMENT,
+    Recorder,
+    refused_without_rights,
+    run,
+    until,
+)
+
+
+def test_an_interface_that_is_not_there() -> None:
+    with pytest.raises(CaptureError) as caught:
+        open_interface("nosuch0", 0)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert "there is no interface nosuch0; there are: " in message or "sudo" in message
+
+
+def test_no_right_to_capture() -> None:
+    message = refused_without_rights(lambda: open_interface("lo", 0))
+    assert message == "no right to capture on lo: run flowfs with sudo (the mount will still be yours)"
+
+
+@contextlib.contextmanager
+def echo() -> Iterator[socket.socket]:
+    """A connection to ourselves on the loopback interface; ours is given, the other's is its `peer`."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server
+
+
+def talk(server: socket.socket, data: bytes) -> None:
+    with socket.create_connection(server.getsockname()) as client:
+        peer, _ = server.accept()
+        with peer:
+            client.sendall(data)
+            client.shutdown(socket.SHUT_WR)
+            while peer.recv(1 << 20):
+                pass
+
+
+@pytest.mark.needs("netns")
+@pytest.mark.parametrize("interface", ["lo", "any"])
+def test_loopback_with_a_filter(interface: str) -> None:
+    with echo() as server:
+        port = server.getsockname()[1]
+        source = open_interface(interface, 5, filter=f"tcp port {port}")
+
+        async def converse(capture: Capture, recorder: Recorder) -> None:
+            await trio.to_thread.run_sync(talk, server, b"needle" * 1000)
+            await until(lambda: b"needle" in b"".join(recorder.frames))
+            await trio.sleep(0.25)
+
+        recorder, capture = run([source], converse)
+    assert len(recorder.frames) >= 6
+    assert all(struct.pack("!H", port) in frame for frame in recorder.frames)
+    assert set(recorder.sources) == {5}
+    assert recorder.link_types == {1 if interface == "lo" else 113}
+    assert recorder.ticks >= 2
+    assert capture.drops() == Drops(len(recorder.frames), 0, 0)
+    assert not recorder.finished
+
+
+@pytest.mark.needs("netns")
+def test_a_packet_of_an_interface_is_shown_soon() -> None:
+    with echo() as server:
+        source = open_interface("lo", 0, filter=f"tcp port {server.getsockname()[1]}")
+        waits: list[float] = []
+
+        async def converse(capture: Capture, recorder: Recorder) -> None:
+            for _ in range(5):
+                seen, sent = len(recorder.frames), time.monotonic()
+                await trio.to_thread.run_sync(talk, server, b"x")
+                await until(lambda: len(recorder.frames) > seen)  # noqa: B023  called within the loop
+                waits.append(recorder.arrived[seen] - sent)
+
+        run([source], converse)
+    assert min(waits) < 0.05
+
+
+@pytest.mark.needs("netns")
+def test_a_silent_interface_can_be_stopped() -> None:
+    source = open_interface("lo", 0, filter="udp port 9 and host 192.0.2.1")
+
+    async def wait(capture: Capture, recorder: Recorder) -> None:
+        await until(lambda: recorder.ticks >= 3)
+
+    started = time.monotonic()
+    recorder, _ = run([source], wait)
+    assert time.monotonic() - started < 5
+    assert recorder.frames == []
+
+
+@pytest.mark.needs("netns")
+def test_a_bad_filter_on_an_interface() -> None:
+    with pytest.raises(FilterError, match="bad filter 'tcp prt 25'"):
+        open_interface("lo", 0, filter="tcp prt 25")
+
+
+@pytest.mark.needs("netns")
+def test_an_interface_of_another_kind() -> None:
+    try:
+        open_interface("nflog", 0).close()
+    except CaptureError as error:
+        text = str(error)
+    assert "NFLOG" in text or "nflog" in text
+
+
+VANISHING = """
+import subprocess, trio
+from flowfs.capture import Capture, CaptureError, open_interface
+class Engine:
+    packets = ticks = 0
+    def feed(self, frames, meta, link_type, source): self.packets += len(meta) // 16
+    def tick(self, now_ns): self.ticks += 1
+    def changed(self): return False
+def ip(*words): subprocess.run(["ip", *words], check=True)
+ip("link", "add", "v0", "type", "veth", "peer", "name", "v1")
+try:
+    open_interface("v0", 0)
+except CaptureError as error:
+    print(error)
+ip("link", "set", "v0", "up")
+ip("link", "set", "v1", "up")
+ip("link", "set", "lo", "up")
+engine = Engine()
+capture = Capture([open_interface("v0", 0), open_interface("lo", 1)], engine)
+async def main():
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(capture.run)
+        await trio.sleep(0.3)
+        ip("link", "del", "v0")
+        await trio.sleep(0.4)
+        before = engine.ticks
+        await trio.sleep(0.4)
+        assert engine.ticks > before
+        capture.stop()
+trio.run(main)
+print(*capture.warnings, sep="\\n")
+"""
+
+
+@pytest.mark.needs("netns")
+def test_an_interface_that_is_down_and_one_that_vanishes() -> None:
+    done = subprocess.run(
+        ["unshare", "--net", sys.executable, "-P", "-c", VANISHING],
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.stderr == ""
+    assert done.stdout.splitlines() == [
+        "interface v0 is down: sudo ip link set v0 up",
+        "interface v0 has gone: what was captured stays",
+    ]

@@ -1,0 +1,196 @@
+"""Pipes and standard input: packets are fed as they come, and a read that waits can be stopped."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+import types
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+import trio
+
+import craft
+from flowfs.capture import Capture, Drops, FilterError, open_file
+from flowfs.core.engine import Engine
+from recording import (
+    ENVIRONMENT,
+    Recorder,
+    frames,
+    packets,
+    pipe,
+    run,
+    until,
+    write,
+)
+
+
+@pytest.mark.parametrize("count", [1, 256, 1000])
+def test_a_pipe_is_fed_whole(count: int) -> None:
+    with pipe() as (path, writing):
+        data = craft.pcap(packets(count))
+        os.write(writing, data[:24])  # opening waits for the header, and lets no other thread run
+
+        def fill() -> None:
+            with os.fdopen(writing, "wb") as file:
+                file.write(data[24:])
+
+        source = open_file(path, 0)
+        thread = threading.Thread(target=fill)
+        thread.start()
+        recorder, capture = run([source])
+        thread.join()
+    assert recorder.frames == frames(count)
+    assert recorder.times == [divmod(packet.time_ns // 1000, 10**6) for packet in packets(count)]
+    assert recorder.finished
+    assert capture.drops() == Drops(count, 0, 0)
+    assert capture.progress == (0, 0)
+
+
+def test_a_packet_of_a_pipe_is_shown_as_it_arrives() -> None:
+    with pipe() as (path, writing):
+        data = craft.pcap(packets(3))
+        record = (len(data) - 24) // 3
+        os.write(writing, data[:24])
+        waits: list[float] = []
+
+        async def send(capture: Capture, recorder: Recorder) -> None:
+            for number in range(3):
+                await trio.sleep(0.02)
+                sent = time.monotonic()
+                os.write(writing, data[24 + number * record :][:record])
+                await until(lambda: len(recorder.frames) > number)  # noqa: B023  called within the loop
+                waits.append(recorder.arrived[number] - sent)
+
+        recorder, _ = run([open_file(path, 0)], send)
+    assert recorder.frames == frames(3)
+    assert not recorder.finished  # the pipe is still open
+    assert min(waits) < 0.05
+
+
+def test_a_capture_that_waits_for_a_pipe_can_be_stopped() -> None:
+    with pipe() as (path, writing):
+        os.write(writing, craft.pcap(packets(2))[:-3])
+
+        async def wait(capture: Capture, recorder: Recorder) -> None:
+            await until(lambda: len(recorder.frames) == 1)
+
+        started = time.monotonic()
+        recorder, capture = run([open_file(path, 0)], wait)
+        assert time.monotonic() - started < 5
+    assert recorder.frames == frames(1)
+    assert capture.warnings == []
+
+
+def test_a_cancelled_capture_ends_its_thread() -> None:
+    with pipe() as (path, writing):
+        os.write(writing, craft.pcap([]))
+
+        async def main() -> bool:
+            capture = Capture([open_file(path, 0)], cast(Engine, Recorder()))
+            with trio.move_on_after(0.1) as scope:
+                await capture.run()
+            return scope.cancelled_caught
+
+        before = threading.active_count()
+        assert trio.run(main)
+        assert threading.active_count() <= before + 1  # trio keeps a thread for the next time
+
+
+@pytest.mark.parametrize("current", [True, False])
+def test_the_clock_ticks_for_a_pipe_whose_packets_are_of_now(current: bool) -> None:
+    with pipe() as (path, writing):
+        (packet,) = packets(1)
+        os.write(writing, craft.pcap([packet._replace(time_ns=time.time_ns()) if current else packet]))
+
+        async def wait(capture: Capture, recorder: Recorder) -> None:
+            await until(lambda: bool(recorder.frames))
+            await trio.sleep(0.3)
+
+        recorder, _ = run([open_file(path, 0)], wait)
+    assert (recorder.ticks >= 2) == current
+
+
+@pytest.mark.parametrize("complete", [0, 1, 300])
+def test_all_before_a_cut_in_a_pipe_is_fed(complete: int) -> None:
+    with pipe() as (path, writing):
+        os.write(writing, craft.pcap(packets(complete + 1))[:-5])
+        os.close(writing)
+        recorder, capture = run([open_file(path, 0)])
+    assert recorder.frames == frames(complete)
+    assert capture.warnings == [f"{path}: cut short in the middle of a packet; everything before it is shown"]
+
+
+def test_a_fifo_whose_writer_is_quick(tmp_path: Path) -> None:
+    path = tmp_path / "fifo"
+    os.mkfifo(path)
+    content = write(tmp_path / "a.pcap", 100)
+    with subprocess.Popen(["sh", "-c", f"cat {content} > {path}"]):
+        recorder, _ = run([open_file(str(path), 0)])
+    assert recorder.frames == frames(100)
+
+
+STANDARD_INPUT = """
+import sys, trio
+from flowfs.capture import Capture, CaptureError, open_file
+class Counter:
+    packets = 0
+    def feed(self, frames, meta, link_type, source): self.packets += len(meta) // 16
+    def finish(self): pass
+    def changed(self): return False
+try:
+    capture = Capture([open_file("-", 0)], Counter())
+except CaptureError as error:
+    sys.exit(str(error))
+trio.run(capture.run)
+print(capture.drops().received, *capture.warnings)
+"""
+
+
+def read_standard_input(stdin: Any, unbuffered: str = "") -> tuple[str, str]:
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", STANDARD_INPUT],
+        env=ENVIRONMENT | {"PYTHONUNBUFFERED": unbuffered},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+        **stdin,
+    )
+    return done.stdout.strip(), done.stderr.strip()
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_standard_input(tmp_path: Path, unbuffered: str) -> None:
+    path = write(tmp_path / "a.pcap", 500)
+    with path.open("rb") as file:
+        assert read_standard_input({"stdin": file}, unbuffered) == ("500", "")
+    with subprocess.Popen(["cat", str(path)], stdout=subprocess.PIPE) as cat:
+        assert read_standard_input({"stdin": cat.stdout}, unbuffered) == ("500", "")
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    with subprocess.Popen(["sh", "-c", f"cat {path} > {fifo}"]), fifo.open("rb") as file:
+        assert read_standard_input({"stdin": file}, unbuffered) == ("500", "")
+
+
+def test_standard_input_that_is_no_capture(tmp_path: Path) -> None:
+    assert read_standard_input({"stdin": subprocess.DEVNULL})[1] == "standard input is empty, not a capture"
+    terminal, other = os.openpty()
+    try:
+        assert "standard input is a terminal: pipe a capture in" in read_standard_input({"stdin": other})[1]
+    finally:
+        os.close(terminal)
+        os.close(other)
+
+
+def test_a_link_type_that_libpcap_filters_wrongly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = str(craft.write_pcap(tmp_path / "a.pcap", [], craft.SLL2))
+    open_file(path, 0, filter="tcp").close()
+    monkeypatch.setattr("pcapy.compile", lambda *arguments: types.SimpleNamespace(filter=lambda frame: 0))
+    with pytest.raises(FilterError, match="this libpcap is too old"):
+        open_file(path, 0, filter="tcp")
+    open_file(path, 0).close()

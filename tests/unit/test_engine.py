@@ -1,0 +1,316 @@
+"""core/engine.py: the whole core behind a few functions, each atomic, whatever bytes come."""
+
+from __future__ import annotations
+
+import random
+import sys
+import threading
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from craft import ETHERNET, LOOP, NULL, RAW, SLL, SLL2, Conversation, Packet, batch, merge
+from engines import Tree, check_counters, feed, run, started, tree_of
+from flowfs.core.engine import Engine
+from flowfs.core.flow import Evicted
+from flowfs.core.limits import CONNECTION_BYTES, KIB, MIB, SECOND_NS, SLICE_PACKETS, Limits
+
+LINK_TYPES = (ETHERNET, RAW, NULL, LOOP, SLL, SLL2)
+VERDICTS = ("segments", "unknown_frames", "not_tcp", "fragments", "bad_headers", "bad_flags", "cut_short")
+
+
+@pytest.fixture
+def engine() -> Iterator[Engine]:
+    with started() as engine:
+        yield engine
+
+
+# --- any bytes -----------------------------------------------------------------------------------
+
+
+def noise(draw: random.Random, frame: bytes) -> bytes:
+    """A frame with a few bytes changed, or cut short, or neither."""
+    changed = bytearray(frame)
+    for _ in range(draw.choice([0, 0, 0, 1, 2, 6])):
+        changed[draw.randrange(len(changed))] = draw.randrange(256)
+    return bytes(changed[: draw.choice([len(changed), len(changed), draw.randrange(len(changed) + 1)])])
+
+
+def hostile(draw: random.Random, count: int) -> list[Packet]:
+    """A few connections in which everything goes wrong that can."""
+    parts = []
+    for port in range(draw.randrange(1, 6)):
+        ends = ("10.0.0.1", "10.0.0.1") if port == 4 else ("10.0.0.1", "10.0.0.2")
+        one = Conversation(*ends, client_port=80 if port == 4 else port, server_port=80)
+        one.client_isn, one.server_isn = draw.randrange(1 << 32), draw.randrange(1 << 32)
+        one.clock_ns += port
+        for _ in range(count):
+            act(draw, one)
+        parts.append(one.packets)
+    return [packet._replace(frame=noise(draw, packet.frame)) for packet in merge(*parts)]
+
+
+def act(draw: random.Random, one: Conversation) -> None:
+    place = max(0, one.client_next + draw.choice([-2000, -3, -1, 0, 0, 0, 0, 1, 700, 20_000, 1 << 29]))
+    data = draw.randbytes(draw.choice([0, 1, 1, 2, 100, 1448, 9000]))
+    way = draw.randrange(22)
+    if way < 12:
+        (one.client if way % 3 else one.server)(
+            place, data, captured=draw.choice([None] * 9 + [len(data) // 2])
+        )
+    elif way < 16:
+        (one.client_ack if way % 2 else one.server_ack)(place)
+    elif way == 16:
+        draw.choice([one.fin, one.server_fin])(place, data)
+    elif way == 17:
+        draw.choice([one.rst, one.server_rst])(place, data)
+    elif way == 18:
+        one.syn(payload=data[:9], isn=draw.choice([None, None, draw.randrange(1 << 32)]))
+    elif way == 19:
+        one.syn_ack(acked=draw.choice([0, 0, len(data)]))
+    elif way == 20:
+        one.again(draw.randrange(1 << 32), draw.randrange(1 << 32)).handshake()
+    else:
+        one.wait(draw.choice([0.05, 0.3, 4, 31, 61, 601]))
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_hostile_connections_in_little_memory(seed: int) -> None:
+    """Counted, never fatal; the budgets hold; and the batches make no difference [R9 R10]."""
+    draw = random.Random(seed)
+    limits = Limits(
+        payload_bytes=draw.choice([64, 128, 512]) * KIB,
+        out_of_order_bytes=draw.choice([3000, 20_000, MIB]),
+        table_bytes=draw.choice([2, 3, 100]) * CONNECTION_BYTES,
+        max_flows=draw.choice([0, 0, 2]),
+    )
+    packets = hostile(draw, 60)
+    trees = []
+    for size in (1, 3, 256):
+        with started(limits) as engine:
+            for start in range(0, len(packets), size):
+                feed(engine, packets[start : start + size], size=size)
+                check_budgets(engine.statistics())
+            engine.finish()
+            trees.append(summary(engine))
+    assert trees[0] == trees[1] == trees[2]
+
+
+def check_budgets(numbers: dict[str, int]) -> None:
+    for budget in ("payload", "out_of_order", "table"):
+        assert numbers[f"{budget}_used_bytes"] <= numbers[f"{budget}_limit_bytes"], budget
+    assert numbers["packets"] == sum(numbers[name] for name in VERDICTS)
+
+
+def summary(engine: Engine) -> Tree:
+    """What is there in the end. Of long gaps the length is enough."""
+    numbers = engine.statistics()
+    check_counters(numbers)
+    flows = engine.list_after(0, 1000)
+    if all(flow.size - flow.start < 1 << 24 for flow in flows):
+        return tree_of(engine)
+    return Tree([], numbers | {f"size of {flow.serial}": flow.size for flow in flows})
+
+
+@settings(max_examples=100)
+@given(st.sampled_from([*LINK_TYPES, 228, 9999]), st.lists(st.binary(max_size=100), max_size=20))
+def test_any_frames_are_counted(link_type: int, frames: list[bytes]) -> None:
+    packets = [Packet(index * SECOND_NS, frame, len(frame)) for index, frame in enumerate(frames)]
+    with started() as engine:
+        feed(engine, packets, link_type)
+        numbers = engine.statistics()
+        assert numbers["packets"] == len(frames) == sum(numbers[name] for name in VERDICTS)
+        assert numbers["captured_bytes"] == sum(map(len, frames))
+
+
+def test_an_empty_batch(engine: Engine) -> None:
+    engine.feed(b"", b"", ETHERNET)
+    assert engine.statistics()["packets"] == 0
+
+
+@pytest.mark.parametrize("link_type", LINK_TYPES)
+@pytest.mark.parametrize("ends", [("10.0.0.1", "10.0.0.2"), ("2001:db8::1", "2001:db8::2")])
+def test_every_link_layer(link_type: int, ends: tuple[str, str]) -> None:
+    conversation = Conversation(*ends, link_type=link_type).handshake().client(0, b"abc").server(0, b"xyz")
+    outcome = run(conversation)
+    assert outcome.files() == {conversation.client_name(): b"abc", conversation.server_name(): b"xyz"}
+    assert outcome.statistics["dissected"] == 0
+
+
+def test_the_long_way() -> None:
+    """What dissection finds goes the way of all segments; what it does not is counted."""
+    inside = Conversation(link_type=RAW).handshake().client(0, b"abc")
+    engine = Engine(Limits(payload_bytes=MIB), lambda _, frame: (42, frame[14:]) if frame[14] else None)
+    llc = b"\1" * 12 + b"\0\x26"
+    feed(engine, [packet._replace(frame=llc + packet.frame) for packet in inside.packets])
+    feed(engine, [Packet(0, llc + b"\0" * 40, 54)])
+    (flow,) = engine.list_after(0, 9)
+    assert (flow.key, engine.read(flow, 0, 9)) == (inside.client_key() + b"\0\x2a", b"abc")
+    numbers = engine.statistics()
+    assert (numbers["dissected"], numbers["unknown_frames"], numbers["segments"]) == (5, 1, 4)
+    engine.close()
+
+
+# --- time ----------------------------------------------------------------------------------------
+
+
+def test_time_goes_forward_only(engine: Engine) -> None:
+    late = Conversation().handshake().client(0, b"abc")
+    feed(engine, late)
+    now_ns = engine.now_ns
+    early = Conversation(client_port=5, clock_ns=1000).handshake().client(0, b"abc")
+    feed(engine, early)
+    engine.tick(5)
+    assert engine.now_ns == now_ns
+    assert [flow.last_ns for flow in engine.list_after(0, 9)] == [now_ns, now_ns]
+
+
+def test_ticks_see_to_what_waits(engine: Engine) -> None:
+    feed(engine, Conversation().handshake().client(3, b"def").server_ack(6))
+    assert engine.list_after(0, 9) == []
+    engine.tick(engine.now_ns + SECOND_NS)
+    (flow,) = engine.list_after(0, 9)
+    assert engine.read(flow, 0, 9) == b"\0\0\0def"
+
+
+def test_evicted_in_the_middle_of_a_batch() -> None:
+    """What happens when a closed connection's file goes does not wait for the batch to end [R10]."""
+    old = Conversation().handshake().client(0, b"abc").server_ack(3).close()
+    big = Conversation(client_port=5, clock_ns=old.clock_ns).handshake()
+    for index in range(60):
+        big.client(index * 1460, bytes(1460))
+        if index == 34:
+            big.wait(61)  # `old` is remembered no more; its file goes with one of the next segments
+    big.wait(0.2).other()
+    old.clock_ns = big.clock_ns
+    old.client(3, b"late").wait(0.3).other()
+    limits = Limits(payload_bytes=64 * KIB, out_of_order_bytes=MIB, table_bytes=MIB)
+    assert set(run(merge(old.packets, big.packets), limits).files().values()) >= {b"late"}
+
+
+# --- what readers see ----------------------------------------------------------------------------
+
+
+def test_changes(engine: Engine) -> None:
+    conversation = Conversation().handshake().client(0, b"abc").server(0, b"xyz")
+    assert not engine.changed()
+    feed(engine, conversation)
+    assert engine.changed()
+    assert engine.changes() == (2, [], [])
+    assert not engine.changed()
+    client, server = engine.list_after(0, 9)
+    client.watched = client.named = True
+    conversation.packets.clear()
+    feed(engine, conversation.client(3, b"def").client(6, b"ghi").server(3, b"uvw"))
+    assert engine.changes() == (0, [client], [])
+    engine.evict(client)
+    engine.evict(server)
+    assert engine.changed()
+    assert engine.changes() == (0, [], [client])
+
+
+def test_states_are_changes(engine: Engine) -> None:
+    conversation = Conversation().handshake().client(0, b"abc")
+    feed(engine, conversation)
+    (flow,) = engine.list_after(0, 9)
+    engine.changes()
+    flow.watched = True
+    conversation.packets.clear()
+    feed(engine, conversation.rst())
+    assert engine.changes().grown == [flow]
+
+
+def test_finish(engine: Engine) -> None:
+    feed(engine, Conversation().handshake().client(3, b"def"))
+    before = engine.finished
+    engine.finish()
+    engine.finish()
+    assert (before, engine.finished) == (False, True)
+    (flow,) = engine.list_after(0, 9)
+    assert (flow.gaps(), flow.state) == ([(0, 3, "close")], 0)
+    check_counters(engine.statistics())
+
+
+def test_open_evict_read_release(engine: Engine) -> None:
+    conversation = Conversation().handshake().client(0, b"abc")
+    feed(engine, conversation)
+    flow = engine.find(conversation.client_key(), 0)
+    assert flow is not None
+    assert engine.get(flow.serial) is flow
+    engine.open(flow)
+    assert flow.opens == 1
+    engine.evict(flow)
+    assert engine.find(conversation.client_key(), 0) is engine.get(flow.serial) is None
+    assert engine.read(flow, 0, 9) == b"abc"
+    engine.release(flow)
+    with pytest.raises(Evicted):
+        engine.read(flow, 0, 9)
+    with pytest.raises(Evicted):
+        engine.open(flow)
+
+
+def test_sources_have_numbers(engine: Engine) -> None:
+    for number in (0, 7):
+        frames, meta = batch(Conversation(client_port=number + 1).handshake().client(0, b"abc").packets)
+        engine.feed(frames, meta, ETHERNET, number)
+    assert [flow.source for flow in engine.list_after(0, 9)] == [0, 7]
+
+
+# --- threads -------------------------------------------------------------------------------------
+
+MESSAGE = bytes(range(256)) * 4
+
+
+def test_reads_and_batches_do_not_mix(engine: Engine) -> None:
+    """A reader beside the capture sees whole messages only, and each of them as it was sent."""
+    conversation = Conversation(step_ns=1000).handshake()
+    for index in range(600):
+        conversation.client(index * len(MESSAGE), MESSAGE)
+    frames, meta = batch(conversation.packets)
+    seen = [0]
+    faults: list[tuple[int, bytes]] = []
+
+    def reader() -> None:
+        while seen[-1] < 600 * len(MESSAGE) and not faults:
+            for flow in engine.list_after(0, 9):
+                size = len(engine.read(flow, 0, MIB))
+                tail = engine.read(flow, max(0, size - len(MESSAGE)), len(MESSAGE))
+                if size % len(MESSAGE) or tail not in (b"", MESSAGE) or size < seen[-1]:
+                    faults.append((size, tail))
+                seen.append(size)
+            engine.statistics()
+            engine.changes()
+
+    thread = threading.Thread(target=reader, daemon=True)
+    thread.start()
+    engine.feed(frames, meta, ETHERNET)
+    thread.join(20)
+    assert not faults
+    assert seen[-1] == 600 * len(MESSAGE)
+
+
+def test_a_reader_gets_its_turn_within_a_batch(engine: Engine) -> None:
+    """feed() gives way after each slice: in one long call a reader has many turns."""
+    conversation = Conversation(step_ns=0).handshake().client(0, b"abc")
+    feed(engine, conversation)
+    (flow,) = engine.list_after(0, 9)
+    frames, meta = batch(conversation.client_ack(0).packets[-1:])
+    ended = threading.Event()
+
+    def capture() -> None:
+        engine.feed(frames, meta * 400 * SLICE_PACKETS, ETHERNET)
+        ended.set()
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(0.0002)  # as the program does
+    thread = threading.Thread(target=capture, daemon=True)
+    thread.start()
+    turns = 0
+    while not ended.is_set():
+        engine.read(flow, 0, 9)
+        turns += 1
+    thread.join(20)
+    sys.setswitchinterval(interval)
+    assert turns >= 20

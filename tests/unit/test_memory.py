@@ -1,0 +1,31 @@
+"""core/memory.py: what `memory.pxd` must do as well (the arena's tests hold it to that)."""
+
+from __future__ import annotations
+
+from flowfs.core.memory import chunk, copy, same, untrack
+
+
+def test_moves() -> None:
+    room = memoryview(bytearray(b"0123456789"))
+    copy(room, 3, b"abcdef", 1, 4)
+    assert bytes(room) == b"012bcd6789"
+    assert chunk(room, 2, 5) == b"2bcd6"
+    assert same(room, 3, b"abcdef", 1, 4)
+    assert not same(room, 4, b"abcdef", 1, 4)
+
+
+def test_nothing_is_moved() -> None:
+    room = memoryview(bytearray(b"01"))
+    copy(room, 2, b"abc", 3, 3)
+    assert bytes(room) == b"01"
+    assert chunk(room, 2, 0) == b""
+    assert same(room, 2, b"abc", 3, 3)
+
+
+def test_what_was_read_stays() -> None:
+    """A chunk is a copy: the arena writes over its place later."""
+    room = memoryview(bytearray(b"abc"))
+    taken = chunk(room, 0, 3)
+    copy(room, 0, b"xyz", 0, 3)
+    assert taken == b"abc"
+    assert untrack(taken) is None  # type: ignore[func-returns-value]
