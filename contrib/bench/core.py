@@ -1,0 +1,97 @@
+"""How fast the core takes packets, without a mount: batches straight into the engine.
+
+Owns nothing but the clock: it reads a capture as the capture room does, once without and once with the
+engine behind it, so that what the engine costs is the difference. For profiling, `--profile` on an
+interpreted core says where the time goes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import cProfile
+import pstats
+import resource
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).resolve().parents[2]))  # at the end: an installed flowfs comes first
+
+import pcapy
+
+from contrib.bench import captures
+from flowfs.core import engine
+from flowfs.core.limits import Limits
+
+Feed = Callable[[bytes, bytes, int], None]
+
+
+def batches(path: Path, size: int) -> Iterator[tuple[bytes, bytes]]:
+    reader = pcapy.open_offline(str(path))
+    while True:
+        frames, meta = reader.next_batch(size)
+        if not meta:
+            return
+        yield frames, meta
+
+
+def run(path: Path, size: int, most: int, feed: Feed) -> tuple[int, float]:
+    """Packets and seconds; stops at the first batch that ends beyond `most` packets."""
+    packets = 0
+    begin = time.perf_counter()
+    for frames, meta in batches(path, size):
+        feed(frames, meta, 1)
+        packets += len(meta) // 16
+        if packets >= most:
+            break
+    return packets, time.perf_counter() - begin
+
+
+def show(what: str, packets: int, seconds: float) -> None:
+    print(f"  {what:<16} {packets:>10,} packets  {seconds:6.2f} s  {packets / seconds:>10,.0f} packets/s")
+
+
+def measure(shape: captures.Shape, options: argparse.Namespace) -> None:
+    path = captures.cached(shape)
+    print(shape.title())
+    show("reading alone", *run(path, options.batch, options.packets, lambda *_: None))
+    for _ in range(options.repeat):
+        house = engine.Engine(Limits())
+        show("into the engine", *run(path, options.batch, options.packets, house.feed))
+        begin = time.perf_counter()
+        house.finish()
+        finishing = time.perf_counter() - begin
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(f"  finish() took {finishing:.3f} s; peak memory of this process {peak:,.0f} MiB")
+    if options.counters:
+        for name, value in sorted(house.statistics().items()):
+            print(f"    {name:<28} {value:>16,}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="batches straight into the engine: packets a second")
+    parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--only", choices=["bulk", "short"], help="one of the two captures")
+    parser.add_argument("--small", action="store_true", help="small captures")
+    parser.add_argument("--batch", type=int, default=256, help="packets in a batch")
+    parser.add_argument("--packets", type=int, default=10**9, help="no more packets than this")
+    parser.add_argument("--counters", action="store_true", help="print the engine's counters")
+    parser.add_argument("--profile", action="store_true", help="where an interpreted core takes its time")
+    options = parser.parse_args()
+    print(f"engine: {'interpreted' if str(engine.__file__).endswith('.py') else 'compiled'}")
+    profile = cProfile.Profile()
+    for shape in (
+        [captures.SMALL_BULK, captures.SMALL_SHORT] if options.small else [captures.BULK, captures.SHORT]
+    ):
+        if options.only in (None, shape.name):
+            if options.profile:
+                profile.runcall(measure, shape, options)
+            else:
+                measure(shape, options)
+    if options.profile:
+        pstats.Stats(profile).sort_stats("tottime").print_stats(30)
+
+
+if __name__ == "__main__":
+    main()

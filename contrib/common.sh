@@ -1,0 +1,136 @@
+# shellcheck shell=bash
+# Sourced by contrib/run and contrib/check: installs what is missing on a Debian or Ubuntu machine, and keeps
+# a virtual environment in step with the sources.
+#
+# What is always true: nothing is installed twice, apt is not called when nothing is missing, and what a
+# step wrote is shown only if the step fails. Everything said goes to standard error.
+
+set -euo pipefail
+
+root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd -P)
+
+# The system's Python: its headers and venv are Debian packages, and other interpreters in PATH come and go.
+python=${FLOWFS_PYTHON:-/usr/bin/python3}
+
+# The mount helper, and what pyfuse3 (C), pcapy-ng (C++) and the core are built with.
+packages=(fuse3 libfuse3-dev libpcap-dev pkg-config gcc g++)
+[[ -n ${FLOWFS_PYTHON:-} ]] || packages+=(python3 python3-dev python3-venv)
+
+say() { printf 'contrib/%s: %s\n' "${0##*/}" "$*" >&2; }
+
+die() {
+    say "$*"
+    exit 1
+}
+
+# quietly TITLE COMMAND...: says TITLE and runs COMMAND; its output is shown only if it fails.
+quietly() {
+    local title=$1 output
+    shift
+    say "$title"
+    if output=$("$@" 2>&1 </dev/null); then return; fi
+    printf '%s\n' "$output" >&2
+    die "this failed: $title"
+}
+
+as_root() {
+    if ((EUID == 0)); then
+        "$@"
+    else
+        sudo "$@"
+    fi
+}
+
+# The packages among "$@" that are not installed, one a line.
+missing_packages() {
+    local installed package
+    installed=$(dpkg-query -W -f '${Package} ${db:Status-Status}\n' "$@" 2>/dev/null) || true
+    for package; do
+        [[ $'\n'$installed$'\n' == *$'\n'"$package installed"$'\n'* ]] || printf '%s\n' "$package"
+    done
+}
+
+# need_packages NAME...: installs those that are missing.
+need_packages() {
+    local missing
+    if ! command -v dpkg-query apt-get >/dev/null; then
+        say "no Debian or Ubuntu here; what is needed, by the names of their packages: $*"
+        return
+    fi
+    mapfile -t missing < <(missing_packages "$@")
+    ((${#missing[@]})) || return 0
+    if ((EUID != 0)) && ! command -v sudo >/dev/null; then
+        die "these packages are missing, and there is no sudo; as root: apt-get install ${missing[*]}"
+    fi
+    ((EUID == 0)) || sudo -v || die "these packages are missing; as root: apt-get install ${missing[*]}"
+    # A list that cannot be refreshed (one of several sources is down) may still hold what is wanted.
+    say "refreshing the list of Debian packages"
+    as_root apt-get -qq update >/dev/null 2>&1 </dev/null || true
+    quietly "installing Debian packages: ${missing[*]}" as_root env DEBIAN_FRONTEND=noninteractive \
+        apt-get -qq -y -o DPkg::Lock::Timeout=120 --no-install-recommends install "${missing[@]}"
+}
+
+need_python() {
+    [[ -x $python ]] || die "there is no $python"
+    "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || die "flowfs needs Python 3.11 or newer," \
+        "and $python is $("$python" -V) (Debian 12 and Ubuntu 24.04 have it; FLOWFS_PYTHON=... names another one)"
+}
+
+# as_builder COMMAND...: when root (by sudo) works in a checkout of a user, the environment is built by that
+# user, who could not renew it otherwise.
+as_builder() {
+    local place=$venv uid gid home
+    [[ -e $place ]] || place=$(dirname -- "$venv")
+    read -r uid gid < <(stat -c '%u %g' -- "$place")
+    if ((EUID != 0 || uid == 0)); then
+        "$@"
+        return
+    fi
+    home=$(getent passwd "$uid" | cut -d: -f6) || home=/nonexistent
+    setpriv --reuid="$uid" --regid="$gid" --clear-groups env HOME="$home" "$@"
+}
+
+# A hash of all that goes into the installed package.
+sources_hash() {
+    (
+        cd -- "$root"
+        find pyproject.toml contrib/build_hook.py flowfs -type f ! -name '*.pyc' -print0 |
+            LC_ALL=C sort -z | xargs -0 sha256sum | sha256sum
+    )
+}
+
+# need_venv SPECIFICATION PACKAGE...: brings $venv in step with the sources, where "$root$SPECIFICATION" is
+# what pip installs, and the Debian packages are needed for it.
+need_venv() {
+    local specification=$1 base wanted stamp=$venv/flowfs-stamp lock
+    shift
+    # A virtual environment knows its own path, and that of its Python.
+    base="$(readlink -f -- "$python" || true) $venv"
+    wanted="$base $specification $* $(sources_hash)"
+    up_to_date "$stamp" "$wanted" && return
+    exec {lock}<"$root"
+    flock "$lock" # another one may be at it
+    if ! up_to_date "$stamp" "$wanted"; then
+        install_all "$specification" "$@"
+        wanted="$(readlink -f -- "$python") $venv $specification $* $(sources_hash)"
+        printf '%s\n' "$wanted" | as_builder tee -- "$stamp" >/dev/null
+    fi
+    exec {lock}<&-
+}
+
+up_to_date() { [[ -r $1 && $(<"$1") == "$2" ]] && command -v fusermount3 >/dev/null; }
+
+install_all() {
+    local specification=$1 stamp=$venv/flowfs-stamp title='building and installing flowfs'
+    shift
+    [[ ! -x $python ]] || need_python # before anything is installed for one that is too old
+    need_packages "$@"
+    need_python
+    if [[ ! -r $stamp || $(<"$stamp") != "$(readlink -f -- "$python") $venv "* ]]; then
+        quietly "making a virtual environment in $venv" as_builder "$python" -m venv --clear -- "$venv"
+        title+=' (the first time takes a minute)'
+    fi
+    # The wheel of pcapy-ng carries libpcap 1.9.1, which does not know SLL2: build it on the system's.
+    quietly "$title" as_builder env PYTHONDONTWRITEBYTECODE=1 "$venv/bin/python" -m pip install \
+        --quiet --disable-pip-version-check --no-input --no-binary pcapy-ng -- "$root$specification"
+}

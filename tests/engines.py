@@ -1,0 +1,194 @@
+"""A core that took a capture, and what a reader sees of it by the names of files.
+
+Owns the way every scenario is run: three times, in batches of 1, 3 and 256 packets, which must give the same
+tree [R10] and counters that add up [R9]; a short one once more, packet by packet, to see that no byte that
+could be read ever changes [R1 R2 R4 R7]. Every engine is closed, since a core breaks its circles by hand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from craft import ETHERNET, Conversation, Packet, batches
+from flowfs.core.counters import PAYLOAD_FATES
+from flowfs.core.engine import Engine
+from flowfs.core.flow import OPEN, STATE_NAMES, Flow
+from flowfs.core.limits import MIB, Limits
+from flowfs.dissect import dissect
+from flowfs.tree.names import name_of
+
+BATCHES = (1, 3, 256)
+SMALL = Limits(payload_bytes=4 * MIB, out_of_order_bytes=4 * MIB, table_bytes=MIB)
+WATCHED_PACKETS = 300  # captures up to this are watched packet by packet
+
+ALL = 1 << 30  # files and bytes
+
+Capture = Conversation | Iterable[Packet]
+Gap = tuple[int, int, str]  # offset, length, reason
+
+
+class File(NamedTuple):
+    """All that a reader can know of a flow."""
+
+    name: str
+    serial: int
+    state: int
+    source: int
+    size: int
+    start: int
+    held_bytes: int
+    first_ns: int
+    last_ns: int
+    changed_ns: int
+    gaps: list[Gap]
+    content: bytes  # from `start` on
+
+
+class Tree(NamedTuple):
+    """What is there at one moment."""
+
+    files: list[File]
+    statistics: dict[str, int]
+
+
+def tree_of(engine: Engine) -> Tree:
+    return Tree([file_of(engine, flow) for flow in engine.list_after(0, ALL)], engine.statistics())
+
+
+def file_of(engine: Engine, flow: Flow) -> File:
+    return File(
+        name_of(flow.key, flow.generation).decode(),
+        *(flow.serial, flow.state, flow.source, flow.size, flow.start, flow.held_bytes),
+        *(flow.first_ns, flow.last_ns, flow.changed_ns, flow.gaps()),
+        engine.read(flow, flow.start, ALL),
+    )
+
+
+class View:
+    """The files by name, and the counters, at one moment."""
+
+    def __init__(self, tree: Tree) -> None:
+        self.statistics = tree.statistics
+        self.by_name = {file.name: file for file in tree.files}
+        assert len(self.by_name) == len(tree.files), "two files of one name"
+
+    def files(self) -> dict[str, bytes]:
+        """Content by name, from the first byte that is still held."""
+        return {name: file.content for name, file in self.by_name.items()}
+
+    def gaps(self, name: str) -> list[Gap]:
+        return self.by_name[name].gaps
+
+    def state(self, name: str) -> str:
+        return STATE_NAMES[self.by_name[name].state]
+
+
+class Outcome(View):
+    """The view when the capture has ended; `before` is the one just before that."""
+
+    def __init__(self, before: Tree, after: Tree, conflicts: dict[str, list[tuple[int, int]]]) -> None:
+        super().__init__(after)
+        self.before = View(before)
+        self.conflicts = conflicts  # (offset, length) by name, of the directions that have any
+
+
+def run(capture: Capture, limits: Limits = SMALL, link_type: int | None = None) -> Outcome:
+    """What is there of a capture in the end, whatever the batches."""
+    packets = packets_of(capture)
+    if link_type is None:
+        link_type = capture.link_type if isinstance(capture, Conversation) else ETHERNET
+    outcomes = [_run_in_batches(packets, size, limits, link_type) for size in BATCHES]
+    for size, outcome in zip(BATCHES, outcomes, strict=True):
+        assert outcome == outcomes[0], f"batches of {size} give another tree [R10]"
+    if len(packets) <= WATCHED_PACKETS:
+        watch(packets, limits, link_type)
+    return Outcome(*outcomes[0])
+
+
+def packets_of(capture: Capture) -> list[Packet]:
+    return list(capture.packets if isinstance(capture, Conversation) else capture)
+
+
+def _run_in_batches(
+    packets: list[Packet], size: int, limits: Limits, link_type: int
+) -> tuple[Tree, Tree, dict[str, list[tuple[int, int]]]]:
+    with started(limits) as engine:
+        feed(engine, packets, link_type, size)
+        before, conflicts = tree_of(engine), conflicts_of(engine)
+        engine.finish()
+        after = tree_of(engine)
+    check_counters(after.statistics)
+    return before, after, conflicts
+
+
+@contextmanager
+def started(limits: Limits = SMALL) -> Iterator[Engine]:
+    """An engine, closed in the end; that must leave nothing behind."""
+    engine = Engine(limits, dissect)
+    try:
+        yield engine
+    finally:
+        engine.close()
+    left = engine.statistics()
+    for name in ("flows", "connections_tracked", "table_used_bytes"):
+        assert left[name] == 0, f"{name} after close()"
+    assert left["payload_used_bytes"] == left["pinned_bytes"]
+
+
+def feed(engine: Engine, capture: Capture, link_type: int = ETHERNET, size: int = 256) -> None:
+    for frames, meta in batches(packets_of(capture), size):
+        engine.feed(frames, meta, link_type)
+
+
+def conflicts_of(engine: Engine) -> dict[str, list[tuple[int, int]]]:
+    """What is recorded of conflicts [O1]."""
+    found = {}
+    for key, stream in engine.flows.streams.items():
+        if stream.conflicts:
+            found[name_of(key, stream.connection.generation).decode()] = list(stream.conflicts)
+    return found
+
+
+def check_counters(numbers: dict[str, int]) -> None:
+    """Every payload byte has exactly one fate, once nothing waits [R9]."""
+    assert numbers["out_of_order_used_bytes"] == 0
+    fates = {name: numbers[name] for name in PAYLOAD_FATES if numbers[name]}
+    assert sum(fates.values()) == numbers["payload_bytes"], fates
+    assert min(numbers.values()) >= 0
+
+
+def watch(packets: list[Packet], limits: Limits, link_type: int) -> None:
+    """Look at every file after every packet: what could be read stays as it was."""
+    with started(limits) as engine:
+        known: dict[int, File] = {}
+        for packet in packets:
+            feed(engine, [packet], link_type)
+            known = _look(engine, known)
+        engine.finish()
+        _look(engine, known)
+
+
+def _look(engine: Engine, known: dict[int, File]) -> dict[int, File]:
+    files = {file.serial: file for file in tree_of(engine).files}
+    for serial in files.keys() & known.keys():
+        _compare(known[serial], files[serial])
+    assert engine.statistics()["payload_used_bytes"] <= engine.statistics()["payload_limit_bytes"]
+    return files
+
+
+def _compare(old: File, new: File) -> None:
+    freed = new.start - old.start
+    assert new.size >= old.size  # R2
+    assert new.content.startswith(old.content[freed:])  # R1
+    assert [gap for gap in old.gaps if gap[0] >= new.start] == [
+        gap for gap in _until(new.gaps, old.size) if gap[0] >= new.start
+    ]  # R4
+    if old.state != OPEN:
+        assert new.size == old.size  # R7
+
+
+def _until(gaps: list[Gap], end: int) -> list[Gap]:
+    """The gaps as far as they lie before `end`."""
+    return [(at, min(length, end - at), reason) for at, length, reason in gaps if at < end]

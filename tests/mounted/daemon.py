@@ -1,0 +1,127 @@
+"""A mount in a process of its own, steered through its standard input: python daemon.py MOUNTPOINT UID LIMITS
+
+Each line is a JSON list, a command and its arguments; each is answered with one line. The commands run in a
+thread, as the capture does in the program, so that the mount is read while the engine is fed. With a UID
+other than 0 root mounts for that user and gives its rights up.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import random
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import trio
+
+from flowfs.core.engine import Engine
+from flowfs.core.limits import Limits
+from flowfs.mount import Mount, MountError
+from flowfs.tree import Tree
+
+PACKET_BYTES = 16  # of a batch's description
+
+
+class Steering:
+    """The commands. `notify` tells the mount that there are changes."""
+
+    def __init__(self, engine: Engine, tree: Tree, notify: Callable[[], None]) -> None:
+        self.engine = engine
+        self.tree = tree
+        self.notify = notify
+        self.spinning = False
+
+    def feed(self, frames: str, meta: str, link_type: int, notify: bool) -> None:
+        self.engine.feed(base64.b64decode(frames), base64.b64decode(meta), link_type)
+        if notify:
+            self.notify()
+
+    def trickle(self, frames: str, meta: str, link_type: int, pause_s: float) -> None:
+        """Feed packets one by one, `pause_s` after each at the most."""
+        chance, every, rows = random.Random(1), base64.b64decode(frames), base64.b64decode(meta)
+        for row in range(0, len(rows), PACKET_BYTES):
+            self.engine.feed(every, rows[row : row + PACKET_BYTES], link_type)
+            self.notify()
+            time.sleep(chance.random() * pause_s)
+
+    def tick(self, now_ns: int) -> None:
+        self.engine.tick(now_ns)
+        self.notify()
+
+    def finish(self) -> None:
+        self.engine.finish()
+        self.notify()
+
+    def evict(self, key: str, generation: int) -> None:
+        flow = self.engine.find(bytes.fromhex(key), generation)
+        assert flow is not None
+        self.engine.evict(flow)
+        self.notify()
+
+    def statistics(self) -> dict[str, int]:
+        return self.engine.statistics()
+
+    def spin(self, on: bool) -> None:
+        """Keep the interpreter busy, as a capture at full speed does."""
+        self.spinning = on
+        if on:
+            threading.Thread(target=self._spin, daemon=True).start()
+
+    def _spin(self) -> None:
+        while self.spinning:
+            sum(range(100))
+
+    def break_reading(self) -> None:
+        """From now on the tree has a fault."""
+
+        def broken(handle: int, offset: int, size: int) -> bytes:
+            raise ZeroDivisionError("a fault")
+
+        vars(self.tree)["read"] = broken
+
+
+async def main(mountpoint: str, uid: int, limits: dict[str, int]) -> None:
+    engine = Engine(Limits(**limits))
+    tree = Tree(engine)
+    if uid:
+        os.setresuid(uid, 0, 0)
+    mount = Mount.open(tree, mountpoint)
+    if uid:
+        os.setresuid(uid, uid, uid)
+    token = trio.lowlevel.current_trio_token()
+
+    def notify() -> None:
+        token.run_sync_soon(mount.notify, idempotent=True)
+
+    def steer() -> None:
+        steering = Steering(engine, tree, notify)
+        for line in sys.stdin:
+            command, *arguments = json.loads(line)
+            say(getattr(steering, command)(*arguments))
+        token.run_sync_soon(mount.terminate)
+
+    try:
+        async with trio.open_nursery() as nursery:
+            await nursery.start(mount.serve)
+            say(mount.warnings)
+            threading.Thread(target=steer, daemon=True).start()
+    finally:
+        mount.close()
+
+
+def say(answer: Any) -> None:
+    sys.stdout.write(json.dumps(answer) + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.setswitchinterval(0.0002)
+    try:
+        trio.run(main, sys.argv[1], int(sys.argv[2]), json.loads(sys.argv[3]))
+    except MountError as error:
+        sys.exit(str(error))

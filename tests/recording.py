@@ -1,0 +1,135 @@
+"""Stands in for the engine, and packets, pipes and a main task for tests of the capture."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import struct
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import trio
+
+import craft
+import flowfs
+from flowfs.capture import Capture, CaptureError, Source
+from flowfs.core.engine import Engine
+
+SRC, DST = "10.0.0.1", "10.0.0.2"
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(flowfs.__file__).parent.parent)}
+
+
+class Recorder:
+    """Stands in for the engine: remembers what it is told, and by which thread."""
+
+    def __init__(self) -> None:
+        self.frames: list[bytes] = []
+        self.times: list[tuple[int, int]] = []
+        self.arrived: list[float] = []
+        self.batches: list[int] = []
+        self.sources: list[int] = []
+        self.link_types: set[int] = set()
+        self.ticks = 0
+        self.finished = False
+        self.busy = threading.Lock()
+
+    def feed(self, frames: bytes, meta: bytes, link_type: int, source: int = 0) -> None:
+        assert self.busy.acquire(blocking=False), "fed by two threads at once"
+        rows = list(struct.iter_unpack("=4I", meta))
+        self.times += [row[:2] for row in rows]
+        self.frames += [frames[offset : offset + length] for _, _, offset, length in rows]
+        assert len(frames) == sum(row[3] for row in rows)
+        self.arrived += [time.monotonic()] * len(rows)
+        self.batches.append(len(rows))
+        self.sources += [source] * len(rows)
+        self.link_types.add(link_type)
+        self.busy.release()
+
+    def tick(self, now_ns: int) -> None:
+        assert abs(now_ns - time.time_ns()) < 10**9
+        self.ticks += 1
+
+    def finish(self) -> None:
+        self.finished = True
+
+    def changed(self) -> bool:
+        return True
+
+
+def packets(count: int, size: int = 10) -> list[craft.Packet]:
+    made = []
+    for number in range(count):
+        segment = craft.tcp(SRC, DST, 1025, 80, seq=number, payload=bytes([number % 256]) * size)
+        frame = craft.ethernet(craft.ipv4(SRC, DST, segment))
+        made.append(craft.Packet(10**18 + number * 1000, frame, len(frame)))
+    return made
+
+
+def frames(count: int, size: int = 10) -> list[bytes]:
+    return [packet.frame for packet in packets(count, size)]
+
+
+def write(path: Path, count: int, size: int = 10) -> Path:
+    return craft.write_pcap(path, packets(count, size))
+
+
+def run(
+    sources: list[Source],
+    during: Callable[[Capture, Recorder], Any] | None = None,
+    *,
+    on_change: Callable[[], None] = lambda: None,
+) -> tuple[Recorder, Capture]:
+    """Runs a capture to its end, or until `during` (an async function) returns."""
+    recorder = Recorder()
+
+    async def main() -> Capture:
+        capture = Capture(sources, cast(Engine, recorder), on_change)
+        with trio.fail_after(20):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(capture.run)
+                if during is not None:
+                    await during(capture, recorder)
+                    capture.stop()
+        return capture
+
+    return recorder, trio.run(main)
+
+
+def refused_without_rights(attempt: Callable[[], Any]) -> str:
+    """What a process that is not root is told when it tries."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        if os.geteuid() == 0:
+            os.setresuid(65534, 65534, 65534)
+        try:
+            attempt()
+        except CaptureError as error:
+            os.write(writing, str(error).encode())
+        finally:
+            os._exit(0)
+    os.close(writing)
+    os.waitpid(child, 0)
+    with os.fdopen(reading) as file:
+        return file.read()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    with trio.fail_after(10):
+        while not condition():
+            await trio.sleep(0.002)
+
+
+@contextlib.contextmanager
+def pipe() -> Iterator[tuple[str, int]]:
+    """The path of a pipe's reading end, and its writing end."""
+    reading, writing = os.pipe()
+    try:
+        yield f"/dev/fd/{reading}", writing
+    finally:
+        for descriptor in (reading, writing):
+            with contextlib.suppress(OSError):
+                os.close(descriptor)

@@ -1,0 +1,176 @@
+"""Scenarios 26 to 33 and 42 to 47: how a connection begins, begins again, and what is sent before."""
+
+from __future__ import annotations
+
+import pytest
+
+from craft import Conversation
+from engines import feed, run, started
+
+NAME = Conversation().client_name()
+SERVER_NAME = Conversation().server_name()
+AGAIN = Conversation().client_name(1)
+SERVER_AGAIN = Conversation().server_name(1)
+
+
+def test_26_midstream() -> None:
+    outcome = run(Conversation().client(12345, b"abc").wait(0.2).other())
+    assert outcome.before.files() == {NAME: b"abc"}
+    assert outcome.gaps(NAME) == []
+
+
+def test_26_midstream_says_partial() -> None:
+    """Where the beginning was not seen, the flow says so; where it was, not."""
+    with started() as engine:
+        feed(engine, Conversation().client(12345, b"abc").wait(0.2).other())
+        feed(engine, Conversation(client_port=5).handshake().client(0, b"abc"))
+        picked_up, whole = engine.list_after(0, 3)
+        assert getattr(picked_up, "partial", None) is True
+        assert getattr(whole, "partial", None) is False
+
+
+def test_26_midstream_with_the_peer() -> None:
+    """The peer's ACK below the first segment is the base: there is a hole before it."""
+    conversation = Conversation().server_ack(100).client(103, b"abc").server(0, b"xy").wait(0.2).other()
+    outcome = run(conversation)
+    assert outcome.files() == {NAME: b"\0\0\0abc", SERVER_NAME: b"xy"}
+    assert outcome.gaps(NAME) == [(0, 3, "close")]
+
+
+def test_27_midstream_swap() -> None:
+    outcome = run(Conversation().client(1003, b"def").wait(0.05).client(1000, b"abc").wait(0.2).other())
+    assert outcome.before.files() == {NAME: b"abcdef"}
+    assert outcome.gaps(NAME) == []
+
+
+def test_27_midstream_swap_too_late() -> None:
+    """What lies before the base once that is settled has no place [L3]."""
+    conversation = Conversation().client(1003, b"def").wait(0.3).other().client(1000, b"abc")
+    outcome = run(conversation)
+    assert outcome.files() == {NAME: b"def"}
+    assert outcome.statistics["dropped_pre_start_bytes"] == 3
+
+
+@pytest.mark.parametrize("isn", [1000, 2**31 + 5, 2**32 - 1])
+def test_28_syn_retransmit(isn: int) -> None:
+    conversation = Conversation(client_isn=isn).syn().wait(1).syn().syn_ack().client_ack(0).client(0, b"abc")
+    outcome = run(conversation)
+    assert outcome.files() == {NAME: b"abc"}
+    assert outcome.statistics["connections"] == 1
+    assert outcome.statistics["retransmitted_syns"] == 1
+
+
+@pytest.mark.parametrize("isn", [9_000_000, 2**31 + 5, 2**32 - 1])
+def test_29_syn_two_isn(isn: int) -> None:
+    conversation = Conversation(client_isn=isn).syn(isn=77).syn().syn_ack()
+    outcome = run(conversation.client_ack(0).client(0, b"abc").server_ack(3))
+    assert outcome.before.files() == {NAME: b"abc"}
+    assert outcome.gaps(NAME) == []
+    assert outcome.statistics["connections"] == 1
+
+
+@pytest.mark.parametrize("isn", [77, 2**31 + 5, 2**32 - 1])
+def test_29_syn_two_isn_first_chosen(isn: int) -> None:
+    conversation = Conversation(client_isn=isn).syn().syn(isn=9_000_000).syn_ack()
+    outcome = run(conversation.client_ack(0).client(0, b"abc").server_ack(3))
+    assert outcome.before.files() == {NAME: b"abc"}
+    assert outcome.statistics["connections"] == 1
+
+
+def test_30_syn_forged() -> None:
+    conversation = Conversation().handshake().client(0, b"abc").server_ack(3)
+    conversation.syn(isn=123_456_789).client(3, b"def").server_ack(6)
+    outcome = run(conversation.close())
+    assert outcome.files() == {NAME: b"abcdef"}
+    assert outcome.state(NAME) == "fin"
+    assert outcome.statistics["connections"] == 1
+
+
+def test_30b_refused_then_open() -> None:
+    conversation = Conversation().syn().server_rst(-1, ack=1001).wait(1)
+    conversation.again(5_000_000, 6_000_000).handshake().client(0, b"abc")
+    outcome = run(conversation)
+    assert outcome.files() == {NAME: b"abc"}
+
+
+def test_31_reuse_closed() -> None:
+    conversation = Conversation().handshake().client(0, b"abc").server(0, b"xyz").server_ack(3).close()
+    conversation.again(5_000_000, 6_000_000).wait(1).handshake().client(0, b"DEF").server(0, b"UVW")
+    outcome = run(conversation)
+    assert outcome.files() == {NAME: b"abc", SERVER_NAME: b"xyz", AGAIN: b"DEF", SERVER_AGAIN: b"UVW"}
+    assert outcome.state(NAME) == outcome.state(SERVER_NAME) == "fin"
+    assert outcome.state(AGAIN) == "open"
+    serials = [file.serial for file in outcome.by_name.values()]
+    assert len(set(serials)) == 4
+
+
+def test_31_reuse_closed_many_times() -> None:
+    """The count is that of earlier connections that carried data."""
+    conversation = Conversation()
+    for number in range(4):
+        conversation.again(5_000_000 * number, 77).handshake()
+        if number != 1:
+            conversation.client(0, b"%d" % number)
+        conversation.close().wait(1)
+    outcome = run(conversation)
+    assert outcome.files() == {NAME: b"0", AGAIN: b"2", Conversation().client_name(2): b"3"}
+
+
+@pytest.mark.parametrize("isn", [5_000_000, 2**31 + 5, 2**32 - 1])
+def test_32_reuse_active(isn: int) -> None:
+    conversation = Conversation().handshake().client(0, b"abc").server(0, b"xyz").server_ack(3)
+    conversation.again(isn, isn).handshake().client(0, b"DEF").server(0, b"UVW")
+    outcome = run(conversation)
+    assert outcome.files() == {NAME: b"abc", SERVER_NAME: b"xyz", AGAIN: b"DEF", SERVER_AGAIN: b"UVW"}
+    assert outcome.state(NAME) != "open"
+    assert outcome.statistics["connections"] == 2
+
+
+def test_32b_reuse_one_way() -> None:
+    conversation = Conversation().syn().client(0, b"abc").wait(1)
+    conversation.again(5_000_000, 0).syn().client(0, b"DEF")
+    outcome = run(conversation)
+    assert outcome.files() == {NAME: b"abc", AGAIN: b"DEF"}
+
+
+def test_33_late_after_close() -> None:
+    conversation = Conversation().handshake().client(0, b"abc").server_ack(3).close().wait(5)
+    outcome = run(conversation.client(0, b"abc"))
+    assert outcome.files() == {NAME: b"abc"}
+    assert outcome.statistics["late_packets"] == 1
+    assert outcome.statistics["dropped_after_close_bytes"] == 3
+    assert outcome.statistics["connections"] == 1
+
+
+def test_42_simultaneous_open() -> None:
+    conversation = Conversation().syn().syn_ack(flags="S", ack=0)
+    conversation.syn(flags="SA", ack=500_001).syn_ack()
+    outcome = run(conversation.client(0, b"abc").server(0, b"xyz"))
+    assert outcome.before.files() == {NAME: b"abc", SERVER_NAME: b"xyz"}
+    assert outcome.statistics["connections"] == 1
+
+
+def test_43_split_handshake() -> None:
+    conversation = Conversation().syn().syn_ack(flags="S", ack=0)
+    conversation.syn(flags="SA", ack=500_001).server_ack(0)
+    outcome = run(conversation.client(0, b"abc").server(0, b"xyz"))
+    assert outcome.before.files() == {NAME: b"abc", SERVER_NAME: b"xyz"}
+
+
+def test_44_keepalive() -> None:
+    outcome = run(Conversation().handshake().client(0, b"abc").server_ack(3).wait(60).client(2, b"Z"))
+    assert outcome.files() == {NAME: b"abc"}
+    assert outcome.statistics["conflicts"] == 0
+    assert outcome.statistics["keepalive_bytes"] == 1
+
+
+def test_46_tfo_accepted() -> None:
+    outcome = run(Conversation().syn(payload=b"abc").syn_ack(acked=3).client(3, b"def"))
+    assert outcome.before.files() == {NAME: b"abcdef"}
+
+
+def test_47_tfo_ignored() -> None:
+    outcome = run(Conversation().syn(payload=b"xyz").syn_ack(acked=0).client(0, b"abc"))
+    assert outcome.before.files() == {NAME: b"abc"}
+    assert outcome.statistics["conflicts"] == 0
+    assert outcome.statistics["dropped_syn_bytes"] == 3

@@ -1,0 +1,182 @@
+"""Scenarios 15 to 25 and 51: when a hole is lost, for which reason, and when it is not."""
+
+from __future__ import annotations
+
+import random
+
+from craft import Conversation
+from engines import run
+from flowfs.core.limits import MIB
+
+NAME = Conversation().client_name()
+
+
+def with_hole() -> Conversation:
+    """W 0:abc 6:ghi"""
+    return Conversation().handshake().client(0, b"abc").client(6, b"ghi")
+
+
+def test_15_hole_ack() -> None:
+    outcome = run(with_hole().server_ack(9).wait(0.3).other())
+    assert outcome.before.files() == {NAME: b"abc\0\0\0ghi"}
+    assert outcome.before.gaps(NAME) == [(3, 3, "ack")]
+    assert outcome.statistics["lost_bytes"] == 3
+
+
+def test_15_hole_ack_by_count() -> None:
+    """Time stands still: 32 packets of the connection do it as well [H1]."""
+    conversation = with_hole()
+    conversation.step_ns = 0
+    conversation.server_ack(9)
+    for _ in range(31):
+        conversation.server_ack(9)
+    assert run(conversation).before.files() == {NAME: b"abc"}
+    conversation.server_ack(9)
+    outcome = run(conversation)
+    assert outcome.before.files() == {NAME: b"abc\0\0\0ghi"}
+    assert outcome.before.gaps(NAME) == [(3, 3, "ack")]
+
+
+def test_16_ack_first() -> None:
+    outcome = run(with_hole().server_ack(9).wait(0.2).client(3, b"def"))
+    assert outcome.before.files() == {NAME: b"abcdefghi"}
+    assert outcome.gaps(NAME) == []
+
+
+def test_17_ack_mid() -> None:
+    outcome = run(with_hole().server_ack(5).wait(90).other())
+    assert outcome.before.files() == {NAME: b"abc"}
+    assert outcome.before.gaps(NAME) == []
+    assert outcome.files() == {NAME: b"abc\0\0\0ghi"}
+    assert outcome.gaps(NAME) == [(3, 3, "close")]
+
+
+def test_18_ack_tail() -> None:
+    conversation = Conversation().handshake().client(0, b"abc").server_ack(9000).wait(5).other()
+    outcome = run(conversation)
+    assert outcome.before.files() == outcome.files() == {NAME: b"abc"}
+    assert outcome.before.statistics["tail_missing_bytes"] == 0
+    assert outcome.statistics["tail_missing_bytes"] == 8997
+
+
+def test_18_ack_tail_closed() -> None:
+    conversation = Conversation().handshake().client(0, b"abc").server_ack(9000).rst(9000)
+    outcome = run(conversation)
+    assert outcome.before.files() == {NAME: b"abc"}
+    assert outcome.before.state(NAME) == "rst"
+    assert outcome.before.statistics["tail_missing_bytes"] == 8997
+    assert outcome.statistics["tail_missing_bytes"] == 8997
+
+
+def test_19_ack_forged() -> None:
+    conversation = with_hole().server_ack(2**30).wait(1).other()
+    outcome = run(conversation)
+    assert outcome.before.files() == {NAME: b"abc"}
+    assert outcome.statistics["bad_acks"] == 1
+    assert outcome.statistics["tail_missing_bytes"] == 0
+
+
+def test_20_ooo_limit() -> None:
+    stream = random.Random(20).randbytes(MIB + 1)
+    conversation = Conversation().handshake().client(0, b"abc")
+    for start in range(0, len(stream), 1024):
+        conversation.client(1000 + start, stream[start : start + 1024])
+    outcome = run(conversation)
+    assert outcome.before.files() == {NAME: b"abc" + bytes(997) + stream}
+    assert outcome.before.gaps(NAME) == [(3, 997, "limit")]
+
+
+def test_20_ooo_limit_gives_up_the_lowest_half() -> None:
+    """Several holes: the lowest go, until half of what waited is left [H2]."""
+    conversation = Conversation().handshake()
+    for index in range(1, 130):  # 129 times 8 KiB; 64 may stay
+        conversation.client(index * 10_000, bytes([index]) * 8192)
+    outcome = run(conversation)
+    assert outcome.before.by_name[NAME].size == 658_192
+    assert outcome.before.gaps(NAME)[:2] == [(0, 10_000, "limit"), (18_192, 1808, "limit")]
+    assert outcome.before.by_name[NAME].content[10_000:18_192] == b"\1" * 8192
+    assert {gap[2] for gap in outcome.before.gaps(NAME)} == {"limit"}
+
+
+def test_21_tiny_ooo() -> None:
+    conversation = Conversation().handshake()
+    for offset in range(1, 3074):
+        conversation.client(offset, b"x")
+    packets = conversation.packets
+    assert run(packets[:-1]).before.files() == {}
+    outcome = run(packets)
+    assert outcome.before.files() == {NAME: b"\0" + b"x" * 3073}
+    assert outcome.before.gaps(NAME) == [(0, 1, "limit")]
+
+
+def test_22_hole_wait() -> None:
+    conversation = Conversation().handshake().client(0, b"a").client(2, b"c").server_ack(1)
+    for _ in range(9):
+        conversation.wait(10).other()
+    before = run(conversation)
+    assert before.before.files() == {NAME: b"a"}
+    outcome = run(conversation.client(1, b"b"))
+    assert outcome.before.files() == {NAME: b"abc"}
+    assert outcome.gaps(NAME) == []
+
+
+def test_23_hole_eof() -> None:
+    outcome = run(Conversation().handshake().client(0, b"a").client(2, b"c"))
+    assert outcome.before.files() == {NAME: b"a"}
+    assert outcome.files() == {NAME: b"a\0c"}
+    assert outcome.gaps(NAME) == [(1, 1, "close")]
+    assert outcome.state(NAME) == "open"
+
+
+def test_24_late_fill() -> None:
+    outcome = run(with_hole().server_ack(9).wait(0.3).other().client(3, b"def"))
+    assert outcome.files() == {NAME: b"abc\0\0\0ghi"}
+    assert outcome.gaps(NAME) == [(3, 3, "ack")]
+    assert outcome.statistics["late_bytes"] == 3
+    assert outcome.statistics["conflicts"] == 0
+
+
+def test_24_late_fill_over_the_edges() -> None:
+    """What lies around the hole is a duplicate, and compared; what lies in it is late."""
+    outcome = run(with_hole().server_ack(9).wait(0.3).other().client(1, b"bcDEFgh").client(2, b"XdefY"))
+    assert outcome.files() == {NAME: b"abc\0\0\0ghi"}
+    assert outcome.statistics["late_bytes"] == 6
+    assert outcome.statistics["duplicate_bytes"] == 6
+    assert outcome.statistics["conflict_bytes"] == 2
+    assert outcome.conflicts == {NAME: [(2, 1), (6, 1)]}
+
+
+def test_25_one_way() -> None:
+    conversation = Conversation().syn().client_ack(0).client(0, b"a").client(2, b"c")
+    assert run(conversation).before.files() == {NAME: b"a"}
+    outcome = run(conversation.wait(4).other())
+    assert outcome.before.files() == {NAME: b"a\0c"}
+    assert outcome.before.gaps(NAME) == [(1, 1, "one-way")]
+
+
+def test_25_one_way_by_size() -> None:
+    """More than 256 KiB behind the hole is enough without any time [H3]."""
+    conversation = Conversation(step_ns=0).syn().client(0, b"a")
+    for offset in range(2, 300_000, 1024):
+        conversation.client(offset, bytes(1024))
+    outcome = run(conversation)
+    assert outcome.before.by_name[NAME].size > 256 * 1024
+    assert outcome.before.gaps(NAME) == [(1, 1, "one-way")]
+
+
+def test_51_snaplen() -> None:
+    whole = random.Random(51).randbytes(1448)
+    conversation = Conversation().handshake().client(0, b"x" * 1448, captured=100).client(1448, whole)
+    outcome = run(conversation.server_ack(2896))
+    assert outcome.before.files() == {NAME: b"x" * 100 + bytes(1348) + whole}
+    assert outcome.before.gaps(NAME) == [(100, 1348, "snaplen")]
+
+
+def test_51_snaplen_of_every_packet() -> None:
+    conversation = Conversation().handshake()
+    for index in range(5):
+        conversation.client(index * 1000, bytes([65 + index]) * 1000, captured=10)
+    outcome = run(conversation.server_ack(5000))
+    content = b"".join(bytes([65 + index]) * 10 + bytes(990) for index in range(5))
+    assert outcome.before.files() == {NAME: content[:-990]}
+    assert outcome.gaps(NAME) == [(index * 1000 + 10, 990, "snaplen") for index in range(4)]
