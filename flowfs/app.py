@@ -174,8 +174,8 @@ class _House:
         """Until the mount is gone. `heard_enough` is called when further signals need not be heard."""
         self._waker.token = trio.lowlevel.current_trio_token()
         async with trio.open_nursery() as nursery:
-            await nursery.start(self._obey_signals, heard_enough)
-            await nursery.start(self._serve, nursery.cancel_scope)
+            await nursery.start(self._obey_signals)
+            await nursery.start(self._serve, nursery.cancel_scope, heard_enough)
             nursery.start_soon(self._tell_the_kernel)
             nursery.start_soon(self._report)
             nursery.start_soon(self._end_with_the_listener)
@@ -184,15 +184,19 @@ class _House:
                 self._ready()
 
     async def _serve(
-        self, all_of_it: trio.CancelScope, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+        self,
+        all_of_it: trio.CancelScope,
+        heard_enough: Callable[[], None],
+        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
     ) -> None:
         await self.mount.serve(task_status)
+        heard_enough()
         all_of_it.cancel()
 
     async def _load(self) -> None:
         await self._capture.run()
         self._say_how_far()
-        if self._config.wait:
+        if self._engine.finished:  # not so if loading was broken off
             self._ready()
 
     def _ready(self) -> None:
@@ -200,19 +204,14 @@ class _House:
             trio.lowlevel.notify_closing(self._voice.listener)
         self._voice.ready()
 
-    async def _obey_signals(
-        self,
-        heard_enough: Callable[[], None],
-        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
-    ) -> None:
-        obeyed = [number for number in _END if number != signal.SIGHUP or _is_heard(number)]
+    async def _obey_signals(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        obeyed = [number for number in _END if _is_heard(number)]
         with trio.open_signal_receiver(*obeyed, signal.SIGUSR1) as received:
             task_status.started()
             async for number in received:
                 if number == signal.SIGUSR1:
                     self._voice.say(self.summary())
                 else:
-                    heard_enough()
                     self.mount.terminate()
 
     async def _end_with_the_listener(self) -> None:
@@ -241,7 +240,7 @@ class _House:
         for line in warnings:
             self._voice.warn(line)
         done, total = self._capture.progress
-        if total:
+        if total and not self._engine.finished:
             self._voice.progress(done, total)
 
     # --- numbers
@@ -303,8 +302,8 @@ class _Waker:
 
 
 def _is_heard(number: int) -> bool:
-    """False if whoever started us asked that a signal be ignored, as nohup does."""
-    return signal.getsignal(number) is not signal.SIG_IGN
+    """Whether a signal ends us: not SIGHUP, if whoever started us asked for that as nohup does."""
+    return number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN
 
 
 @contextlib.contextmanager

@@ -104,11 +104,9 @@ def _interruptions() -> Iterator[None]:
     def interrupt(number: int, frame: object) -> NoReturn:
         raise _Interrupted(number)
 
-    heard = [
-        number
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-        if signal.getsignal(number) is not signal.SIG_IGN  # nohup's wish
-    ]
+    heard = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup wishes
+        heard.append(signal.SIGHUP)
     before = {number: signal.signal(number, interrupt) for number in heard}
     try:
         yield

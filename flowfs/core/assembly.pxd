@@ -15,6 +15,9 @@ cdef class Room:
     cdef readonly Counters counters
     cdef readonly Pool pool
     cdef readonly Store store
+    cdef public long long noted_bytes
+    cdef public long long note_limit_bytes
+    cpdef bint take_note(self) except -1
 
 
 cdef class Owner(Link):
@@ -58,6 +61,7 @@ cdef class Assembly:
     )
     cdef _compare(self, Flow flow, const unsigned char* base, Py_ssize_t start, Py_ssize_t end, long long offset)
 
+    cpdef forget_notes(self)
     cdef _conflict(self, long long offset, long long count)
 
     @cython.locals(pending=Pending, before=cython.longlong, segments=cython.longlong)

@@ -22,7 +22,14 @@ if not cython.compiled:
     from .pending import Pending, Pool
     from .store import Store
 
-from .limits import CHUNK_OVERHEAD_BYTES, FLOW_OUT_OF_ORDER_BYTES, FLOW_OUT_OF_ORDER_SEGMENTS, MAX_CONFLICTS
+from .limits import (
+    CHUNK_OVERHEAD_BYTES,
+    FLOW_OUT_OF_ORDER_BYTES,
+    FLOW_OUT_OF_ORDER_SEGMENTS,
+    MAX_CONFLICTS,
+    NOTE_BYTES,
+    QUEUE_BYTES,
+)
 from .ranges import LIMIT, MEMORY, SNAPLEN
 
 NEVER = -1
@@ -32,12 +39,21 @@ FAR_AWAY = 1 << 62
 class Room:
     """What all streams share."""
 
-    __slots__ = ("counters", "pool", "store")
+    __slots__ = ("counters", "note_limit_bytes", "noted_bytes", "pool", "store")
 
     def __init__(self, store: Store, pool: Pool, counters: Counters) -> None:
         self.store = store
         self.pool = pool
         self.counters = counters
+        self.noted_bytes = 0  # conflicts and cuts on record
+        self.note_limit_bytes = NOTE_BYTES * MAX_CONFLICTS
+
+    def take_note(self) -> bool:
+        """Charge one more note; False if it does not fit."""
+        if self.noted_bytes + NOTE_BYTES > self.note_limit_bytes:
+            return False
+        self.noted_bytes += NOTE_BYTES
+        return True
 
 
 class Owner(Link):
@@ -171,8 +187,14 @@ class Assembly:
         self.room.counters.conflict_bytes += count
         if self.conflicts is None:
             self.conflicts = []
-        if len(self.conflicts) < MAX_CONFLICTS:
+        if len(self.conflicts) < MAX_CONFLICTS and self.room.take_note():
             self.conflicts.append((offset, count))
+
+    def forget_notes(self) -> None:
+        """Give back what conflicts and cuts were charged."""
+        count = len(self.conflicts or ()) + len(self.cuts or ())
+        self.conflicts = self.cuts = None
+        self.room.noted_bytes -= count * NOTE_BYTES
 
     def wait(self, data: bytes, offset: int, now_ns: int) -> None:
         """Keep `data` until what lies before it comes, or is given up."""
@@ -196,7 +218,7 @@ class Assembly:
         """Whether the pool has room for `count` bytes at `offset`, in as many chunks as that may take."""
         pending = self.pending
         if pending is None:
-            return self.room.pool.fits(count + CHUNK_OVERHEAD_BYTES)
+            return self.room.pool.fits(QUEUE_BYTES + count + CHUNK_OVERHEAD_BYTES)
         return self.room.pool.fits(pending.cost(offset, count))
 
     def _wait_hard(self, data: bytes, offset: int, now_ns: int) -> None:

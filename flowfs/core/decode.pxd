@@ -52,6 +52,7 @@ cdef int _tcp(
     Segment segment
 ) except -1
 
+@cython.locals(high=cython.longlong)
 cdef long long _word(const unsigned char* base, Py_ssize_t position) noexcept
 
 @cython.locals(ports=cython.Py_ssize_t, addresses=bytes)

@@ -175,7 +175,8 @@ def _tcp(
 
 def _word(base: bytes, position: int) -> int:
     """Four bytes in network order."""
-    return base[position] << 24 | base[position + 1] << 16 | base[position + 2] << 8 | base[position + 3]
+    high = base[position] << 8 | base[position + 1]  # a wider type than a byte shifted by 24 would get in C
+    return high << 16 | base[position + 2] << 8 | base[position + 3]
 
 
 def reverse_key(key: bytes, length: int, split: int) -> bytes:

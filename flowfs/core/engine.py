@@ -165,6 +165,8 @@ class Engine:
                 out_of_order_used_bytes=pool.used_bytes,
                 out_of_order_limit_bytes=pool.limit_bytes,
                 table_used_bytes=self.flows.live * CONNECTION_BYTES,
+                notes_used_bytes=self.flows.room.noted_bytes,
+                notes_limit_bytes=self.flows.room.note_limit_bytes,
                 table_limit_bytes=self.limits.table_bytes,
                 now_ns=self.now_ns,
             )

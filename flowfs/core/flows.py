@@ -37,6 +37,7 @@ from .limits import (
     EXPIRED_PER_TICK,
     HALF_OPEN_NS,
     IDLE_VICTIM_NS,
+    NOTES_SHARE,
     REMEMBER_NS,
     TOUCH_NS,
     Limits,
@@ -52,6 +53,7 @@ class Flows:
         self.room = Room(store, Pool(limits.out_of_order_bytes), counters)
         self.idle_ns = limits.idle_ns
         self.touch_ns = TOUCH_NS
+        self.room.note_limit_bytes = limits.table_bytes // NOTES_SHARE
         self.live_limit = max(1, limits.table_bytes // CONNECTION_BYTES)
         self.live = 0
         self.streams: dict[bytes, Stream] = {}
@@ -141,6 +143,7 @@ class Flows:
     def _look_after(self, stream: Stream, now_ns: int) -> None:
         stream.review(now_ns)
         deadline_ns = stream.deadline_ns
+        assert deadline_ns == 0 or deadline_ns > now_ns, "tick() would not end"
         if deadline_ns and (stream.scheduled_ns == 0 or deadline_ns < stream.scheduled_ns):
             stream.scheduled_ns = deadline_ns
             self.scheduled += 1
@@ -323,6 +326,8 @@ class Flows:
         """Break the circle of references: these objects are not seen by the garbage collector."""
         one: Any = connection.one
         other: Any = connection.other
+        one.forget_notes()
+        other.forget_notes()
         one.peer = other.peer = one.connection = other.connection = one.owner = other.owner = None
         self.live -= 1
 
@@ -422,6 +427,7 @@ class Flows:
 
     def clear(self) -> None:
         """Forget every connection and its files, without a word to anyone."""
+        self.finish(self.store.now_ns)
         for flow in self.store.list_after(0, self.store.count):
             self.store.evict(flow)
         self.collect()

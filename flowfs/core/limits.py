@@ -60,7 +60,11 @@ IDLE_VICTIM_NS = 10 * SECOND_NS  # [M3] a flow is called idle, and goes before t
 TOUCH_NS = SECOND_NS  # order of activity is kept to the second: moving on every packet costs 10 %
 PINNED_SHARE = 4  # [M3] open files pin up to 1/4 of the payload budget
 
-CONNECTION_BYTES = 1000  # measured: two streams, two files, four dict entries, keys; rounded up
-CHUNK_OVERHEAD_BYTES = 128  # bytes object, two list slots, an int: charged for each waiting segment
+# What Python objects take, as tests/unit/test_limits.py measures it.
+CONNECTION_BYTES = 1800  # two streams, two files, four dictionary entries, keys
+QUEUE_BYTES = 640  # a queue of waiting segments, and its place in the ranking
+CHUNK_OVERHEAD_BYTES = 128  # of each waiting segment
+NOTE_BYTES = 160  # a recorded conflict or cut
+NOTES_SHARE = 8  # notes have 1/8 of what the table has, beside it; what is beyond is counted only
 MAX_CONFLICTS = 64  # [O1] recorded a stream; the rest is counted
 MAX_CUTS = 64  # [H6] ranges cut by the snapshot length that are remembered until passed

@@ -48,5 +48,5 @@ cdef class Pending:
     cpdef long long clear(self) except -1
     cdef _put(self, Py_ssize_t index, long long offset, bytes data)
 
-    @cython.locals(charge=cython.longlong)
-    cdef _charge(self, int chunks, long long count)
+    @cython.locals(charged_bytes=cython.longlong)
+    cdef _charge(self, long long count)

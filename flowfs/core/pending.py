@@ -15,7 +15,7 @@ import cython
 if not cython.compiled:
     from .evict import BySize
 
-from .limits import CHUNK_OVERHEAD_BYTES
+from .limits import CHUNK_OVERHEAD_BYTES, QUEUE_BYTES
 
 
 class Pool:
@@ -61,7 +61,8 @@ class Pending:
     def cost(self, offset: int, count: int) -> int:
         """What insert() of `count` bytes at `offset` charges at the most: chunks between may split it."""
         between = bisect_right(self.offsets, offset + count) - bisect_right(self.offsets, offset)
-        return count + (between + 1) * CHUNK_OVERHEAD_BYTES
+        queue_bytes = 0 if self.offsets else QUEUE_BYTES
+        return queue_bytes + count + (between + 1) * CHUNK_OVERHEAD_BYTES
 
     def insert(self, offset: int, data: bytes) -> list[tuple[int, int]]:
         """Keep what of `data` is not there yet; charges at most cost().
@@ -110,7 +111,7 @@ class Pending:
             count += 1
         taken = self.chunks[:count]
         del self.offsets[:count], self.chunks[:count]
-        self._charge(-count, -size)
+        self._charge(-size)
         beyond = offset + size - limit
         if count and beyond > 0:
             last = taken[-1]
@@ -124,7 +125,7 @@ class Pending:
         while self.offsets and self.end() > offset:
             start = self.offsets.pop()
             data = self.chunks.pop()
-            self._charge(-1, -len(data))
+            self._charge(-len(data))
             if start < offset:
                 self._put(len(self.offsets), start, data[: offset - start])
                 dropped += start + len(data) - offset
@@ -139,7 +140,7 @@ class Pending:
             start = self.offsets[0]
             data = self.chunks[0]
             del self.offsets[0], self.chunks[0]
-            self._charge(-1, -len(data))
+            self._charge(-len(data))
             if start + len(data) > offset:
                 self._put(0, offset, data[offset - start :])
                 dropped += offset - start
@@ -158,11 +159,14 @@ class Pending:
     def _put(self, index: int, offset: int, data: bytes) -> None:
         self.offsets.insert(index, offset)
         self.chunks.insert(index, data)
-        self._charge(1, len(data))
+        self._charge(len(data))
 
-    def _charge(self, chunks: int, count: int) -> None:
-        charge = count + chunks * CHUNK_OVERHEAD_BYTES
+    def _charge(self, count: int) -> None:
+        """`count` bytes came (or went, if negative)."""
         self.waiting_bytes += count
-        self.charged_bytes += charge
-        self.pool.used_bytes += charge
-        self.pool.queues.put(self.owner, self.charged_bytes)
+        charged_bytes = 0
+        if self.offsets:
+            charged_bytes = QUEUE_BYTES + self.waiting_bytes + len(self.offsets) * CHUNK_OVERHEAD_BYTES
+        self.pool.used_bytes += charged_bytes - self.charged_bytes
+        self.charged_bytes = charged_bytes
+        self.pool.queues.put(self.owner, charged_bytes)

@@ -25,6 +25,7 @@ from .limits import (
     ACKED_HOLE_NS,
     ACKED_HOLE_PACKETS,
     MAX_CUTS,
+    NOTE_BYTES,
     ONE_WAY_BYTES,
     ONE_WAY_NS,
     RESYNC_SEGMENTS,
@@ -247,7 +248,8 @@ class Stream(Assembly):
             return
         offset = self._offset(seq)
         cuts = [cut for cut in self.cuts if cut[1] > self.rcv_nxt] if self.cuts is not None else []
-        if len(cuts) < MAX_CUTS:
+        self.room.noted_bytes -= (len(self.cuts or ()) - len(cuts)) * NOTE_BYTES
+        if len(cuts) < MAX_CUTS and self.room.take_note():
             cuts.append((offset, offset + count))
         self.cuts = cuts
 

@@ -110,7 +110,7 @@ def mounted(namespace: Namespace, mountpoint: Path, *arguments: str) -> Iterator
             [*FLOWFS, "umount", str(mountpoint)], env=ENVIRONMENT, timeout=20, check=False
         )
         assert unmounted.returncode == 0
-        assert eventually(lambda: not daemons(mountpoint)), "the daemon outlives its mount"
+        assert eventually(lambda: not daemons(mountpoint)), f"outlives its mount: {doings(mountpoint)}"
     finally:
         clean_up(mountpoint)
 
@@ -134,3 +134,13 @@ def daemons(mountpoint: Path) -> list[int]:
         except OSError:
             continue  # it has just ended
     return found
+
+
+def doings(mountpoint: Path) -> list[str]:
+    """What each thread of the daemon is at: its name, its state, and what it waits for in the kernel."""
+    said = []
+    for process in daemons(mountpoint):
+        for thread in Path(f"/proc/{process}/task").iterdir():
+            name, _, state = (thread / "stat").read_text().rpartition(")")
+            said.append(f"{name}){state[:2]} {(thread / 'wchan').read_text()}")
+    return said

@@ -25,7 +25,7 @@ def test_harm_on_the_way_leaves_no_trace(
     up, down = some_bytes(2 * MIB, 1), some_bytes(2 * MIB + 1, 2)
     with (
         mounted((left, right)[beside], tmp_path / "mnt", "-i", "eth0") as mount,
-        # Less under way than flowfs keeps out of order for a flow: more behind a hole, and it gives the hole up.
+        # Less under way than flowfs keeps out of order for a flow, or it gives up what is missing.
         talk(left, right, address, buffer_bytes=256 * 1024) as told,
     ):
         relay.harm = Harm()

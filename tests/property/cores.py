@@ -13,13 +13,13 @@ from collections.abc import Iterable, Sequence
 from importlib.machinery import FileFinder, ModuleSpec, SourceFileLoader
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import flowfs.core
 from craft import ETHERNET, Packet, batch
 from flowfs.core.engine import Engine
-from flowfs.core.limits import Limits
 from flowfs.core.flow import Flow
+from flowfs.core.limits import Limits
 
 Gap = tuple[int, int, str]  # as Flow.gaps() has them
 Piece = tuple[int, bytes]  # what stands at an offset
@@ -58,7 +58,7 @@ class _SourcesAlone:
     def find_spec(cls, name: str, path: Sequence[str] | None, target: object = None) -> ModuleSpec | None:
         if name == _ALIAS:
             place = Path(cls.folder, "__init__.py")
-            return importlib.util.spec_from_file_location(name, place, submodule_search_locations=[cls.folder])
+            return spec_from_file_location(name, place, submodule_search_locations=[cls.folder])
         return cls.finder.find_spec(name) if name.startswith(_ALIAS + ".") else None
 
 
@@ -106,8 +106,8 @@ class Tree(NamedTuple):
 
 
 def file(engine: Engine, flow: Flow) -> File:
-    fields: list[Any] = [getattr(flow, name) for name in File._fields[:-2]]
-    return File(*fields, flow.gaps(), pieces(engine, flow))
+    fields = {name: getattr(flow, name) for name in File._fields[:-2]}
+    return File(**fields, gaps=flow.gaps(), pieces=pieces(engine, flow))
 
 
 def pieces(engine: Engine, flow: Flow) -> list[Piece]:

@@ -9,17 +9,19 @@ end. (Out of order ≤ 1 MiB and 3072 segments a flow [H2], the peer is seen or 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, NamedTuple
 
-from craft import Conversation, Packet, Tag
 from hypothesis import strategies as st
+
+from craft import Conversation, Packet, Tag
 
 SPACE = 1 << 32
 CLIENT, SERVER = 0, 1
 
 
 class Model:
-    """A stream: the first byte that comes for an offset is the one, and the file is what has no hole before."""
+    """A stream: of each offset the first byte that comes counts; the file is what has no hole before."""
 
     def __init__(self) -> None:
         self.bytes: dict[int, int] = {}
@@ -55,7 +57,9 @@ class Piece(NamedTuple):
 
     def data(self) -> bytes:
         """No two blocks of 256 bytes in a row are the same, and no byte is 0 unless painted so."""
-        return bytes((1 + (place * 7 + place // 255) % 255) ^ self.paint for place in range(self.start, self.end))
+        return bytes(
+            (1 + (place * 7 + place // 255) % 255) ^ self.paint for place in range(self.start, self.end)
+        )
 
 
 class Way(NamedTuple):
@@ -93,11 +97,15 @@ class Sent:
     def keys(self) -> list[bytes]:
         """What each stream's file is found by."""
         begun = [way.begin([], 0, 0) for way in self.ways]
-        return [key for conversation in begun for key in (conversation.client_key(), conversation.server_key())]
+        return [
+            key for conversation in begun for key in (conversation.client_key(), conversation.server_key())
+        ]
 
     def files(self) -> dict[bytes, bytes]:
         """The files in the end: content by key."""
-        return {key: model.content() for key, model in zip(self.keys(), self.models, strict=True) if model.end}
+        return {
+            key: model.content() for key, model in zip(self.keys(), self.models, strict=True) if model.end
+        }
 
     def steps(self, client_by: int = 0, server_by: int = 0) -> list[list[Packet]]:
         """The packets of each event. Every ISN is raised by the numbers given."""
@@ -112,7 +120,7 @@ class Sent:
                 lead(begun, self.ways[event.number].lead)
             send(conversations[event.number], event)
             ends.append(len(packets))
-        return [packets[start:end] for start, end in zip([0, *ends], ends, strict=False)]
+        return [packets[start:end] for start, end in pairwise([0, *ends])]
 
     def packets(self, client_by: int = 0, server_by: int = 0) -> list[Packet]:
         return [packet for step in self.steps(client_by, server_by) for packet in step]
@@ -146,6 +154,7 @@ ISNS = st.one_of(
 )
 STEPS_NS = st.sampled_from([1_000, 0, 50_000, 20_000_000, 260_000_000])
 TAGS = ((), (Tag(42),), (Tag(7, tpid=0x88A8), Tag(42, pcp=5)), (Tag(0, pcp=3),))
+ENDS = (("10.0.0.1", "10.0.0.2"), ("2001:db8::1", "2001:db8::2"), ("127.0.0.1", "127.0.0.1"), ("::1", "::1"))
 LEADS = ("handshake", "handshake", "acks", "none")
 
 
@@ -156,7 +165,7 @@ def pieces(draw: st.DrawFn, conflicting: bool) -> list[Piece]:
     scale = draw(st.sampled_from([1, 1, 3, 100, 1500]))
     place = st.integers(0, size)
     cuts = sorted({0, size, *draw(st.lists(place, max_size=8))})
-    ranges = list(zip(cuts, cuts[1:], strict=False))
+    ranges = list(pairwise(cuts))
     ranges += [(min(pair), max(pair)) for pair in draw(st.lists(st.tuples(place, place), max_size=6))]
     paint = st.sampled_from([0, 0, 0x20, 0xFF]) if conflicting else st.just(0)
     fin = st.booleans() if draw(st.booleans()) else st.just(False)
@@ -170,7 +179,9 @@ def pieces(draw: st.DrawFn, conflicting: bool) -> list[Piece]:
 def ways(draw: st.DrawFn, number: int) -> Way:
     wide = draw(st.booleans())
     fields = {
-        "client_address": draw(st.sampled_from(["2001:db8::1", "::1"] if wide else ["10.0.0.1", "127.0.0.1"])),
+        "client_address": draw(
+            st.sampled_from(["2001:db8::1", "::1"] if wide else ["10.0.0.1", "127.0.0.1"])
+        ),
         "server_address": "2001:db8::2" if wide else "10.0.0.2",
         "client_port": 40_000 + number,
         "client_isn": draw(ISNS),
@@ -194,7 +205,7 @@ def captures_of_streams(draw: st.DrawFn, conflicting: bool = False) -> Sent:
         known = sent.models[2 * number + 1 - side].next_expected()
         acked = known if draw(st.booleans()) else draw(st.integers(0, known))
         piece = queues[lane].pop(0)
-        if way_is_one(sent, number, side):
+        if seems_one_way(sent, number, side):
             piece = piece._replace(fin=False)
         sent.models[lane].take(piece.start, piece.data(), piece.fin)
         readable = [model.end for model in sent.models]
@@ -202,10 +213,11 @@ def captures_of_streams(draw: st.DrawFn, conflicting: bool = False) -> Sent:
     return sent
 
 
-def way_is_one(sent: Sent, number: int, side: int) -> bool:
-    """Whether the other side was not seen yet: a FIN would then end the connection, as in one-way captures."""
-    both = sent.ways[number].lead != "none"
-    return not both and not any((event.number, event.side) == (number, 1 - side) for event in sent.events)
+def seems_one_way(sent: Sent, number: int, side: int) -> bool:
+    """Whether the other side was not seen yet: then a FIN ends the connection."""
+    if sent.ways[number].lead != "none":
+        return False
+    return not any((event.number, event.side) == (number, 1 - side) for event in sent.events)
 
 
 def arranged(queue: list[Piece], how: str) -> list[Piece]:

@@ -10,14 +10,15 @@ from __future__ import annotations
 from itertools import chain
 from typing import Any, NamedTuple
 
-from craft import ETHERNET, Packet, Tag, ip, link, tcp
 from hypothesis import strategies as st
 
+from craft import ETHERNET, LOOP, NULL, RAW, SLL, SLL2, Packet, Tag, ip, link, tcp
 from flowfs.core.limits import CONNECTION_BYTES, Limits
 
 BASE_NS = 1_700_000_000 * 10**9
 BLOCK = 1 << 16
 SPACE = 1 << 32
+WINDOW = 16 << 20  # where none is known [Q2]
 
 
 class Action(NamedTuple):
@@ -25,7 +26,6 @@ class Action(NamedTuple):
 
     what: str  # open, release, evict
     which: int
-
 
 
 class Ends(NamedTuple):
@@ -43,6 +43,9 @@ CONNECTIONS = (
     Ends("fe80::1", "fe80::2", 1000, (), (0, SPACE // 2)),
     Ends("10.0.0.1", "10.0.0.1", 1000, (), (1000, 1000)),  # land: both sides look the same
 )
+IP_ONLY = (101, 228, 229, 9)  # the last is none that the core knows
+LINK_TYPES = (ETHERNET, ETHERNET, ETHERNET, SLL, SLL2, RAW, NULL, LOOP, *IP_ONLY)
+
 LAND_PORT = 1000
 SERVER_PORT = 80
 
@@ -69,8 +72,8 @@ class Shot(NamedTuple):
     time_ns: int
     what: Header | bytes
 
-    def packet(self) -> Packet:
-        frame = written(self.what) if isinstance(self.what, Header) else self.what
+    def packet(self, link_type: int) -> Packet:
+        frame = written(self.what, link_type) if isinstance(self.what, Header) else self.what
         return Packet(self.time_ns, frame, len(frame))
 
 
@@ -78,7 +81,7 @@ Script = list[Shot | Action]
 Late = tuple[int, Header | bytes]  # so many ns after the one before
 
 
-def written(header: Header) -> bytes:
+def written(header: Header, link_type: int = ETHERNET) -> bytes:
     ends = CONNECTIONS[header.connection]
     sport, dport = ends.port, LAND_PORT if ends.client == ends.server else SERVER_PORT
     src, dst = ends.client, ends.server
@@ -96,7 +99,8 @@ def written(header: Header) -> bytes:
         payload=payload(header),
         checksum=0,
     )
-    frame = link(ETHERNET, ip(src, dst, segment), ends.tags)
+    tags = ends.tags if link_type in (ETHERNET, SLL, SLL2) else ()
+    frame = link(RAW if link_type in IP_ONLY else link_type, ip(src, dst, segment), tags)
     if header.captured is None:
         return frame
     return frame[: max(0, len(frame) - max(0, header.length - header.captured))]
@@ -115,7 +119,9 @@ SMALL = st.integers(0, 12)
 OFFSETS = st.one_of(
     SMALL,
     st.integers(-3, 3000),
-    st.sampled_from([1 << 16, 1 << 17, (1 << 18) + 5, (16 << 20) + 3, (16 << 20) + 4, SPACE // 2, -(1 << 20)]),
+    st.sampled_from(
+        [1 << 16, 1 << 17, (1 << 18) + 5, (16 << 20) + 3, (16 << 20) + 4, SPACE // 2, -(1 << 20)]
+    ),
 )
 LENGTHS = st.one_of(st.integers(0, 3), SMALL, st.integers(0, 3000), st.sampled_from([30_000, 60_000]))
 HEADERS = st.builds(
@@ -141,7 +147,9 @@ def talk(draw: st.DrawFn) -> list[Late]:
     def say(side: int, flags: str, length: int = 0, captured: int | None = None, wait_ns: int = 0) -> None:
         by_side = (by, 0) if side == 0 else (0, by)
         acked = sent[1 - side] + by_side[1]
-        found.append((wait_ns, Header(connection, side == 0, by_side[0], sent[side], length, acked, flags, captured)))
+        found.append(
+            (wait_ns, Header(connection, side == 0, by_side[0], sent[side], length, acked, flags, captured))
+        )
         sent[side] += length + ("F" in flags)
 
     sent[0] = sent[1] = -1
@@ -195,12 +203,18 @@ def broken(draw: st.DrawFn) -> bytes:
     return draw(st.one_of(st.just(whole), st.binary(max_size=100)))
 
 
-ACTIONS = st.builds(Action, what=st.sampled_from(["open", "open", "release", "evict"]), which=st.integers(0, 5))
+ACTIONS = st.builds(
+    Action, what=st.sampled_from(["open", "open", "release", "evict"]), which=st.integers(0, 5)
+)
 
 
 @st.composite
 def scripts(draw: st.DrawFn, *, with_broken: bool = True, with_actions: bool = True) -> Script:
-    kinds: list[st.SearchStrategy[Any]] = [st.tuples(st.sampled_from(WAITS_NS), HEADERS).map(_alone), talk(), run()]
+    kinds: list[st.SearchStrategy[Any]] = [
+        st.tuples(st.sampled_from(WAITS_NS), HEADERS).map(_alone),
+        talk(),
+        run(),
+    ]
     if with_broken:
         kinds.append(st.tuples(st.just(0), broken()).map(_alone))
     if with_actions:

@@ -9,13 +9,13 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import pytest
+
+from flowfs.core.engine import Engine
+from flowfs.core.flow import OPEN, Flow
+from flowfs.core.limits import Limits
 from property import cores
 from property.cores import ALL, Core
 from property.hostile import BLOCK, Action
-
-from flowfs.core.engine import Engine
-from flowfs.core.limits import Limits
-from flowfs.core.flow import OPEN, Flow
 
 REASONS = {"ack", "limit", "one-way", "close", "snaplen", "memory"}
 
@@ -183,7 +183,11 @@ class Reader:
         limits = self.limits
         held = {id(flow): flow.held_bytes for flow in (*flows, *self.opened)}
         assert numbers["payload_used_bytes"] == sum(held.values())
-        assert numbers["payload_used_bytes"] <= numbers["payload_limit_bytes"] <= max(limits.payload_bytes, BLOCK)
+        assert (
+            numbers["payload_used_bytes"]
+            <= numbers["payload_limit_bytes"]
+            <= max(limits.payload_bytes, BLOCK)
+        )
         assert 0 <= numbers["out_of_order_used_bytes"] <= limits.out_of_order_bytes
         assert 0 <= numbers["table_used_bytes"] <= limits.table_bytes
         assert numbers["flows"] == len(flows)

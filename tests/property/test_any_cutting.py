@@ -1,15 +1,15 @@
-"""However a stream is cut, shuffled, doubled and numbered, its file is the stream: first wins, byte by byte."""
+"""However a stream is cut, shuffled, doubled and numbered, its file is the stream; the first byte wins."""
 
 from __future__ import annotations
 
 import hypothesis
 from hypothesis import strategies as st
-from property import cores
-from property.cuttings import SPACE, Sent, captures_of_streams
-from property.effort import examples
 
 from flowfs.core.engine import Engine
 from flowfs.core.limits import Limits
+from property import cores
+from property.cuttings import SPACE, Sent, captures_of_streams
+from property.effort import examples
 
 LIMITS = Limits(payload_bytes=1 << 20, out_of_order_bytes=1 << 20, table_bytes=1 << 16)
 

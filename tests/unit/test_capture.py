@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import types
 from pathlib import Path
 from typing import cast
 
@@ -108,6 +109,15 @@ def test_link_types_and_their_filters(tmp_path: Path, link_type: int) -> None:
     recorder, _ = run([open_file(str(path), 0, filter="tcp port 25")])
     assert recorder.link_types == {link_type}
     assert recorder.frames == [captured[1].frame]
+
+
+def test_a_link_type_that_libpcap_filters_wrongly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = str(craft.write_pcap(tmp_path / "a.pcap", [], craft.SLL2))
+    open_file(path, 0, filter="tcp").close()
+    monkeypatch.setattr("pcapy.compile", lambda *arguments: types.SimpleNamespace(filter=lambda frame: 0))
+    with pytest.raises(FilterError, match="this libpcap is too old"):
+        open_file(path, 0, filter="tcp")
+    open_file(path, 0).close()
 
 
 def test_a_name_that_is_no_utf8(tmp_path: Path) -> None:

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import threading
 import time
-import types
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,7 +14,7 @@ import pytest
 import trio
 
 import craft
-from flowfs.capture import Capture, Drops, FilterError, open_file
+from flowfs.capture import Capture, Drops, open_file
 from flowfs.core.engine import Engine
 from recording import (
     ENVIRONMENT,
@@ -185,12 +184,3 @@ def test_standard_input_that_is_no_capture(tmp_path: Path) -> None:
     finally:
         os.close(terminal)
         os.close(other)
-
-
-def test_a_link_type_that_libpcap_filters_wrongly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = str(craft.write_pcap(tmp_path / "a.pcap", [], craft.SLL2))
-    open_file(path, 0, filter="tcp").close()
-    monkeypatch.setattr("pcapy.compile", lambda *arguments: types.SimpleNamespace(filter=lambda frame: 0))
-    with pytest.raises(FilterError, match="this libpcap is too old"):
-        open_file(path, 0, filter="tcp")
-    open_file(path, 0).close()

@@ -44,7 +44,8 @@ def test_only_neighbours_for_the_same_reason_are_joined() -> None:
 
 
 @given(STEPS, st.integers(0, 200), st.integers(0, 200))
-def test_within(steps: list[tuple[int, int, int]], start: int, end: int) -> None:
+def test_within(steps: list[tuple[int, int, int]], start: int, length: int) -> None:
+    end = start + length
     ranges, plain = built(steps)
     expected = [at for low, high, _ in plain for at in range(low, high) if start <= at < end]
     assert [at for low, high in ranges.within(start, end) for at in range(low, high)] == expected
