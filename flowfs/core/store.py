@@ -164,7 +164,7 @@ class Store:
     def skip(self, flow: Flow, count: int, reason: int) -> None:
         """The next `count` bytes of the stream are lost: list them, then grow over them [R4].
 
-        Each gap begins a new block, however short it is: so the list of gaps is paid for by the budget.
+        Each gap begins a new block, however short it is: so what is recorded of gaps is paid for by the budget.
         """
         if flow.lost is None:
             flow.lost = Ranges()
@@ -219,6 +219,8 @@ class Store:
         """Give the flow a further block, as large as what it has without a gap: at most half is to spare."""
         run_bytes = flow.size - flow.run_start
         level = size_class(run_bytes if run_bytes > wanted_bytes else wanted_bytes)
+        if level == 0 and flow.lost is not None:
+            level = 1  # what is recorded of a gap takes 70 bytes: more than a small block should have to bear
         position = self.arena.allocate(level)
         if position < 0:
             position, level = self._allocate_hard(flow, level)

@@ -11,6 +11,7 @@ import importlib
 import sys
 from collections.abc import Iterable, Sequence
 from importlib.machinery import FileFinder, ModuleSpec, SourceFileLoader
+from importlib.util import spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple

@@ -17,6 +17,7 @@ from property import cores
 from property.cores import ALL, Core
 from property.hostile import BLOCK, Action
 
+POOLS = ("payload", "out_of_order", "table", "notes")
 REASONS = {"ack", "limit", "one-way", "close", "snaplen", "memory"}
 
 
@@ -180,20 +181,17 @@ class Reader:
     def look_at_budgets(self, flows: list[Flow]) -> None:
         """Nothing is ever exceeded, and what is charged is what is held [M1]."""
         numbers = self.engine.statistics()
-        limits = self.limits
-        held = {id(flow): flow.held_bytes for flow in (*flows, *self.opened)}
+        for pool in POOLS:
+            assert 0 <= numbers[f"{pool}_used_bytes"] <= numbers[f"{pool}_limit_bytes"]
+        held = {flow.serial: flow.held_bytes for flow in (*flows, *self.opened)}
         assert numbers["payload_used_bytes"] == sum(held.values())
-        assert (
-            numbers["payload_used_bytes"]
-            <= numbers["payload_limit_bytes"]
-            <= max(limits.payload_bytes, BLOCK)
-        )
-        assert 0 <= numbers["out_of_order_used_bytes"] <= limits.out_of_order_bytes
-        assert 0 <= numbers["table_used_bytes"] <= limits.table_bytes
-        assert numbers["flows"] == len(flows)
-        assert not limits.max_flows or len(flows) <= limits.max_flows
-        pinned = {id(flow): flow.held_bytes for flow in self.opened if flow.evicted}
+        pinned = {flow.serial: flow.held_bytes for flow in self.opened if flow.evicted}
         assert numbers["pinned_bytes"] == sum(pinned.values()) <= numbers["payload_limit_bytes"] // 4
+        assert numbers["flows"] == len(flows)
+        assert not self.limits.max_flows or len(flows) <= self.limits.max_flows
+        assert numbers["payload_limit_bytes"] <= max(self.limits.payload_bytes, BLOCK)
+        assert numbers["out_of_order_limit_bytes"] == self.limits.out_of_order_bytes
+        assert numbers["table_limit_bytes"] == self.limits.table_bytes
 
 
 def clipped(gaps: list[cores.Gap], start: int, end: int) -> list[cores.Gap]:
