@@ -164,7 +164,7 @@ class Store:
     def skip(self, flow: Flow, count: int, reason: int) -> None:
         """The next `count` bytes of the stream are lost: list them, then grow over them [R4].
 
-        Each gap begins a new block, however short it is: so what is recorded of gaps is paid for by the budget.
+        Each gap begins a new block, however short: so what is recorded of gaps is paid for by the budget.
         """
         if flow.lost is None:
             flow.lost = Ranges()
