@@ -81,6 +81,8 @@ def _build(config: Config, voice: Voice, stack: contextlib.ExitStack) -> "_House
     if user is not None:
         rights.drop(user)
         voice.note(f"the mount is {user.name}'s, and root's rights are given up")
+    else:
+        rights.seal()
     return house
 
 

@@ -15,7 +15,9 @@ MAX_SNAPLEN = 262144  # libpcap's MAXIMUM_SNAPLEN
 MIN_SNAPLEN = 64  # the headers of Ethernet, IPv4 and TCP
 MAX_BUFFER_KIB = (1 << 31) // KIB - 1  # libpcap takes the bytes as an int
 BUFFER_KIB = 16 * KIB  # a pause of 10 ms at 10 Gbit/s
-MAX_BUDGET = 1 << 46  # more than any machine has; whether this one has it is asked when it is known
+MAX_BUDGET = (
+    1 << 38
+)  # the arena's links are C ints, one to each 256 bytes; what the machine has is asked later
 MAX_FLOWS = 1 << 31
 MIN_IDLE_NS, MAX_IDLE_NS = SECOND_NS // 10, 366 * 86400 * SECOND_NS
 

@@ -94,7 +94,15 @@ def run_tcpflow(capture: Path, work: Path) -> float:
     try:
         return timed(["tcpflow", "-r", str(capture), "-o", str(folder)])
     finally:
-        shutil.rmtree(folder)
+        remove(folder)
+
+
+def remove(folder: Path) -> None:
+    """Removes a flat folder; in the order of inodes, which suits ext4."""
+    with os.scandir(folder) as entries:
+        for path in [entry.path for entry in sorted(entries, key=os.DirEntry.inode)]:
+            os.unlink(path)
+    folder.rmdir()
 
 
 def run_tcpdump(capture: Path) -> float:
@@ -176,9 +184,9 @@ def measure(shape: captures.Shape, flowfs: list[str], repeat: int, programs: lis
         "tcpflow": lambda: run_tcpflow(capture, work),
         "tcpdump": lambda: run_tcpdump(capture),
     }
-    warm(capture)
     for turn in range(repeat):
         for program in programs:
+            warm(capture)
             os.sync()  # what the one before wrote is not written back on this one's time
             note(f"{shape.title()}: run {turn + 1} of {repeat}: {program}")
             result.seconds.setdefault(program, []).append(runs[program]())

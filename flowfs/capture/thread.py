@@ -87,7 +87,10 @@ class Capture:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._stop_thread)
             nursery.start_soon(self._flush_streams)
-            await trio.to_thread.run_sync(self._work)
+            try:
+                await trio.to_thread.run_sync(self._work)
+            finally:
+                self._ended = True  # also if it never began
             nursery.cancel_scope.cancel()
 
     async def _stop_thread(self) -> None:
@@ -170,9 +173,12 @@ class Capture:
             wait_s = max(0.0, due - time.monotonic())
             ready = [watched[number] for number, _ in poller.poll(wait_s * 1000) if number in watched]
             waiting = [self._read_once(source, poller) for source in ready]
-            if time.monotonic() >= due and not any(waiting):
+            if time.monotonic() >= due:
                 due = time.monotonic() + TICK_S
-                self._tick(poller)
+                if not any(waiting):
+                    self._engine.tick(time.time_ns())
+                    self._tell()
+                self._look_at_interfaces(poller)
         self._count()
 
     def _read_once(self, source: Interface, poller: select.poll) -> bool:
@@ -190,9 +196,8 @@ class Capture:
             self._feed(source, frames, meta)
         return source.full
 
-    def _tick(self, poller: select.poll) -> None:
-        self._engine.tick(time.time_ns())
-        self._tell()
+    def _look_at_interfaces(self, poller: select.poll) -> None:
+        """Their counts; and those that were down are tried again."""
         for source in self._count():
             if source.down and not source.gone:
                 poller.register(source.descriptor, select.POLLIN)  # try again

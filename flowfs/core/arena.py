@@ -9,6 +9,7 @@ Owns the mapping and which of its blocks are free; does not know what the blocks
 Huge pages make reuse cheap; the mapping is left out of core dumps, since it holds what people sent.
 """
 
+import contextlib
 import mmap
 
 import cython
@@ -44,7 +45,8 @@ class Arena:
         self.capacity_bytes = max(1, capacity_bytes // LARGEST_BLOCK_BYTES) * LARGEST_BLOCK_BYTES
         self.used_bytes = 0
         mapping = mmap.mmap(-1, self.capacity_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-        mapping.madvise(mmap.MADV_HUGEPAGE)
+        with contextlib.suppress(OSError):  # a kernel without huge pages
+            mapping.madvise(mmap.MADV_HUGEPAGE)
         mapping.madvise(mmap.MADV_DONTDUMP)
         self.memory = memoryview(mapping)
         self.units = self.capacity_bytes // UNIT_BYTES

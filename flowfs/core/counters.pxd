@@ -1,4 +1,4 @@
-cimport cython
+
 
 
 cdef class Counters:

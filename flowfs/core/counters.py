@@ -26,7 +26,7 @@ NAMES = (
     "captured_bytes",
     "segments",
     "dissected",  # frames that went the long way
-    "unknown_frames",  # neither IPv4 nor IPv6 inside, as far as known
+    "unknown_frames",  # no TCP in IPv4 or IPv6 found inside, as far as known
     "not_tcp",
     "fragments",
     "bad_headers",  # lengths out of bounds, a wrong IP checksum
@@ -48,7 +48,7 @@ NAMES = (
     "connections_refused",
     "connections_expired",
     "flows_total",
-    "flows_refused",
+    "flows_refused",  # times that there was no room for a file: once a segment
     "flows_evicted",
     "evicted_bytes",
     "trimmed_bytes",

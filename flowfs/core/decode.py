@@ -125,9 +125,11 @@ def _ipv6(base: bytes, start: int, end: int, vlan: int, segment: Segment) -> int
     if start + 40 > end:
         return CUT_SHORT
     following = base[start + 6]
+    if following == _PROTOCOL_FRAGMENT:
+        return FRAGMENT
     if following != _PROTOCOL_TCP:
-        # Hop-by-hop, routing, fragment, authentication, destination options, mobility, HIP, shim6.
-        return RARE if following in (0, 43, _PROTOCOL_FRAGMENT, 51, 60, 135, 139, 140) else NOT_TCP
+        # Hop-by-hop, routing, authentication, destination options, mobility, HIP, shim6.
+        return RARE if following in (0, 43, 51, 60, 135, 139, 140) else NOT_TCP
     payload_bytes = base[start + 4] << 8 | base[start + 5]
     segment.key_split = 16
     key = base[start + 8 : min(start + 44, end)]

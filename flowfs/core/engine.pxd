@@ -18,6 +18,7 @@ from .store cimport Store
 
 
 cdef long long _SECOND_NS
+cdef long long _MICROSECOND_NS
 
 
 cdef class Engine:
@@ -48,4 +49,5 @@ cdef class Engine:
     cdef _count_verdict(self, int verdict)
 
     cdef _advance(self, long long now_ns)
+    @cython.locals(more=cython.bint)
     cdef _tick(self)

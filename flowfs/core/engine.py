@@ -38,7 +38,8 @@ if not cython.compiled:
 from .limits import CONNECTION_BYTES, SECOND_NS, SLICE_BYTES, SLICE_PACKETS, SLICE_RARE, TICK_NS, Limits
 from .turn import Turn
 
-_SECOND_NS = SECOND_NS  # a C integer when compiled
+_SECOND_NS = SECOND_NS  # C integers when compiled, wide enough for any field of a capture
+_MICROSECOND_NS = 1000
 
 Dissect = Callable[[int, bytes], "tuple[int, bytes] | None"]
 """(link type, frame) → (VLAN id, IP packet without extension headers), None if there is none inside."""
@@ -79,9 +80,12 @@ class Engine:
 
     def tick(self, now_ns: int) -> None:
         """Time passes without packets; `now_ns` is on the packets' clock."""
-        with self.turn:
-            self._advance(now_ns)
-            self._tick()
+        more = True
+        while more:
+            with self.turn:
+                self._advance(now_ns)
+                self._tick()
+                more = self.next_tick_ns <= self.now_ns
 
     def finish(self) -> None:
         """The captures have ended."""
@@ -185,8 +189,8 @@ class Engine:
         segment = self.segment
         while packet < last and room_bytes > 0 and rare > 0:
             row = packet * 4
-            now_ns = meta[row] * _SECOND_NS + meta[row + 1] * 1000
-            start = meta[row + 2]
+            now_ns = meta[row] * _SECOND_NS + meta[row + 1] * _MICROSECOND_NS
+            start = min(length, meta[row + 2])
             end = min(length, start + meta[row + 3])
             packet += 1
             room_bytes -= end - start
@@ -247,7 +251,7 @@ class Engine:
             self.store.now_ns = now_ns
 
     def _tick(self) -> None:
-        self.flows.tick(self.now_ns)
-        self.next_tick_ns = self.now_ns + TICK_NS
+        more = self.flows.tick(self.now_ns)
+        self.next_tick_ns = self.now_ns + (0 if more else TICK_NS)
         if self.store.orphans:
             self.flows.collect()

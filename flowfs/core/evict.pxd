@@ -36,7 +36,7 @@ cdef class Ranking:
     cpdef grew(self, Ranked flow, long long by_bytes)
     cpdef touch(self, Ranked flow, long long now_ns)
 
-    @cython.locals(held=Ranked, idlest=Ranked)
+    @cython.locals(closed=Ranked, held=Ranked, idlest=Ranked)
     cpdef tuple victim(self, long long now_ns, long long held_limit_bytes, Ranked keep=*)
 
     cdef Ranked _oldest(self, Queue queue, Ranked keep)

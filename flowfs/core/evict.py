@@ -130,8 +130,9 @@ class Ranking:
 
         Of `keep`, which is being written, it can only be the head.
         """
-        if self.closed.oldest is not None:
-            return self.closed.oldest, False
+        closed = self._oldest(self.closed, keep)
+        if closed is not None:
+            return closed, False
         held = self._oldest(self.held, keep)
         if held is not None and self.held_open_bytes > held_limit_bytes:
             return held, True
@@ -144,9 +145,9 @@ class Ranking:
         return (held if idlest is None else idlest), True
 
     def _oldest(self, queue: Queue, keep: Ranked | None) -> Any:
-        """The oldest member of a queue; not `keep`, unless that has a head to give."""
+        """The oldest member of a queue; not `keep`, unless that is open and has a head to give."""
         oldest = queue.oldest
-        if keep is not None and oldest is keep and keep.held_bytes < self.large_bytes:
+        if keep is not None and oldest is keep and (keep.ended or keep.held_bytes < self.large_bytes):
             return keep.newer
         return oldest
 

@@ -52,7 +52,10 @@ cdef class Flows:
     @cython.locals(peer=Stream, refuses=cython.bint)
     cdef _reset(self, Stream stream, Segment segment, long long now_ns)
 
-    @cython.locals(reverse=bytes, generation=cython.longlong)
+    cdef _drop_dead_deadlines(self)
+    cdef long long _free_generation(self, bytes key, bytes reverse, long long generation) except -1
+
+    @cython.locals(reverse=bytes)
     cdef Stream _admit(self, Segment segment, long long now_ns)
 
     @cython.locals(connection=Connection, stream=Stream, peer=Stream)
@@ -82,8 +85,8 @@ cdef class Flows:
     @cython.locals(connection=Connection)
     cdef _lose_file(self, Flow flow)
 
-    @cython.locals(stream=Stream, connection=Connection, count=cython.longlong)
-    cpdef tick(self, long long now_ns)
+    @cython.locals(stream=Stream, connection=Connection, count=cython.longlong, due=cython.longlong)
+    cpdef bint tick(self, long long now_ns) except -1
 
     @cython.locals(connection=Connection, count=cython.longlong)
     cdef _expire(self, Queue queue, long long before_ns, long long now_ns)

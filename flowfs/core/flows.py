@@ -13,7 +13,7 @@ The rules, by letter: SYN [L1 L2], RST [L5], timeouts [L9], no file without data
 
 from __future__ import annotations
 
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from typing import Any
 
 import cython
@@ -34,6 +34,7 @@ from .flow import IDLE, OPEN
 from .flow import RST as ENDED_BY_RST
 from .limits import (
     CONNECTION_BYTES,
+    DUE_PER_TICK,
     EXPIRED_PER_TICK,
     HALF_OPEN_NS,
     IDLE_VICTIM_NS,
@@ -42,6 +43,8 @@ from .limits import (
     TOUCH_NS,
     Limits,
 )
+
+_SPARE_DEADLINES = 1000  # dead ones that are not worth a look
 
 
 class Flows:
@@ -95,7 +98,7 @@ class Flows:
             peer.acknowledge(segment.ack, now_ns)
             if peer.syn_bytes:
                 peer.resolve_syn_data(peer.peer_ack >= peer.syn_bytes, now_ns)
-        elif segment.wire_end > segment.start:
+        else:
             self.counters.dropped_unacknowledging_bytes += segment.end - segment.start
             return
         if segment.wire_end > segment.start:
@@ -147,7 +150,14 @@ class Flows:
         if deadline_ns and (stream.scheduled_ns == 0 or deadline_ns < stream.scheduled_ns):
             stream.scheduled_ns = deadline_ns
             self.scheduled += 1
+            if len(self.deadlines) > 2 * self.live + _SPARE_DEADLINES:
+                self._drop_dead_deadlines()
             heappush(self.deadlines, (deadline_ns, self.scheduled, stream))
+
+    def _drop_dead_deadlines(self) -> None:
+        """Streams that are over are let go of, though their time has not come."""
+        self.deadlines = [item for item in self.deadlines if not item[2].over]
+        heapify(self.deadlines)
 
     # --- SYN and RST -------------------------------------------------------------------------------
 
@@ -237,10 +247,13 @@ class Flows:
             self.counters.dropped_refused_bytes += segment.end - segment.start
             return None
         reverse = reverse_key(segment.key, len(segment.key), segment.key_split)
-        generation = 0
-        while self.store.find(segment.key, generation) or self.store.find(reverse, generation):
+        return self._open(segment.key, reverse, self._free_generation(segment.key, reverse, 0), now_ns)
+
+    def _free_generation(self, key: bytes, reverse: bytes, generation: int) -> int:
+        """The first number from `generation` on that no file of these addresses and ports has [R8]."""
+        while self.store.find(key, generation) or self.store.find(reverse, generation):
             generation += 1
-        return self._open(segment.key, reverse, generation, now_ns)
+        return generation
 
     def _open(self, key: bytes, reverse: bytes, generation: int, now_ns: int) -> Stream:
         connection = Connection(generation, now_ns, self.source)
@@ -295,10 +308,10 @@ class Flows:
         old = stream.connection
         key = stream.key
         reverse = stream.peer.key
-        generation = old.generation + (1 if old.carried else 0)
         self._untrack(old)
         if not self._has_room(now_ns):
             return None
+        generation = self._free_generation(key, reverse, old.generation + (1 if old.carried else 0))
         return self._open(key, reverse, generation, now_ns)
 
     def _close(self, connection: Connection, state: int, now_ns: int) -> None:
@@ -354,9 +367,11 @@ class Flows:
 
     # --- time and pressure -------------------------------------------------------------------------
 
-    def tick(self, now_ns: int) -> None:
-        """See to what waits, and end what has timed out [H1 H3 L3 L9]."""
-        while self.deadlines and self.deadlines[0][0] <= now_ns:
+    def tick(self, now_ns: int) -> bool:
+        """See to what waits, and end what has timed out [H1 H3 L3 L9]; whether there is more to see to."""
+        due = DUE_PER_TICK
+        while due and self.deadlines and self.deadlines[0][0] <= now_ns:
+            due -= 1
             stream = heappop(self.deadlines)[2]
             stream.scheduled_ns = 0
             if not stream.over:
@@ -371,6 +386,7 @@ class Flows:
                 break
             self._untrack(connection)
             count += 1
+        return due == 0
 
     def _expire(self, queue: Queue, before_ns: int, now_ns: int) -> None:
         """Close the connections of this queue that had no packet since `before_ns`."""

@@ -54,6 +54,7 @@ SETTLE_SEGMENTS = 8  # [L3]
 
 HALF_OPEN_NS = 30 * SECOND_NS  # [L9]
 REMEMBER_NS = 60 * SECOND_NS  # [L9] twice RFC 9293's customary segment lifetime on today's networks
+DUE_PER_TICK = 256  # streams that wait are looked at in slices: one takes up to 1 µs, or gives up its holes
 EXPIRED_PER_TICK = 4096  # a million half-open connections end in slices, not in one long pause
 
 IDLE_VICTIM_NS = 10 * SECOND_NS  # [M3] a flow is called idle, and goes before the head of a large one

@@ -26,6 +26,7 @@ cdef class Stream(Assembly):
     cdef public Connection connection
     cdef public long long deadline_ns
     cdef public bint done
+    cdef public long long far_ack
     cdef public int far_count
     cdef public long long far_next
     cdef public long long hint_high
@@ -81,6 +82,7 @@ cdef class Stream(Assembly):
     @cython.locals(offset=cython.longlong)
     cpdef bint expects(self, long long seq) except -1
 
+    @cython.locals(believed=cython.bint)
     cdef _receive_far(
         self, const unsigned char* base, Py_ssize_t start, Py_ssize_t end, long long offset, long long now_ns
     )

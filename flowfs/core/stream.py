@@ -66,6 +66,7 @@ class Stream(Assembly):
         "connection",
         "deadline_ns",
         "done",
+        "far_ack",
         "far_count",
         "far_next",
         "hint_high",
@@ -97,7 +98,7 @@ class Stream(Assembly):
         self.peer_ack = 0  # the highest offset that the peer acknowledged; a FIN counts for one
         self.acked_ns = NEVER  # [H1] when it was seen that the peer has all below acked_to
         self.acked_to = self.packet_limit = 0
-        self.far_next = NEVER
+        self.far_next = self.far_ack = NEVER  # far_ack: an ACK beyond all windows
         self.far_count = 0
         self.done = False  # ended by its FIN
         self.over = False  # close() was called
@@ -141,6 +142,9 @@ class Stream(Assembly):
         self.base_seq = advance(isn, 1)
         self.rcv_nxt = self.peer_ack = 0
         self.fin = FAR_AWAY
+        self.fin_acked = self.done = self.partial = False
+        self.acked_ns = self.far_ack = NEVER
+        self.forget_notes()
         self.anchored = True
 
     def is_fresh(self) -> bool:
@@ -162,6 +166,8 @@ class Stream(Assembly):
             self.peer_ack = max(0, self.hint_high - low)
         self.settling = False
         self.anchored = True
+        if self.peer_ack > self.fin:
+            self._fin_acknowledged(now_ns)
         self.drain(now_ns)
 
     def _begin_settling(self, seq: int, now_ns: int) -> None:
@@ -264,6 +270,7 @@ class Stream(Assembly):
         known = self.rcv_nxt if self.pending is None else max(self.rcv_nxt, self.pending.end())
         if offset > known + _WINDOW_BYTES:  # [Q4]
             self.room.counters.bad_acks += 1
+            self.far_ack = offset
             return
         self.peer_ack = offset
         if offset > self.fin and not self.fin_acked:
@@ -309,10 +316,14 @@ class Stream(Assembly):
         return self.pending is not None and offset == self.pending.end()
 
     def _receive_far(self, base: bytes, start: int, end: int, offset: int, now_ns: int) -> None:
-        """Beyond any window: dropped, unless several in a row show that the capture has a long gap [Q2]."""
+        """Beyond any window: dropped, unless several in a row show that the capture has a long gap [Q2].
+
+        A peer that is seen must have acknowledged something there, or three forged segments would do.
+        """
         self.far_count = self.far_count + 1 if offset == self.far_next else 1
         self.far_next = offset + end - start
-        if self.far_count < RESYNC_SEGMENTS:
+        believed = self.peer.packets == 0 or abs(self.far_ack - offset) <= _WINDOW_BYTES
+        if self.far_count < RESYNC_SEGMENTS or not believed:
             self.room.counters.dropped_window_bytes += end - start
             return
         self.far_count = 0
@@ -374,6 +385,9 @@ class Stream(Assembly):
                 return
         elif not self.fin_acked and self.peer.packets:
             return
+        if self.rcv_nxt < self.fin:
+            self.room.counters.tail_missing_bytes += self.fin - self.rcv_nxt  # [H5]
+            self.fin = self.rcv_nxt  # the size is final: what still comes is behind the FIN [R7]
         self.done = True
         if self.flow is not None:
             self.room.store.set_state(self.flow, ENDED_BY_FIN, now_ns)
@@ -391,5 +405,5 @@ class Stream(Assembly):
         if self.anchored and end > self.rcv_nxt:
             self.room.counters.tail_missing_bytes += end - self.rcv_nxt  # [H5]
         self.deadline_ns = 0
-        if self.flow is not None and state != OPEN and not self.done:
-            self.room.store.set_state(self.flow, state, now_ns)
+        if self.flow is not None and state != OPEN and self.flow.state == OPEN:
+            self.room.store.set_state(self.flow, ENDED_BY_FIN if self.done else state, now_ns)

@@ -219,9 +219,13 @@ def test_ipv6_payload_length(payload_length: int, verdict: int) -> None:
     assert verdict_of(ip(*ENDS[6], segment_of(6), payload_length=payload_length), RAW)[0] == verdict
 
 
-@pytest.mark.parametrize("extension", [hop_by_hop(), routing(), destination_options(), fragment_header()])
+@pytest.mark.parametrize("extension", [hop_by_hop(), routing(), destination_options()])
 def test_extension_headers_take_the_long_way(extension: object) -> None:
     assert verdict_of(ip(*ENDS[6], segment_of(6), extensions=[extension]), RAW)[0] == RARE
+
+
+def test_ipv6_fragments_are_counted_as_such() -> None:
+    assert verdict_of(ip(*ENDS[6], segment_of(6), extensions=[fragment_header()]), RAW)[0] == FRAGMENT
 
 
 def test_ipv6_without_tcp() -> None:
