@@ -13,6 +13,7 @@ import json
 import os
 import platform
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -291,6 +292,7 @@ def main() -> int:
     options = arguments()
     shapes = [captures.SMALL_BULK, captures.SMALL_SHORT] if options.small else [captures.BULK, captures.SHORT]
     programs = ["flowfs"] if options.no_peers else ["flowfs", "tcpflow", "tcpdump"]
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # on the way out everything is taken away
     print(f"{machine()}; medians of {options.repeat} runs (least to most)")
     try:
         with work_folder() as work:

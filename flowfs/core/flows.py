@@ -67,8 +67,6 @@ class Flows:
         self.scheduled = 0
         self.source = 0
 
-    # --- a segment ---------------------------------------------------------------------------------
-
     def accept(self, segment: Segment, base: bytes, now_ns: int) -> None:
         """One TCP segment, whose payload lies in `base`."""
         self.counters.payload_bytes += segment.end - segment.start
@@ -159,8 +157,6 @@ class Flows:
         self.deadlines = [item for item in self.deadlines if not item[2].over]
         heapify(self.deadlines)
 
-    # --- SYN and RST -------------------------------------------------------------------------------
-
     def _control(self, stream: Stream, segment: Segment, base: bytes, now_ns: int) -> Stream | None:
         """A SYN or a RST; returns the stream that goes on with it, if one does."""
         if segment.flags & RST:
@@ -234,8 +230,6 @@ class Flows:
             self._close(stream.connection, ENDED_BY_RST, now_ns)
         else:
             self.counters.rst_ignored += 1
-
-    # --- beginning and end -------------------------------------------------------------------------
 
     def _admit(self, segment: Segment, now_ns: int) -> Stream | None:
         """The first packet of a connection; None if it begins none, or there is no room [M2]."""
@@ -364,8 +358,6 @@ class Flows:
                 self.closed.append(connection)
             else:
                 self._dispose(connection)
-
-    # --- time and pressure -------------------------------------------------------------------------
 
     def tick(self, now_ns: int) -> bool:
         """See to what waits, and end what has timed out [H1 H3 L3 L9]; whether there is more to see to."""

@@ -91,6 +91,8 @@ class Notifier:
         if inode in self._grown:
             del self._grown[inode]
             self._tell(inode)
+        if self._grown or self._unknown:
+            self._changed.set()  # whoever made these changes may find them taken, and not ask for notify()
 
     async def run(self) -> None:
         """Until cancelled."""
