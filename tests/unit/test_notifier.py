@@ -166,6 +166,17 @@ def test_settling_tells_of_that_inode_alone() -> None:
     assert played(script).inodes == [1026, 1025, 1027]
 
 
+def test_what_settling_collected_is_told_without_being_asked() -> None:
+    """Whoever made the changes finds none left, and does not notify."""
+
+    async def script(kernel: Kernel, notifier: Notifier) -> None:
+        kernel.pending = ([1025, 1026], [])
+        notifier.settle(1026)
+        await trio.sleep(1)
+
+    assert played(script).inodes == [1026, 1025]
+
+
 def test_others_have_their_turn_meanwhile() -> None:
     async def script(kernel: Kernel, notifier: Notifier) -> None:
         kernel.pending = (list(range(10_000)), [])
