@@ -1,4 +1,5 @@
 cimport cython
+from .memory cimport swapped
 
 cdef int SEGMENT, NOT_TCP, RARE, UNKNOWN, BAD_HEADER, BAD_FLAGS, FRAGMENT, CUT_SHORT
 cdef int FIN, SYN, RST, ACK, URG
@@ -55,5 +56,4 @@ cdef int _tcp(
 @cython.locals(high=cython.longlong)
 cdef long long _word(const unsigned char* base, Py_ssize_t position) noexcept
 
-@cython.locals(ports=cython.Py_ssize_t, addresses=bytes)
 cpdef bytes reverse_key(const unsigned char* key, Py_ssize_t length, Py_ssize_t split)

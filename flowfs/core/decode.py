@@ -7,6 +7,11 @@ empty. Any bytes give a verdict, never an error: each index was compared with th
 before it was used.
 """
 
+import cython
+
+if not cython.compiled:
+    from .memory import swapped
+
 # Verdicts on a frame.
 SEGMENT, NOT_TCP, RARE, UNKNOWN, BAD_HEADER, BAD_FLAGS, FRAGMENT, CUT_SHORT = range(8)
 
@@ -183,6 +188,4 @@ def _word(base: bytes, position: int) -> int:
 
 def reverse_key(key: bytes, length: int, split: int) -> bytes:
     """The key of the other direction, from one of `length` bytes in which an address takes `split`."""
-    ports = 2 * split
-    addresses = key[split:ports] + key[0:split]
-    return addresses + key[ports + 2 : ports + 4] + key[ports : ports + 2] + key[ports + 4 : length]
+    return swapped(key, length, split)

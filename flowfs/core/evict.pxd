@@ -1,6 +1,8 @@
 cimport cython
 from .order cimport Link, Queue, leave
 
+cdef long long IDLE_VICTIM_NS
+
 
 cdef class Ranked(Link):
     cdef readonly long long held_bytes

@@ -1,5 +1,7 @@
 cimport cython
+from cpython.array cimport array
 from .evict cimport Ranked
+from .memory cimport item
 
 cdef long long NOWHERE
 cdef long long CLASS_MASK
@@ -28,13 +30,16 @@ cdef class Flow(Ranked):
     cdef long long tail_end
     cdef long long tail_position
     cdef int tail_class
-    cdef object extents
+    cdef array extents
     cdef long long first_extent
+    cdef void begin(self, long long serial, bytes key, long long generation, object owner) noexcept
 
 
 cpdef long long extent_count(Flow flow) except -1
 
-@cython.locals(count=cython.longlong, row=cython.longlong)
+cpdef long long extent_block(Flow flow, long long index) except -1
+
+@cython.locals(count=cython.longlong, row=cython.longlong, following=cython.longlong, extents=array)
 cpdef tuple extent(Flow flow, long long index)
 
 @cython.locals(low=cython.longlong, high=cython.longlong, middle=cython.longlong)

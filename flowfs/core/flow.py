@@ -15,6 +15,7 @@ import cython
 
 if not cython.compiled:
     from .evict import Ranked
+    from .memory import item
 
 from .ranges import Ranges
 
@@ -63,6 +64,10 @@ class Flow(Ranked):
     )
 
     def __init__(self, serial: int, key: bytes, generation: int, owner: Any) -> None:
+        self.begin(serial, key, generation, owner)
+
+    def begin(self, serial: int, key: bytes, generation: int, owner: Any) -> None:
+        """What __init__ does; after __new__ it costs no call of Python's, and no number made an object."""
         self.unranked()
         self.serial = serial
         self.row = 0  # where it stands in Store.rows
@@ -102,8 +107,14 @@ def extent(flow: Flow, index: int) -> tuple[int, int, int]:
     if extents is None or index == count:
         return flow.tail_start, flow.tail_position | flow.tail_class, flow.size
     row = 2 * (flow.first_extent + index)
-    following = extents[row + 2] if index + 1 < count else flow.tail_start
-    return extents[row], extents[row + 1], following
+    following = item(extents, row + 2) if index + 1 < count else flow.tail_start
+    return item(extents, row), item(extents, row + 1), following
+
+
+def extent_block(flow: Flow, index: int) -> int:
+    """The position | class of an extent before the tail."""
+    assert flow.extents is not None
+    return item(flow.extents, 2 * (flow.first_extent + index) + 1)
 
 
 def extent_of(flow: Flow, offset: int) -> int:

@@ -9,6 +9,9 @@ from .flow cimport Flow
 from .store cimport Store
 from .stream cimport Connection, Stream
 
+cdef int OPEN, IDLE, ENDED_BY_FIN, ENDED_BY_RST
+cdef long long DUE_PER_TICK, EXPIRED_PER_TICK, HALF_OPEN_NS, IDLE_VICTIM_NS, REMEMBER_NS, _SPARE_DEADLINES
+
 
 cdef class Flows:
     cdef Store store

@@ -250,13 +250,13 @@ class Flows:
         return generation
 
     def _open(self, key: bytes, reverse: bytes, generation: int, now_ns: int) -> Stream:
-        connection = Connection(generation, now_ns, self.source)
-        stream = Stream(key, connection, self.room)
-        peer = Stream(reverse, connection, self.room)
-        stream.peer = peer
+        connection = Connection.__new__(Connection)
+        connection.begin(generation, now_ns, self.source)
+        connection.one = stream = Stream.__new__(Stream)
+        stream.begin(key, connection, self.room)
+        connection.other = stream.peer = peer = Stream.__new__(Stream)
+        peer.begin(reverse, connection, self.room)
         peer.peer = stream
-        connection.one = stream
-        connection.other = peer
         self.streams[reverse] = peer
         self.streams[key] = stream  # last: of a connection to itself all packets are of one direction
         self.half_open.append(connection)

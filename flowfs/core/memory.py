@@ -1,8 +1,13 @@
 """The byte moves of the core, and its one word to the garbage collector.
 
 Interpreted, moves are slices; compiled, `memory.pxd` makes them memcpy and memcmp. Callers have checked the
-bounds. `to` and `view` are writable memoryviews, `base` is bytes.
+bounds. `to` and `view` are writable memoryviews, `base` is bytes. Numbers in an array are taken and put
+without making objects of them.
 """
+
+from __future__ import annotations
+
+from array import array
 
 
 def copy(to: memoryview, position: int, base: bytes, start: int, end: int) -> None:
@@ -18,6 +23,29 @@ def chunk(view: memoryview, position: int, count: int) -> bytes:
 def same(view: memoryview, position: int, base: bytes, start: int, end: int) -> bool:
     """Whether base[start:end] stands at `position`."""
     return view[position : position + end - start] == base[start:end]
+
+
+def emptied(like: array[int]) -> array[int]:
+    """An array without items, like this one of 64-bit numbers."""
+    return like[:0]
+
+
+def push(to: array[int], first: int, second: int) -> None:
+    """Append two numbers."""
+    to.append(first)
+    to.append(second)
+
+
+def item(of: array[int], index: int) -> int:
+    """The number at `index`, which there must be."""
+    return of[index]
+
+
+def swapped(key: bytes, length: int, split: int) -> bytes:
+    """`key` (`length` bytes: two addresses of `split` bytes, two ports, the rest) with both pairs swapped."""
+    ports = 2 * split
+    addresses = key[split:ports] + key[0:split]
+    return addresses + key[ports + 2 : ports + 4] + key[ports : ports + 2] + key[ports + 4 : length]
 
 
 def untrack(thing: object) -> None:

@@ -1,6 +1,8 @@
 cimport cython
 from .evict cimport BySize
 
+cdef long long CHUNK_OVERHEAD_BYTES, QUEUE_BYTES
+
 
 cdef class Pool:
     cdef readonly long long limit_bytes

@@ -2,10 +2,12 @@ cimport cython
 from .arena cimport CLASSES, LARGEST_BLOCK_BYTES, UNIT_BYTES, Arena, size_class
 from .counters cimport Counters
 from .evict cimport Ranking
-from .flow cimport CLASS_MASK, NOWHERE, Flow, extent, extent_count, extent_of, name_key
+from .flow cimport CLASS_MASK, NOWHERE, Flow, extent, extent_block, extent_count, extent_of, name_key
+from .memory cimport emptied, push
 
 cdef int _SMALLER_CLASSES
 cdef long long _MIN_ROWS
+cdef int OPEN
 
 
 cdef class Store:

@@ -21,13 +21,15 @@ if not cython.compiled:
     from .arena import CLASSES, LARGEST_BLOCK_BYTES, UNIT_BYTES, Arena, size_class
     from .counters import Counters
     from .evict import Ranking
-    from .flow import CLASS_MASK, NOWHERE, Flow, extent, extent_count, extent_of, name_key
+    from .flow import CLASS_MASK, NOWHERE, Flow, extent, extent_block, extent_count, extent_of, name_key
+    from .memory import emptied, push
 
 from .flow import OPEN, Evicted
 from .limits import PINNED_SHARE, Limits
 from .ranges import Ranges
 
 _SMALLER_CLASSES = 3  # a block of 1/8 of what was wanted is taken rather than evicting for a whole one
+_NO_EXTENTS = array("q")
 _MIN_ROWS = 64  # not worth closing ranks
 
 
@@ -62,7 +64,8 @@ class Store:
         if self.max_flows and self.count >= self.max_flows and not self._make_flow_room():
             self.counters.flows_refused += 1
             return None
-        flow = Flow(self.next_serial, key, generation, owner)
+        flow = Flow.__new__(Flow)
+        flow.begin(self.next_serial, key, generation, owner)
         self.next_serial += 1
         self.names[name_key(key, generation)] = flow
         flow.row = len(self.rows)
@@ -308,7 +311,7 @@ class Store:
         """Give back all memory of the flow."""
         if flow.extents is not None:
             for index in range(extent_count(flow)):
-                self._release_block(extent(flow, index)[1])
+                self._release_block(extent_block(flow, index))
             flow.extents = None
         if flow.tail_position != NOWHERE:
             self.arena.release(flow.tail_position, flow.tail_class)
@@ -332,9 +335,8 @@ class Store:
 
     def _shelve(self, flow: Flow, start: int, reference: int) -> None:
         if flow.extents is None:
-            flow.extents = array("q")
-        flow.extents.append(start)
-        flow.extents.append(reference)
+            flow.extents = emptied(_NO_EXTENTS)
+        push(flow.extents, start, reference)
 
     def _tell(self, flow: Flow) -> None:
         """Remember that the flow changed, if somebody was given its attributes since the last time."""

@@ -2,7 +2,10 @@ cimport cython
 from .assembly cimport FAR_AWAY, NEVER, Assembly, Owner, Room
 from .seq cimport advance, distance
 
-cdef int _NOT_LOST
+cdef int _NOT_LOST, OPEN, ENDED_BY_FIN
+cdef int ACK, CLOSE, LIMIT, ONE_WAY, SNAPLEN
+cdef long long ACKED_HOLE_NS, ACKED_HOLE_PACKETS, MAX_CUTS, NOTE_BYTES, ONE_WAY_BYTES, ONE_WAY_NS
+cdef long long RESYNC_SEGMENTS, SETTLE_NS, SETTLE_SEGMENTS
 cdef long long _WINDOW_BYTES
 
 
@@ -16,6 +19,7 @@ cdef class Connection(Owner):
     cdef public int state
     cdef public long long touched_ns
     cdef public bint tracked
+    cdef void begin(self, long long generation, long long now_ns, int source) noexcept
 
 
 @cython.final
@@ -42,6 +46,7 @@ cdef class Stream(Assembly):
     cdef public long long scheduled_ns
     cdef public int settle_count
     cdef public bint settling
+    cdef void begin(self, bytes key, Connection connection, Room room) noexcept
 
     @cython.locals(base=cython.longlong, low=cython.longlong)
     cpdef bint takes_isn(self, long long isn, long long now_ns) except -1

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from flowfs.core.memory import chunk, copy, same, untrack
+from array import array
+
+from flowfs.core.memory import chunk, copy, emptied, item, push, same, swapped, untrack
 
 
 def test_moves() -> None:
@@ -29,3 +31,17 @@ def test_what_was_read_stays() -> None:
     copy(room, 0, b"xyz", 0, 3)
     assert taken == b"abc"
     assert untrack(taken) is None  # type: ignore[func-returns-value]
+
+
+def test_numbers_in_an_array() -> None:
+    numbers = emptied(array("q", [1, 2, 3]))
+    assert len(numbers) == 0
+    push(numbers, -(2**63), 2**63 - 1)
+    push(numbers, 5, 6)
+    assert numbers.tolist() == [-(2**63), 2**63 - 1, 5, 6]
+    assert item(numbers, 2) == 5
+
+
+def test_a_key_is_swapped() -> None:
+    assert swapped(b"srcXdstYpPqQvv", 14, 4) == b"dstYsrcXqQpPvv"
+    assert swapped(b"srcXdstYpPqQ", 12, 4) == b"dstYsrcXqQpP"
