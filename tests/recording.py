@@ -7,7 +7,7 @@ import os
 import struct
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -27,7 +27,7 @@ class Recorder:
 
     def __init__(self) -> None:
         self.frames: list[bytes] = []
-        self.times: list[tuple[int, int]] = []
+        self.times_ns: list[int] = []
         self.arrived: list[float] = []
         self.batches: list[int] = []
         self.sources: list[int] = []
@@ -36,12 +36,19 @@ class Recorder:
         self.finished = False
         self.busy = threading.Lock()
 
-    def feed(self, frames: bytes, meta: bytes, link_type: int, source: int = 0) -> None:
+    def feed(
+        self,
+        frames: bytes,
+        meta: bytes | memoryview,
+        link_type: int,
+        source: int = 0,
+        fraction_ns: int = 1000,
+    ) -> None:
         assert self.busy.acquire(blocking=False), "fed by two threads at once"
         rows = list(struct.iter_unpack("=4I", meta))
-        self.times += [row[:2] for row in rows]
+        self.times_ns += [sec * 10**9 + fraction * fraction_ns for sec, fraction, _, _ in rows]
         self.frames += [frames[offset : offset + length] for _, _, offset, length in rows]
-        assert len(frames) == sum(row[3] for row in rows)
+        assert all(offset + length <= len(frames) for _, _, offset, length in rows)
         self.arrived += [time.monotonic()] * len(rows)
         self.batches.append(len(rows))
         self.sources += [source] * len(rows)
@@ -77,7 +84,7 @@ def write(path: Path, count: int, size: int = 10) -> Path:
 
 
 def run(
-    sources: list[Source],
+    sources: Sequence[Source],
     during: Callable[[Capture, Recorder], Any] | None = None,
     *,
     on_change: Callable[[], None] = lambda: None,

@@ -48,6 +48,7 @@ CORE: Mapping[str, frozenset[str]] = {
         "counters": "",
         "memory": "",
         "ranges": "",
+        "records": "",
         "seq": "",
         "turn": "",
         "order": "memory",
@@ -73,6 +74,8 @@ LIBRARIES: Mapping[str, frozenset[str]] = {
         "pyfuse3": "mount",
         "trio": "app capture mount",
         "rich": "cli",
+        "backports": "capture",
+        "compression": "capture",  # what backports.zstd is from Python 3.14 on
         "cython": "core",
     }.items()
 }

@@ -14,51 +14,57 @@ import resource
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 sys.path.append(str(Path(__file__).resolve().parents[2]))  # at the end: an installed flowfs comes first
 
-import pcapy
-
 from contrib.bench import captures
+from flowfs.capture import open_file
+from flowfs.capture.sources import META_BYTES, Batch
 from flowfs.core import engine
 from flowfs.core.limits import Limits
 
-Feed = Callable[[bytes, bytes, int], None]
+Feed = Callable[[Batch], None]
 
 
-def batches(path: Path, size: int) -> Iterator[tuple[bytes, bytes]]:
-    reader = pcapy.open_offline(str(path))
-    while True:
-        frames, meta = reader.next_batch(size)
-        if not meta:
-            return
-        yield frames, meta
+def batches(path: Path) -> Iterator[Batch]:
+    source = open_file(str(path), 0)
+    while not source.ended:
+        if (batch := source.next_batch()).meta:
+            yield batch
+    source.close()
 
 
-def run(path: Path, size: int, most: int, feed: Feed) -> tuple[int, float]:
-    """Packets and seconds; stops at the first batch that ends beyond `most` packets."""
+def run(path: Path, most: int, feed: Feed) -> tuple[int, float, float]:
+    """Packets, seconds, and processor seconds; stops at the first batch that ends beyond `most` packets."""
     packets = 0
-    begin = time.perf_counter()
-    for frames, meta in batches(path, size):
-        feed(frames, meta, 1)
-        packets += len(meta) // 16
+    begin, worked = time.perf_counter(), time.process_time()
+    for batch in batches(path):
+        feed(batch)
+        packets += len(batch.meta) // META_BYTES
         if packets >= most:
             break
-    return packets, time.perf_counter() - begin
+    return packets, time.perf_counter() - begin, time.process_time() - worked
 
 
-def show(what: str, packets: int, seconds: float) -> None:
-    print(f"  {what:<16} {packets:>10,} packets  {seconds:6.2f} s  {packets / seconds:>10,.0f} packets/s")
+def feed_batch(house: engine.Engine, batch: Batch) -> None:
+    house.feed(*batch[:3], 0, batch.fraction_ns)
+
+
+def show(what: str, packets: int, seconds: float, worked: float) -> None:
+    rate = packets / seconds
+    print(f"  {what:<16} {packets:>10,} packets  {seconds:6.2f} s  {rate:>10,.0f}/s  {worked:6.2f} s CPU")
 
 
 def measure(shape: captures.Shape, options: argparse.Namespace) -> None:
     path = captures.cached(shape)
     print(shape.title())
-    show("reading alone", *run(path, options.batch, options.packets, lambda *_: None))
+    show("reading alone", *run(path, options.packets, lambda _: None))
     for _ in range(options.repeat):
         house = engine.Engine(Limits())
-        show("into the engine", *run(path, options.batch, options.packets, house.feed))
+        feed = partial(feed_batch, house)
+        show("into the engine", *run(path, options.packets, feed))
         begin = time.perf_counter()
         house.finish()
         finishing = time.perf_counter() - begin
@@ -74,7 +80,6 @@ def main() -> None:
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--only", choices=["bulk", "short"], help="one of the two captures")
     parser.add_argument("--small", action="store_true", help="small captures")
-    parser.add_argument("--batch", type=int, default=256, help="packets in a batch")
     parser.add_argument("--packets", type=int, default=10**9, help="no more packets than this")
     parser.add_argument("--counters", action="store_true", help="print the engine's counters")
     parser.add_argument("--profile", action="store_true", help="where an interpreted core takes its time")

@@ -3,7 +3,9 @@
 Knows neither TCP nor a file system; of the engine it calls feed, tick, finish and changed. The only room
 that imports pcapy.
 
-    opening   what can go wrong, in words      sources   a handle → batches      thread   who reads, and when
+    opening    what can go wrong, in words     sources   interfaces → batches    thread   who reads, and when
+    savefile   files and streams → batches     merge     several as one          formats  pcap and pcapng
+    inputs     descriptors → bytes
 """
 
 from .opening import DIRECTIONS, CaptureError, FilterError, open_file, open_interface

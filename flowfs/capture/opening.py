@@ -4,6 +4,7 @@ Knows libpcap's ways of failing: numbers without words, and words without names.
 returned has a link type that the core can decode, and its filter is in place.
 """
 
+import fcntl
 import os
 import stat
 from typing import Any
@@ -13,33 +14,18 @@ import pcapy
 from flowfs.config import BUFFER_KIB, MAX_SNAPLEN
 from flowfs.core.decode import LINK_TYPES
 
-from .sources import ANY, File, Interface, Source, Stream, interfaces
+from .formats import Unreadable
+from .inputs import Damaged
+from .savefile import Savefile
+from .sources import ANY, META_BYTES, Batch, Interface, interfaces, link_name
 
 READ_TIMEOUT_MS = 10  # how long the kernel gathers packets; delivered 4–8 ms late at worst
 
-LINUX_SLL2 = 276
+ETHERNET, LINUX_SLL2 = 1, 276
 
 DIRECTIONS = {"inout": 0, "in": 1, "out": 2}  # libpcap's PCAP_D_*
 
-_LINK_NAMES = {
-    6: "IEEE 802.5",
-    9: "PPP",
-    50: "PPP",
-    51: "PPPoE",
-    104: "Cisco HDLC",
-    105: "802.11",
-    119: "Prism",
-    127: "802.11 radiotap",
-    163: "802.11 AVS",
-    189: "USB",
-    195: "802.15.4",
-    220: "USB",
-    239: "NFLOG",
-    251: "Bluetooth",
-    253: "netlink",
-}
 _WARNINGS = {2: "cannot be made promiscuous", 3: "has not the time stamps asked for"}
-_COMPRESSED = {b"\x1f\x8b": "zcat", b"BZ": "bzcat", b"\xfd7": "xzcat", b"\x28\xb5": "zstdcat"}
 
 
 class CaptureError(Exception):
@@ -72,7 +58,7 @@ def open_interface(
         raise CaptureError(f"cannot capture on {name}: {error}") from None
     if status < 0:
         raise CaptureError(_why_not_active(name, status, snaplen))
-    _check_link_type(name, reader)
+    _check_link_type(name, reader.datalink())
     try:
         if direction != "inout":
             reader.setdirection(DIRECTIONS[direction])
@@ -85,65 +71,88 @@ def open_interface(
     return interface
 
 
-def open_file(path: str, number: int, *, filter: str = "") -> Source:  # noqa: A002  as above
-    """Open a capture file, a FIFO, or standard input (`-`). Raises CaptureError and FilterError."""
-    if path == "-":
-        return _open_standard_input(number, filter)
+def open_file(path: str, number: int, *, filter: str = "") -> Savefile:  # noqa: A002  as above
+    """Open a capture file, a FIFO, or standard input (`-`), compressed or not.
+
+    Waits for the first bytes. Raises CaptureError and FilterError.
+    """
+    shown = "standard input" if path == "-" else path
+    passes = LibpcapFilter(filter) if filter else None
     try:
-        mode = os.stat(path).st_mode
-        if stat.S_ISDIR(mode):
-            raise CaptureError(f"{path} is a directory, not a capture file")
-        if stat.S_ISREG(mode):
-            return _open_regular(path, number, filter)
+        source = Savefile(path, number, _descriptor(path), passes)
     except OSError as error:
         raise CaptureError(f"cannot read {path}: {error.strerror}") from None
-    return Stream(path, number, _open_offline(path, path, filter))
-
-
-def _open_standard_input(number: int, expression: str) -> Source:
-    shown = "standard input"
+    except Damaged as damaged:
+        raise CaptureError(f"cannot read {shown}: what is compressed in it is damaged ({damaged})") from None
+    except Unreadable as unreadable:
+        raise CaptureError(f"{shown} is {unreadable}") from None
     try:
-        where = os.readlink("/proc/self/fd/0")
+        if source.has_one_link_type:
+            _check_link_type(shown, source.link_type)
+        if passes is not None:
+            passes.check(source.link_type if source.link_type in LINK_TYPES else ETHERNET)
+    except BaseException:
+        source.close()
+        raise
+    return source
+
+
+def _descriptor(path: str) -> int:
+    """A descriptor that reads a file, a FIFO or standard input. Raises CaptureError, OSError."""
+    if path != "-":
+        if stat.S_ISDIR(os.stat(path).st_mode):
+            raise CaptureError(f"{path} is a directory, not a capture file")
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        descriptor = fcntl.fcntl(0, fcntl.F_DUPFD_CLOEXEC, 3)
     except OSError:
         raise CaptureError("standard input is closed: pipe a capture in, as tcpdump -U -w - does") from None
-    if os.isatty(0):
+    if os.isatty(descriptor):
         raise CaptureError("standard input is a terminal: pipe a capture in, as tcpdump -U -w - does")
-    # C's stdin has no buffer if PYTHONUNBUFFERED is set, and is 5 × slower then. A pipe can be opened again.
-    again = where.startswith("pipe:") and os.access("/dev/fd/0", os.R_OK, effective_ids=True)
-    return Stream("-", number, _open_offline("/dev/fd/0" if again else "-", shown, expression))
+    return descriptor
 
 
-def _open_regular(path: str, number: int, expression: str) -> Source:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        name = f"/dev/fd/{descriptor}"  # libpcap takes names in UTF-8 only
-        start = os.pread(descriptor, 4, 0)
-        return File(path, number, *(_open_offline(name, path, expression, start) for _ in range(2)))
-    finally:
-        os.close(descriptor)
-
-
-def _open_offline(name: str, shown: str, expression: str, start: bytes = b"") -> Any:
-    """A reader of the file called `name`, which people know as `shown` and which begins with `start`."""
-    try:
-        reader = pcapy.open_offline(name)
-    except pcapy.PcapError as error:
-        raise CaptureError(_why_no_capture(shown, start, str(error))) from None
-    except ValueError:
-        raise CaptureError(f"cannot read {shown}: libpcap takes names in UTF-8 only") from None
-    _check_link_type(shown, reader)
-    _set_filter(reader, expression)
-    return reader
-
-
-def _check_link_type(name: str, reader: Any) -> None:
-    number = reader.datalink()
+def _check_link_type(name: str, number: int) -> None:
     if number not in LINK_TYPES:
-        known = _LINK_NAMES.get(number, "an unknown link layer")
         raise CaptureError(
-            f"{name} has frames of {known} (link type {number}); flowfs reads Ethernet, raw IP, Linux cooked,"
+            f"{name} has frames of {link_name(number)}; flowfs reads Ethernet, raw IP, Linux cooked,"
             " NULL and LOOP"
         )
+
+
+class LibpcapFilter:
+    """A capture filter, compiled by libpcap for each link type that it meets."""
+
+    def __init__(self, expression: str) -> None:
+        self._expression = expression
+        self._programs: dict[int, Any] = {}
+
+    def check(self, link_type: int) -> None:
+        """Raises FilterError if the filter is wrong, or cannot work on this link type."""
+        _check_filter(self._expression, link_type)
+        self._program(link_type)
+
+    def passing(self, batch: Batch) -> Batch:
+        """Those packets of a batch that pass."""
+        matches = self._program(batch.link_type).filter
+        frames = batch.frames
+        rows = batch.meta.cast("I").tolist()
+        passed = [
+            batch.meta[META_BYTES * row : META_BYTES * (row + 1)]
+            for row, (start, length) in enumerate(zip(rows[2::4], rows[3::4], strict=True))
+            if matches(frames[start : start + length])
+        ]
+        return batch._replace(meta=memoryview(b"".join(passed)))
+
+    def _program(self, link_type: int) -> Any:
+        program = self._programs.get(link_type)
+        if program is None:
+            try:
+                program = pcapy.compile(link_type, MAX_SNAPLEN, self._expression, 1, 0)
+            except (pcapy.PcapError, ValueError) as error:  # ValueError: characters that libpcap cannot take
+                raise FilterError(f"bad filter '{self._expression}': {error}") from None
+            self._programs[link_type] = program
+        return program
 
 
 def _set_filter(reader: Any, expression: str) -> None:
@@ -151,9 +160,14 @@ def _set_filter(reader: Any, expression: str) -> None:
         return
     try:
         reader.setfilter(expression)
-    except (pcapy.PcapError, ValueError) as error:  # ValueError: characters that libpcap cannot take
+    except (pcapy.PcapError, ValueError) as error:  # as above
         raise FilterError(f"bad filter '{expression}': {error}") from None
-    if reader.datalink() == LINUX_SLL2 and not _can_filter_sll2():
+    _check_filter(expression, reader.datalink())
+
+
+def _check_filter(expression: str, link_type: int) -> None:
+    """Raises FilterError if libpcap would compile something else than what was asked for, without a word."""
+    if link_type == LINUX_SLL2 and not _can_filter_sll2():
         raise FilterError(
             "this libpcap is too old to filter Linux cooked frames v2 (link type 276): leave the filter out,"
             " or install pcapy-ng with --no-binary so that it uses the system's libpcap"
@@ -189,16 +203,3 @@ def _why_not_active(name: str, status: int, snaplen: int) -> str:
     except pcapy.PcapError as error:
         return f"cannot capture on {name}: {error}"
     return f"cannot capture on {name} (libpcap's error {status}); is the buffer (-B) too large?"
-
-
-def _why_no_capture(shown: str, start: bytes, message: str) -> str:
-    tool = next((tool for magic, tool in _COMPRESSED.items() if start.startswith(magic)), "")
-    if tool:
-        return f"{shown} is compressed: {tool} {shown} | flowfs mount MOUNTPOINT -r -"
-    if message.endswith("only got 0"):
-        return f"{shown} is empty, not a capture"
-    if message.startswith("truncated"):
-        return f"{shown} is cut short in its very header: no packets in it"
-    if "unknown file format" in message:
-        return f"{shown} is not a capture file (pcap or pcapng)"
-    return f"cannot read {shown}: {message.removeprefix(shown + ': ')}"

@@ -1,38 +1,40 @@
-"""Sources: one class for interfaces, one for files, one for streams. All give batches of packets.
+"""Sources: whatever gives batches of packets. Here what all have in common, and interfaces.
 
-Owns a capture handle each, and the kernel's drop counts. Always true: every packet before the place where
-a file or stream is cut or damaged is fed; a batch holds at most BATCH_PACKETS packets and, unless they are
-few, about BATCH_BYTES bytes.
-
-pcapy's next_batch() loses what it has read when it meets damage, and waits until the batch is full. So a
-file is opened twice, the second time to read up to the damage; a stream is read by callback, a packet a call.
+An interface owns a capture handle, and the kernel's drop counts. Always true: a batch holds at most
+BATCH_PACKETS packets and, unless they are few, about BATCH_BYTES bytes.
 """
 
-import contextlib
-import fcntl
-import os
+from __future__ import annotations
+
 import socket
-import threading
-import time
-from array import array
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import pcapy
 
 BATCH_PACKETS = 256  # fast enough, and whoever reads a file waits ≤ 0.5 ms for the engine
 BATCH_BYTES = 1 << 20  # packets of 64 KiB (loopback, offload) come in smaller batches
 MIN_BATCH_PACKETS = 8
-PIPE_BYTES = 1 << 20  # the most that Linux grants everyone; fewer changes between writer and reader
-CURRENT_S = 2.0  # tcpdump -U is not later; a stored capture is older
-META_BYTES = 16  # a packet: sec, usec, offset, captured length, each a native uint32
+META_BYTES = 16  # a packet: sec, fraction, offset, captured length, each a native uint32
+MICROSECOND_NS = 1000
 
 ANY = "any"
 
 
 class Damage(Exception):
     """A source cannot be read further; str() is one line."""
+
+
+class Batch(NamedTuple):
+    """Packets as the engine takes them: `meta` says where in `frames` they lie. See Engine.feed."""
+
+    frames: bytes
+    meta: memoryview
+    link_type: int
+    fraction_ns: int
+
+
+NO_BATCH = Batch(b"", memoryview(b""), 0, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,58 +46,26 @@ class Drops:
     interface: int = 0
 
 
-class Gathered(dict[Any, bytes]):
-    """Packets by pcapy's Pkthdr, in their order.
-
-    A dict, because its `__setitem__` takes what a callback of pcapy is given, and no Python runs a packet:
-    that is 4 × as fast as a function.
-    """
-
-    def take(self) -> tuple[bytes, bytes]:
-        """(frames, meta) as next_batch() gives them, of what is here by now; what comes meanwhile stays."""
-        packets = list(self.items())
-        meta = array("I")
-        offset = 0
-        for header, frame in packets:
-            meta.extend((*header.getts(), offset, len(frame)))
-            offset += len(frame)
-            del self[header]
-        return b"".join([frame for _, frame in packets]), meta.tobytes()
-
-
-Feed = Callable[["Source", bytes, bytes], None]
-
-
 class Source:
     """One interface, file or stream, open for reading."""
 
     live = False
 
-    def __init__(self, name: str, number: int, reader: Any) -> None:
+    def __init__(self, name: str, number: int, link_type: int) -> None:
         self.name = name
         self.number = number
-        self.reader = reader
-        self.link_type: int = reader.datalink()
+        self.link_type = link_type
         self.packets = 0
+        self.left_out = 0
+        """Packets of link types that cannot be read, beside others."""
         self.note = ""
         """What only the curious want to know."""
-        self._batch_packets = BATCH_PACKETS
+        self.complaints: list[str] = []
+        """What people should know, a line each; whoever shows them takes them out."""
 
-    def _count(self, frames: bytes, meta: bytes) -> int:
-        """The packets of a batch; the next one is made to fit BATCH_BYTES if it is like this one."""
-        count = len(meta) // META_BYTES
-        self.packets += count
-        if frames:
-            fitting = BATCH_BYTES * count // len(frames)
-            self._batch_packets = max(MIN_BATCH_PACKETS, min(BATCH_PACKETS, fitting))
-        return count
-
-    def read(self, feed: Feed, stopped: Callable[[], bool]) -> None:
-        """Feed everything up to the end. Raises Damage, after what comes before it was fed."""
+    def next_batch(self) -> Batch:
+        """What has come, empty if nothing has. Raises Damage."""
         raise NotImplementedError
-
-    def cut_off(self) -> None:
-        """Have a read that goes on elsewhere end soon, as if the source did."""
 
     def drops(self) -> Drops:
         """What became of the packets so far."""
@@ -103,51 +73,46 @@ class Source:
 
     def close(self) -> None:
         """Let go of the handle."""
-        self.reader.close()
 
 
-class _InBatches(Source):
-    """A source that is read with next_batch()."""
-
-    def __init__(self, name: str, number: int, reader: Any) -> None:
-        super().__init__(name, number, reader)
-        self.full = False
-        """Whether the last batch was as large as it may be, so that more is likely to wait."""
-
-    def _next_batch(self) -> tuple[bytes, bytes]:
-        asked = self._batch_packets
-        frames, meta = self.reader.next_batch(asked)
-        self.full = self._count(frames, meta) >= asked
-        return frames, meta
-
-
-class Interface(_InBatches):
+class Interface(Source):
     """A network interface, or `any`."""
 
     live = True
 
     def __init__(self, name: str, number: int, reader: Any) -> None:
-        super().__init__(name, number, reader)
+        super().__init__(name, number, reader.datalink())
+        self._reader = reader
         reader.setnonblock(1)
         self.descriptor: int = reader.getfd()
         self.down = False  # nothing comes for now
         self.gone = False  # nor ever will
+        self.full = False
+        """Whether the last batch was as large as it may be, so that more is likely to wait."""
+        self._batch_packets = BATCH_PACKETS
         self._raw = (0, 0)
         self._lost = [0, 0]
 
-    def next_batch(self) -> tuple[bytes, bytes]:
-        """(frames, meta) of what has come, empty if nothing has. Raises Damage."""
+    def next_batch(self) -> Batch:
+        """See Source."""
         try:
-            return self._next_batch()
+            frames, meta = self._reader.next_batch(self._batch_packets)
         except pcapy.PcapError as error:
             self.gone = "disappeared" in str(error) or self.name not in (ANY, *interfaces())
             what = "has gone: what was captured stays" if self.gone else f"cannot be read for now ({error})"
             raise Damage(f"interface {self.name} {what}") from None
+        count = len(meta) // META_BYTES
+        self.packets += count
+        self.full = count >= self._batch_packets
+        if frames:  # the next one is made to fit if it is like this one
+            fitting = BATCH_BYTES * count // len(frames)
+            self._batch_packets = max(MIN_BATCH_PACKETS, min(BATCH_PACKETS, fitting))
+        return Batch(frames, memoryview(meta), self.link_type, MICROSECOND_NS)
 
     def count(self) -> None:
         """Read the kernel's counters, which must not go round between two calls."""
         try:
-            raw = self.reader.stats()[1:]
+            raw = self._reader.stats()[1:]
         except (pcapy.PcapError, ValueError):  # gone or closed; what was counted stays
             return
         for place, (new, old) in enumerate(zip(raw, self._raw, strict=True)):
@@ -158,110 +123,8 @@ class Interface(_InBatches):
         # libpcap's own count of what was received has the packets of `lo` twice.
         return Drops(self.packets, *self._lost)
 
-
-class File(_InBatches):
-    """A capture file, opened twice."""
-
-    def __init__(self, name: str, number: int, reader: Any, again: Any) -> None:
-        super().__init__(name, number, reader)
-        self.size = os.fstat(reader.getfd()).st_size
-        self.position = 0
-        self._again = again
-
-    def cut_off(self) -> None:
-        for reader in (self.reader, self._again):
-            _read_nothing(reader.getfd())
-
-    def read(self, feed: Feed, stopped: Callable[[], bool]) -> None:
-        try:
-            while not stopped():
-                frames, meta = self._next_batch()
-                self.position = os.lseek(self.reader.getfd(), 0, os.SEEK_CUR)
-                if not meta:
-                    return
-                feed(self, frames, meta)
-        except pcapy.PcapError as error:
-            self.position = self.size
-            frames, meta = self._rest()
-            if meta:
-                feed(self, frames, meta)
-            raise Damage(_what_is_wrong(self.name, str(error))) from None
-
-    def _rest(self) -> tuple[bytes, bytes]:
-        """What the batch that met the damage had read before."""
-        gathered = Gathered()
-        left = self.packets
-        with contextlib.suppress(pcapy.PcapError):  # the same damage again
-            while left and (meta := self._again.next_batch(min(left, BATCH_PACKETS))[1]):
-                left -= len(meta) // META_BYTES
-            if not left:
-                self._again.dispatch(BATCH_PACKETS, gathered.__setitem__)
-        self.packets += len(gathered)
-        return gathered.take()
-
     def close(self) -> None:
-        super().close()
-        self._again.close()
-
-
-class Stream(Source):
-    """Standard input or a FIFO: read once, as it comes."""
-
-    def __init__(self, name: str, number: int, reader: Any) -> None:
-        super().__init__(name, number, reader)
-        with contextlib.suppress(OSError):  # no pipe, or not this large: then as it is
-            fcntl.fcntl(reader.getfd(), fcntl.F_SETPIPE_SZ, PIPE_BYTES)
-        self._gathered = Gathered()
-        self._feed: Feed = lambda source, frames, meta: None
-        self._lock = threading.Lock()  # read() and flush() never feed at once, nor out of order
-        self.is_current = False
-        """Whether the packets are of this very moment, so that the clock on the wall is theirs, too."""
-
-    def read(self, feed: Feed, stopped: Callable[[], bool]) -> None:
-        self._feed = feed
-        going = True
-        try:
-            while going and not stopped():
-                going = bool(self.reader.dispatch(self._batch_packets, self._gathered.__setitem__))
-                with self._lock:
-                    self._flush()
-        except pcapy.PcapError as error:
-            with self._lock:
-                self._flush()
-            shown = "standard input" if self.name == "-" else self.name
-            raise Damage(_what_is_wrong(shown, str(error))) from None
-
-    def flush(self) -> None:
-        """Feed what has come, if the reading thread does not feed just now. From any thread."""
-        if self._lock.acquire(blocking=False):
-            try:
-                self._flush()
-            finally:
-                self._lock.release()
-
-    def close(self) -> None:
-        super().close()
-        if self.name == "-":
-            _read_nothing(0)  # whoever still writes there is to be told
-
-    def _flush(self) -> None:
-        if self._gathered:
-            frames, meta = self._gathered.take()
-            self._count(frames, meta)
-            self.is_current = abs(_last_s(meta) - time.time()) < CURRENT_S
-            self._feed(self, frames, meta)
-
-
-def _read_nothing(descriptor: int) -> None:
-    nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-    os.dup2(nothing, descriptor)
-    os.close(nothing)
-
-
-def _last_s(meta: bytes) -> float:
-    """The time of the last packet of a batch."""
-    seconds, micros = array("I", meta[-META_BYTES : -META_BYTES // 2])
-    return seconds + micros / 1e6
+        self._reader.close()
 
 
 def interfaces() -> list[str]:
@@ -269,7 +132,25 @@ def interfaces() -> list[str]:
     return [name for _, name in socket.if_nameindex()]
 
 
-def _what_is_wrong(name: str, message: str) -> str:
-    if message.startswith("truncated"):
-        return f"{name}: cut short in the middle of a packet; everything before it is shown"
-    return f"{name}: cannot be read further ({message}); everything before that is shown"
+_LINK_NAMES = {
+    6: "IEEE 802.5",
+    9: "PPP",
+    50: "PPP",
+    51: "PPPoE",
+    104: "Cisco HDLC",
+    105: "802.11",
+    119: "Prism",
+    127: "802.11 radiotap",
+    163: "802.11 AVS",
+    189: "USB",
+    195: "802.15.4",
+    220: "USB",
+    239: "NFLOG",
+    251: "Bluetooth",
+    253: "netlink",
+}
+
+
+def link_name(link_type: int) -> str:
+    """What a link type is called, with its number."""
+    return f"{_LINK_NAMES.get(link_type, 'an unknown link layer')} (link type {link_type})"

@@ -19,6 +19,8 @@ from .store cimport Store
 
 cdef long long _SECOND_NS
 cdef long long _MICROSECOND_NS
+cdef long long SLICE_BYTES, SLICE_PACKETS, TICK_NS
+cdef int SLICE_RARE
 
 
 cdef class Engine:
@@ -29,6 +31,7 @@ cdef class Engine:
     cdef readonly Flows flows
     cdef Segment segment
     cdef object turn
+    cdef long long fraction_ns
     cdef readonly long long now_ns
     cdef long long next_tick_ns
     cdef readonly bint finished

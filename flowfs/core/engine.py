@@ -64,18 +64,29 @@ class Engine:
         self.flows = Flows(limits, self.store, self.counters)
         self.segment = Segment()
         self.turn = Turn()
+        self.fraction_ns = _MICROSECOND_NS
         self.now_ns = 0
         self.next_tick_ns = 0
         self.finished = False
 
-    def feed(self, frames: bytes, meta: bytes, link_type: int, source: int = 0) -> None:
-        """One batch: `meta` has four native uint32 a packet (sec, µs, offset in `frames`, length)."""
+    def feed(
+        self,
+        frames: bytes,
+        meta: bytes | memoryview,
+        link_type: int,
+        source: int = 0,
+        fraction_ns: int = _MICROSECOND_NS,
+    ) -> None:
+        """One batch: `meta` has four native uint32 a packet: sec, fraction (µs unless `fraction_ns` says
+        otherwise), offset in `frames`, length.
+        """
         view = memoryview(meta).cast("I")
         count = len(view) // 4
         packet = 0
         while packet < count:
             with self.turn:
                 self.flows.source = source
+                self.fraction_ns = fraction_ns
                 packet = self._feed_slice(frames, len(frames), view, packet, count, link_type)
 
     def tick(self, now_ns: int) -> None:
@@ -189,7 +200,7 @@ class Engine:
         segment = self.segment
         while packet < last and room_bytes > 0 and rare > 0:
             row = packet * 4
-            now_ns = meta[row] * _SECOND_NS + meta[row + 1] * _MICROSECOND_NS
+            now_ns = meta[row] * _SECOND_NS + meta[row + 1] * self.fraction_ns
             start = min(length, meta[row + 2])
             end = min(length, start + meta[row + 3])
             packet += 1

@@ -22,9 +22,9 @@ from flowfs.dissect import dissect
 from flowfs.tree.names import name_of
 
 NOT_READ_YET = {
-    "4in6", "6in4", "6in6", "atomic-fragment", "checksum", "compressed", "erspan", "frag-conflict",
+    "4in6", "6in4", "6in6", "atomic-fragment", "checksum", "erspan", "frag-conflict",
     "frag-in-tunnel", "frag-missing", "fragments", "fragments-v6", "geneve", "gre", "gtp", "ipip",
-    "link-chdlc", "link-nflog", "link-ppp", "link-several", "link-wifi", "link-wifi-radiotap", "teredo",
+    "link-chdlc", "link-nflog", "link-ppp", "link-wifi", "link-wifi-radiotap", "teredo",
     "tiny-fragment", "vxlan",
 }  # fmt: skip
 DOUBTED = {
@@ -45,10 +45,17 @@ class InBatches(Engine):
 
     batch = 256
 
-    def feed(self, frames: bytes, meta: bytes, link_type: int, source: int = 0) -> None:
+    def feed(
+        self,
+        frames: bytes,
+        meta: bytes | memoryview,
+        link_type: int,
+        source: int = 0,
+        fraction_ns: int = 1000,
+    ) -> None:
         """Pass on a batch in batches of this size."""
         for start in range(0, len(meta), 16 * self.batch):
-            super().feed(frames, meta[start : start + 16 * self.batch], link_type, source)
+            super().feed(frames, meta[start : start + 16 * self.batch], link_type, source, fraction_ns)
 
 
 def tree_of(path: Path, batch: int) -> dict[str, dict[str, Any]]:

@@ -125,7 +125,7 @@ import subprocess, trio
 from flowfs.capture import Capture, CaptureError, open_interface
 class Engine:
     packets = ticks = 0
-    def feed(self, frames, meta, link_type, source): self.packets += len(meta) // 16
+    def feed(self, frames, meta, link_type, source, fraction_ns): self.packets += len(meta) // 16
     def tick(self, now_ns): self.ticks += 1
     def changed(self): return False
 def ip(*words): subprocess.run(["ip", *words], check=True)

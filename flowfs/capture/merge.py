@@ -1,0 +1,109 @@
+"""Several capture files as one: their packets in the order of time.
+
+Files whose first packet lies further on are not begun before their time, so that a thousand rotated files
+take no more memory than two. Of equal times the source named first comes first. Always true: what is given of
+one file is in the order of that file, however its time goes.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Iterator, Sequence
+
+from .savefile import Savefile
+from .sources import META_BYTES, Batch, Damage
+
+_FOREVER_NS = 1 << 80
+
+Wait = Callable[[int], bool]
+"""Waits until a descriptor is readable; False if nobody wants more."""
+
+
+class _Head:
+    """A source that was begun, and what was read of it and not given yet."""
+
+    def __init__(self, source: Savefile) -> None:
+        self.source = source
+        self._batch: Batch | None = None
+        self._times_ns: list[int] = []
+        self._given = 0
+
+    def time_ns(self) -> int:
+        """The time of the next packet."""
+        return self._times_ns[self._given]
+
+    def fill(self) -> None:
+        """Read; nothing must be left. Raises Damage."""
+        batch = self.source.next_batch()
+        rows = array("I", batch.meta.tobytes())
+        self._times_ns = [
+            seconds * 10**9 + fraction * batch.fraction_ns
+            for seconds, fraction in zip(rows[::4], rows[1::4], strict=True)
+        ]
+        self._batch, self._given = batch, 0
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is left of what was read."""
+        return self._given == len(self._times_ns)
+
+    def take_until(self, limit_ns: int, inclusive: bool) -> Batch:
+        """The packets up to one that lies behind the limit."""
+        assert self._batch is not None
+        stop = start = self._given
+        times = self._times_ns
+        while stop < len(times) and (times[stop] < limit_ns or (inclusive and times[stop] == limit_ns)):
+            stop += 1
+        self._given = stop
+        return self._batch._replace(meta=self._batch.meta[start * META_BYTES : stop * META_BYTES])
+
+
+def in_order(
+    sources: Sequence[Savefile], wait: Wait, warn: Callable[[str], None]
+) -> Iterator[tuple[Savefile, Batch]]:
+    """Batches until all sources have ended, or `wait` says that nobody wants more; Damage is a warning."""
+    if len(sources) == 1:
+        yield from _one(sources[0], wait, warn)
+        return
+    later = sorted(sources, key=lambda source: (source.start_ns, source.number))
+    heads: list[_Head] = []
+    while later or heads:
+        while later and (not heads or later[0].start_ns <= min(head.time_ns() for head in heads)):
+            heads.append(_Head(later.pop(0)))
+            if not _filled(heads, wait, warn):
+                return
+        if not heads:
+            continue
+        first, *others = sorted(heads, key=lambda head: (head.time_ns(), head.source.number))
+        limits = [(head.time_ns(), head.source.number) for head in others]
+        limits += [(source.start_ns, source.number) for source in later[:1]]
+        limit_ns, number = min(limits, default=(_FOREVER_NS, 0))
+        yield first.source, first.take_until(limit_ns, first.source.number < number)
+        if not _filled(heads, wait, warn):
+            return
+
+
+def _one(source: Savefile, wait: Wait, warn: Callable[[str], None]) -> Iterator[tuple[Savefile, Batch]]:
+    while not source.ended and (source.waits_for < 0 or wait(source.waits_for)):
+        try:
+            batch = source.next_batch()
+        except Damage as damage:
+            warn(str(damage))
+            return
+        if batch.meta:
+            yield source, batch
+
+
+def _filled(heads: list[_Head], wait: Wait, warn: Callable[[str], None]) -> bool:
+    """Read for every head that has nothing left, and leave out those that have ended; False to stop."""
+    for head in list(heads):
+        while head.empty and not head.source.ended:
+            if head.source.waits_for >= 0 and not wait(head.source.waits_for):
+                return False
+            try:
+                head.fill()
+            except Damage as damage:
+                warn(str(damage))
+        if head.empty:
+            heads.remove(head)
+    return True

@@ -1,0 +1,177 @@
+"""Capture files, FIFOs and standard input as sources: from bytes to batches of packets.
+
+Owns an input each, and where in it the next packet is. Always true: every packet before the place where the
+bytes end or are damaged is given; a batch is of one link type, and its packets lie where they were read.
+
+libpcap's own reading takes longer than all the rest (0.65 s for 1.6 GB, against 0.15 s for read(2)), refuses
+files whose interfaces differ, and gives µs only; so here it is left to compile the filter.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from array import array
+from typing import Protocol
+
+from flowfs.core.decode import LINK_TYPES
+
+from .formats import Format, Unreadable, format_of, header_bytes
+from .inputs import Damaged, Plain, at_least, open_input
+from .sources import META_BYTES, NO_BATCH, Batch, Damage, Source, link_name
+
+CURRENT_S = 2.0  # tcpdump -U is not later; a stored capture is older
+_NEVER_NS = 1 << 63
+
+
+class Filter(Protocol):
+    """What decides which packets are given."""
+
+    def check(self, link_type: int) -> None:
+        """Raises FilterError if it cannot work on this link type."""
+
+    def passing(self, batch: Batch) -> Batch:
+        """Those packets of a batch that pass."""
+
+
+class Savefile(Source):
+    """One capture file, FIFO or standard input. Raises Unreadable, Damaged and OSError when it begins.
+
+    `start_ns`: the time of the first packet; of a stream, for which one would have to wait, 0.
+    """
+
+    def __init__(self, name: str, number: int, descriptor: int, filter: Filter | None) -> None:  # noqa: A002
+        self._input, self._piece = open_input(descriptor)
+        self._filter = filter
+        self._format: Format | None = None
+        self._used = 0
+        self._hungry = False
+        """Whether more bytes are needed for the next packet."""
+        self._left_out: set[int] = set()
+        self.ended = False
+        self.start_ns = 0
+        self._interfaces = 0
+        self.is_current = False
+        """Whether the packets are of this very moment, so that the clock on the wall is theirs, too."""
+        super().__init__(name, number, -1)
+        self._begin()
+        self._look_ahead()
+
+    @property
+    def waits_for(self) -> int:
+        """The descriptor that is to be readable before next_batch() is called; -1 if that will not wait."""
+        return self._input.waits_for if self._hungry and not self.ended else -1
+
+    @property
+    def has_one_link_type(self) -> bool:
+        """Whether what `link_type` says is true of all packets, as far as that is known at the beginning."""
+        return self.link_type >= 0 and self._interfaces < 2
+
+    @property
+    def progress(self) -> tuple[int, int]:
+        """Bytes read and bytes in all; 0 and 0 of a stream."""
+        return (self._input.position, self._input.size) if self._input.size else (0, 0)
+
+    def next_batch(self) -> Batch:
+        """The next packets; none if they have not come, did not pass, or at the end. Raises Damage."""
+        try:
+            return self._next_batch()
+        except (OSError, Damaged, Unreadable) as error:
+            self._end()
+            raise Damage(f"{self.shown}: {_why(error)}; everything before that is shown") from None
+
+    def close(self) -> None:
+        """Let go of the descriptor; whoever still writes to standard input is told."""
+        if self.name == "-" and self._input.descriptor >= 0:
+            nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+            os.dup2(nothing, 0)
+            os.close(nothing)
+        self._input.close()
+
+    @property
+    def shown(self) -> str:
+        """The name for people."""
+        return "standard input" if self.name == "-" else self.name
+
+    def _begin(self) -> None:
+        self._piece = at_least(self._input, self._piece, 4)
+        self._piece = at_least(self._input, self._piece, header_bytes(self._piece))
+        if not self._piece:
+            raise Unreadable("empty, not a capture")
+        if 4 <= len(self._piece) < header_bytes(self._piece):
+            raise Unreadable("cut short in its very header: no packets in it")
+        self._format, self._used = format_of(self._piece)
+
+    def _look_ahead(self) -> None:
+        """See of which link type and time the first packet is, and go back: files may be many."""
+        assert self._format is not None
+        self.link_type = self._format.records.link_type
+        if not isinstance(self._input, Plain):
+            return
+        records = self._format.records
+        self.start_ns = _NEVER_NS
+        while not self._input.at_end:
+            self._used = self._format.scan(self._piece, self._used)
+            if records.count:
+                self.link_type = records.link_type
+                self.start_ns = _time_ns(records.meta[:META_BYTES], self._format.fraction_ns)
+                break
+            self._piece, self._used = self._input.more(self._piece[self._used :]), 0
+        self._interfaces = records.interfaces
+        self._format = None
+        self._piece = b""
+        self._input.rewind()
+
+    def _next_batch(self) -> Batch:
+        if self._format is None:
+            self._begin()
+        assert self._format is not None
+        if self._hungry:
+            self._piece, self._used = self._input.more(self._piece[self._used :]), 0
+        records = self._format.records
+        self._used = self._format.scan(self._piece, self._used)
+        self._hungry = records.wants_more()
+        if records.count:
+            return self._given(self._format)
+        if self._hungry and self._input.at_end:
+            self._end()
+            if self._used < len(self._piece):
+                raise Damage(
+                    f"{self.shown}: cut short in the middle of a packet; everything before it is shown"
+                )
+        return NO_BATCH
+
+    def _given(self, format: Format) -> Batch:  # noqa: A002  the word for it
+        """The packets that were just noted, less those that do not pass."""
+        records = format.records
+        meta = records.meta[: META_BYTES * records.count]
+        batch = Batch(self._piece, meta, records.link_type, format.fraction_ns)
+        self.packets += records.count
+        if not self._input.size:
+            last_ns = _time_ns(batch.meta[-META_BYTES:], batch.fraction_ns)
+            self.is_current = abs(last_ns / 1e9 - time.time()) < CURRENT_S
+        if records.link_type not in LINK_TYPES:
+            self._leave_out(records.link_type, records.count)
+            return NO_BATCH
+        return batch if self._filter is None else self._filter.passing(batch)
+
+    def _leave_out(self, link_type: int, count: int) -> None:
+        """Packets of an interface whose frames we cannot read, beside others."""
+        self.left_out += count
+        if link_type not in self._left_out:
+            self._left_out.add(link_type)
+            self.complaints.append(f"{self.shown}: frames of {link_name(link_type)} are left out")
+
+    def _end(self) -> None:
+        self.ended = True
+        self._input.position = self._input.size
+
+
+def _time_ns(row: memoryview, fraction_ns: int) -> int:
+    seconds, fraction, *_ = array("I", bytes(row))
+    return seconds * 10**9 + fraction * fraction_ns
+
+
+def _why(error: Exception) -> str:
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return f"cannot be read further ({reason})"

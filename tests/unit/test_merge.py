@@ -1,0 +1,158 @@
+"""Several captures as one: in the order of time, without waiting or memory that is not needed."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import random
+import tracemalloc
+from pathlib import Path
+
+import pytest
+
+import craft
+from craft import pcapng as ng
+from flowfs.capture import Capture, CaptureError, FilterError, open_file
+from recording import Recorder, frames, packets, pipe, run, until, write
+
+
+def split_up(tmp_path: Path, shares: list[list[craft.Packet]]) -> list[str]:
+    """Each share in a file of its own, of another format each."""
+    paths = []
+    for number, share in enumerate(shares):
+        path = tmp_path / f"{number}.pcap"
+        if number % 3 == 0:
+            path.write_bytes(craft.pcap(share, nanoseconds=True))
+        elif number % 3 == 1:
+            path.write_bytes(ng.pcapng([(packet.time_ns, packet.frame) for packet in share]))
+        else:
+            path.write_bytes(gzip.compress(craft.pcap(share, byte_order=">")))
+        paths.append(str(path))
+    return paths
+
+
+@pytest.mark.parametrize("count", [1, 2, 7])
+def test_packets_of_all_files_come_in_the_order_of_time(tmp_path: Path, count: int) -> None:
+    chooser = random.Random(count)
+    shares: list[list[craft.Packet]] = [[] for _ in range(count)]
+    for packet in packets(3000):
+        shares[chooser.randrange(count)].append(packet)
+    paths = split_up(tmp_path, shares)
+    recorder, _ = run([open_file(path, number) for number, path in enumerate(paths)])
+    assert recorder.frames == frames(3000)
+    assert recorder.times_ns == [packet.time_ns for packet in packets(3000)]
+
+
+def test_rotated_files_are_one_capture_whatever_their_order(tmp_path: Path) -> None:
+    shares = [packets(1000)[start : start + 100] for start in range(0, 1000, 100)]
+    paths = split_up(tmp_path, shares)
+    recorder, _ = run([open_file(path, number) for number, path in reversed(list(enumerate(paths)))])
+    assert recorder.frames == frames(1000)
+    assert recorder.sources == [number for number in range(10) for _ in range(100)]
+
+
+def test_of_equal_times_the_file_named_first_comes_first(tmp_path: Path) -> None:
+    same = [packet._replace(time_ns=10**18) for packet in packets(300)]
+    paths = split_up(tmp_path, [same, same])
+    recorder, _ = run([open_file(path, number) for number, path in enumerate(paths)])
+    assert recorder.sources == [0] * 300 + [1] * 300
+
+
+def test_a_file_whose_time_goes_back_keeps_its_order(tmp_path: Path) -> None:
+    backwards = packets(300)[::-1]
+    paths = split_up(tmp_path, [backwards, packets(300)])
+    recorder, _ = run([open_file(path, number) for number, path in enumerate(paths)])
+    ours = [frame for frame, source in zip(recorder.frames, recorder.sources, strict=True) if source == 0]
+    assert ours == frames(300)[::-1]
+    assert len(recorder.frames) == 600
+
+
+def test_empty_files_among_others(tmp_path: Path) -> None:
+    paths = split_up(tmp_path, [[], packets(5), []])
+    recorder, _ = run([open_file(path, number) for number, path in enumerate(paths)])
+    assert recorder.frames == frames(5)
+
+
+def test_many_rotated_files_take_little_memory(tmp_path: Path) -> None:
+    everything = packets(400, 1000)
+    paths = [
+        str(craft.write_pcap(tmp_path / f"{number}.pcap", everything[number * 2 :][:2]))
+        for number in range(200)
+    ]
+    tracemalloc.start()
+    sources = [open_file(path, number) for number, path in enumerate(paths)]
+    opened = tracemalloc.get_traced_memory()[0]
+    recorder, _ = run(sources)
+    tracemalloc.stop()
+    assert recorder.frames == frames(400, 1000)
+    assert opened < 200 * 10_000
+
+
+def test_a_file_and_a_pipe(tmp_path: Path) -> None:
+    """The file's later packets wait for what the pipe may still bring."""
+    everything = packets(20)
+    path = craft.write_pcap(tmp_path / "a.pcap", everything[::2])
+    with pipe() as (name, writing):
+        os.write(writing, craft.pcap(everything[1:10:2]))
+
+        async def send(capture: Capture, recorder: Recorder) -> None:
+            await until(lambda: len(recorder.frames) == 10)
+            assert recorder.frames == frames(10)
+            os.write(writing, craft.pcap(everything[11::2])[24:])
+            os.close(writing)
+            await until(lambda: recorder.finished)
+
+        recorder, _ = run([open_file(str(path), 0), open_file(name, 1)], send)
+    assert recorder.frames == frames(20)
+
+
+def test_a_damaged_file_among_others(tmp_path: Path) -> None:
+    cut = tmp_path / "cut.pcap"
+    cut.write_bytes(craft.pcap(packets(10))[:-1])
+    recorder, capture = run([open_file(str(cut), 0), open_file(str(write(tmp_path / "b.pcap", 20)), 1)])
+    assert [recorder.sources.count(number) for number in (0, 1)] == [9, 20]
+    assert capture.warnings == [f"{cut}: cut short in the middle of a packet; everything before it is shown"]
+
+
+def several_interfaces() -> bytes:
+    frame = packets(1)[0].frame
+    return b"".join(
+        (
+            ng.section(),
+            ng.interface(1),
+            ng.interface(189),  # USB
+            ng.interface(101),
+            ng.enhanced(frame, 1, 0),
+            ng.enhanced(b"usb", 2, 1),
+            ng.enhanced(frame[14:], 3, 2),
+            ng.enhanced(b"usb", 4, 1),
+        )
+    )
+
+
+def test_interfaces_that_cannot_be_read_are_left_out_and_said(tmp_path: Path) -> None:
+    path = tmp_path / "a.pcapng"
+    path.write_bytes(several_interfaces())
+    source = open_file(str(path), 0)
+    recorder, capture = run([source])
+    assert recorder.frames == [packets(1)[0].frame, packets(1)[0].frame[14:]]
+    assert recorder.link_types == {1, 12}
+    assert capture.warnings == [f"{path}: frames of USB (link type 189) are left out"]
+    assert (source.packets, source.left_out) == (4, 2)
+
+
+def test_a_filter_is_compiled_for_every_link_type(tmp_path: Path) -> None:
+    path = tmp_path / "a.pcapng"
+    path.write_bytes(several_interfaces())
+    for expression, count in (("tcp dst port 80", 2), ("tcp dst port 81", 0)):
+        recorder, _ = run([open_file(str(path), 0, filter=expression)])
+        assert len(recorder.frames) == count
+    with pytest.raises(FilterError, match="bad filter"):
+        open_file(str(path), 0, filter="tcp prt 80")
+
+
+def test_a_pcapng_file_of_one_unknown_link_type(tmp_path: Path) -> None:
+    path = tmp_path / "a.pcapng"
+    path.write_bytes(ng.section() + ng.interface(189) + ng.enhanced(b"usb", 1))
+    with pytest.raises(CaptureError, match=r"frames of USB \(link type 189\)"):
+        open_file(str(path), 0)
