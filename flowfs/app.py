@@ -124,7 +124,7 @@ def _open_sources(config: Config, stack: contextlib.ExitStack) -> list[Source]:
                 direction=config.direction,
             )
         else:
-            source = open_file(name, number, filter=config.filter)
+            source = open_file(name, number, filter=config.filter, follow=config.follow)
         stack.callback(source.close)
         sources.append(source)
     return sources
@@ -168,7 +168,7 @@ class _House:
         self._voice = voice
         self._engine = engine
         self._waker = _Waker()
-        self._capture = Capture(sources, engine, self._waker.wake)
+        self._capture = Capture(sources, engine, self._waker.wake, follow=config.follow)
         self._warned = 0
         self._started = time.time()
 
@@ -182,7 +182,7 @@ class _House:
             nursery.start_soon(self._report)
             nursery.start_soon(self._end_with_the_listener)
             nursery.start_soon(self._load)
-            if self._capture.live or not self._config.wait:
+            if self._capture.live or self._config.follow or not self._config.wait:
                 self._ready()
 
     async def _serve(

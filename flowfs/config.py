@@ -53,6 +53,7 @@ class Config:
     buffer_kib: int = BUFFER_KIB
     promiscuous: bool = True
     direction: str = "inout"
+    follow: bool = False
     limits: Limits = field(default_factory=Limits)
     mount_options: tuple[str, ...] = ()
     foreground: bool = False
@@ -88,6 +89,8 @@ class Config:
         twice = {name for name in self.interfaces if self.interfaces.count(name) > 1}
         if twice:
             raise ConfigError(f"-i {min(twice)} is given twice")
+        if self.follow and not self.files:
+            raise ConfigError("--follow is about files (-r): an interface is followed as it is")
         if self.files.count("-") > 1:
             raise ConfigError("-r - is given twice: standard input can be read once")
         if self.files:

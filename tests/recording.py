@@ -88,12 +88,13 @@ def run(
     during: Callable[[Capture, Recorder], Any] | None = None,
     *,
     on_change: Callable[[], None] = lambda: None,
+    follow: bool = False,
 ) -> tuple[Recorder, Capture]:
     """Runs a capture to its end, or until `during` (an async function) returns."""
     recorder = Recorder()
 
     async def main() -> Capture:
-        capture = Capture(sources, cast(Engine, recorder), on_change)
+        capture = Capture(sources, cast(Engine, recorder), on_change, follow=follow)
         with trio.fail_after(20):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(capture.run)

@@ -10,13 +10,13 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 
-from .savefile import Savefile
+from .savefile import NOTHING, Savefile
 from .sources import META_BYTES, Batch, Damage
 
 _FOREVER_NS = 1 << 80
 
 Wait = Callable[[int], bool]
-"""Waits until a descriptor is readable; False if nobody wants more."""
+"""Waits until a descriptor is readable, or A_WHILE; False if nobody wants more."""
 
 
 class _Head:
@@ -59,13 +59,17 @@ class _Head:
 
 
 def in_order(
-    sources: Sequence[Savefile], wait: Wait, warn: Callable[[str], None]
+    sources: Sequence[Savefile], wait: Wait, warn: Callable[[str], None], follow: bool = False
 ) -> Iterator[tuple[Savefile, Batch]]:
-    """Batches until all sources have ended, or `wait` says that nobody wants more; Damage is a warning."""
+    """Batches until all sources have ended, or `wait` says that nobody wants more; Damage is a warning.
+
+    `follow`: the file that begins last may still be written, and has no end.
+    """
+    later = sorted(sources, key=lambda source: (source.start_ns, source.number))
+    later[-1].follow = follow
     if len(sources) == 1:
         yield from _one(sources[0], wait, warn)
         return
-    later = sorted(sources, key=lambda source: (source.start_ns, source.number))
     heads: list[_Head] = []
     while later or heads:
         while later and (not heads or later[0].start_ns <= min(head.time_ns() for head in heads)):
@@ -84,7 +88,7 @@ def in_order(
 
 
 def _one(source: Savefile, wait: Wait, warn: Callable[[str], None]) -> Iterator[tuple[Savefile, Batch]]:
-    while not source.ended and (source.waits_for < 0 or wait(source.waits_for)):
+    while not source.ended and (source.waits_for == NOTHING or wait(source.waits_for)):
         try:
             batch = source.next_batch()
         except Damage as damage:
@@ -98,7 +102,7 @@ def _filled(heads: list[_Head], wait: Wait, warn: Callable[[str], None]) -> bool
     """Read for every head that has nothing left, and leave out those that have ended; False to stop."""
     for head in list(heads):
         while head.empty and not head.source.ended:
-            if head.source.waits_for >= 0 and not wait(head.source.waits_for):
+            if head.source.waits_for != NOTHING and not wait(head.source.waits_for):
                 return False
             try:
                 head.fill()

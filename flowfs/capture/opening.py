@@ -71,10 +71,16 @@ def open_interface(
     return interface
 
 
-def open_file(path: str, number: int, *, filter: str = "") -> Savefile:  # noqa: A002  as above
+def open_file(
+    path: str,
+    number: int,
+    *,
+    filter: str = "",  # noqa: A002  as above
+    follow: bool = False,
+) -> Savefile:
     """Open a capture file, a FIFO, or standard input (`-`), compressed or not.
 
-    Waits for the first bytes. Raises CaptureError and FilterError.
+    Waits for the first bytes. `follow`: it must be one that can be. Raises CaptureError and FilterError.
     """
     shown = "standard input" if path == "-" else path
     passes = LibpcapFilter(filter) if filter else None
@@ -87,6 +93,8 @@ def open_file(path: str, number: int, *, filter: str = "") -> Savefile:  # noqa:
     except Unreadable as unreadable:
         raise CaptureError(f"{shown} is {unreadable}") from None
     try:
+        if follow and not source.can_follow:
+            raise CaptureError(f"--follow: {shown} is a pipe, which is followed as it is, or compressed")
         if source.has_one_link_type:
             _check_link_type(shown, source.link_type)
         if passes is not None:

@@ -21,6 +21,7 @@ from .inputs import Damaged, Plain, at_least, open_input
 from .sources import META_BYTES, NO_BATCH, Batch, Damage, Source, link_name
 
 CURRENT_S = 2.0  # tcpdump -U is not later; a stored capture is older
+NOTHING, A_WHILE = -1, -2
 _NEVER_NS = 1 << 63
 
 
@@ -49,6 +50,8 @@ class Savefile(Source):
         """Whether more bytes are needed for the next packet."""
         self._left_out: set[int] = set()
         self.ended = False
+        self.follow = False
+        """Whether the end of the file is only where it is for now."""
         self.start_ns = 0
         self._interfaces = 0
         self.is_current = False
@@ -59,8 +62,15 @@ class Savefile(Source):
 
     @property
     def waits_for(self) -> int:
-        """The descriptor that is to be readable before next_batch() is called; -1 if that will not wait."""
-        return self._input.waits_for if self._hungry and not self.ended else -1
+        """What is to be waited for before next_batch(): a descriptor to be readable, NOTHING, or A_WHILE."""
+        if self.ended or not self._hungry:
+            return NOTHING
+        return A_WHILE if self.follow and self._input.at_end else self._input.waits_for
+
+    @property
+    def can_follow(self) -> bool:
+        """Whether it can be read while it is written: the end of what is compressed says that it is one."""
+        return isinstance(self._input, Plain)
 
     @property
     def has_one_link_type(self) -> bool:
@@ -133,7 +143,7 @@ class Savefile(Source):
         self._hungry = records.wants_more()
         if records.count:
             return self._given(self._format)
-        if self._hungry and self._input.at_end:
+        if self._hungry and self._input.at_end and not self.follow:
             self._end()
             if self._used < len(self._piece):
                 raise Damage(
@@ -147,7 +157,7 @@ class Savefile(Source):
         meta = records.meta[: META_BYTES * records.count]
         batch = Batch(self._piece, meta, records.link_type, format.fraction_ns)
         self.packets += records.count
-        if not self._input.size:
+        if self.follow or not self._input.size:
             last_ns = _time_ns(batch.meta[-META_BYTES:], batch.fraction_ns)
             self.is_current = abs(last_ns / 1e9 - time.time()) < CURRENT_S
         if records.link_type not in LINK_TYPES:

@@ -16,20 +16,27 @@ import trio
 from flowfs.core.engine import Engine
 
 from .merge import in_order
-from .savefile import Savefile
+from .savefile import A_WHILE, Savefile
 from .sources import Batch, Damage, Drops, Interface, Source
 
 TICK_S = 0.1
+FOLLOW_S = 0.05  # how often a file that is still written is looked at: nothing says when it grows
 
 
 class Capture:
     """Feeds `sources` (interfaces, or else files and streams, in the order of time) to `engine`.
 
-    `on_change` is called on the capture's thread whenever the engine has changes to tell.
+    `on_change` is called on the capture's thread whenever the engine has changes to tell. `follow`: the file
+    that begins last is still written.
     """
 
     def __init__(
-        self, sources: Sequence[Source], engine: Engine, on_change: Callable[[], None] = lambda: None
+        self,
+        sources: Sequence[Source],
+        engine: Engine,
+        on_change: Callable[[], None] = lambda: None,
+        *,
+        follow: bool = False,
     ) -> None:
         self.sources = tuple(sources)
         self.live = any(source.live for source in sources)
@@ -37,6 +44,7 @@ class Capture:
             raise ValueError("interfaces go by the clock, files by their packets: not both at once")
         self.warnings: list[str] = []
         """One line each; grows while the capture runs."""
+        self._follow = follow
         self._engine = engine
         self._on_change = on_change
         self._asked_to_stop = trio.Event()
@@ -112,7 +120,7 @@ class Capture:
 
     def _read_all(self) -> None:
         files = [source for source in self.sources if isinstance(source, Savefile)]
-        for source, batch in in_order(files, self._wait, self.warnings.append):
+        for source, batch in in_order(files, self._wait, self.warnings.append, self._follow):
             self._feed(source, batch)
             self.warnings += source.complaints
             source.complaints.clear()
@@ -123,20 +131,22 @@ class Capture:
             self._tell()
 
     def _wait(self, descriptor: int) -> bool:
-        """Until the descriptor of a stream is readable; False if nothing more is wanted.
+        """Until the descriptor of a stream is readable, or A_WHILE; False if nothing more is wanted.
 
         The clock ticks for a stream whose packets are of this very moment.
         """
         poller = select.poll()
-        for number in (self._wake_in, descriptor):
-            poller.register(number, select.POLLIN)
+        poller.register(self._wake_in, select.POLLIN)
+        if descriptor != A_WHILE:
+            poller.register(descriptor, select.POLLIN)
         while not self._stopping:
-            ready = poller.poll(1000 * self._until_due_s())
+            patience_s = self._until_due_s()
+            ready = poller.poll(1000 * (min(FOLLOW_S, patience_s) if descriptor == A_WHILE else patience_s))
             if self._is_due() and any(isinstance(one, Savefile) and one.is_current for one in self.sources):
                 self._engine.tick(time.time_ns())
                 self._tell()
-            if any(number == descriptor for number, _ in ready):
-                return True
+            if descriptor == A_WHILE or any(number == descriptor for number, _ in ready):
+                return not self._stopping
         return False
 
     def _until_due_s(self) -> float:

@@ -71,6 +71,7 @@ def _add_sources(group: Group) -> None:
     add = group.add_argument
     add("-i", "--interface", action="append", metavar="IFACE", help="an interface, or any; repeatable")
     add("-r", "--read", action="append", metavar="FILE", help="a capture file, or - (stdin); repeatable")
+    add("--follow", action="store_true", help="the last file is still written: go on as it grows")
     add("-F", "--filter-file", metavar="FILE", help="read the filter from a file")
     add("-s", "--snapshot-length", metavar="BYTES", help="capture so much of each packet (262144)")
     add("-B", "--buffer-size", metavar="KIB", help="the kernel's buffer for each interface (16384)")
@@ -123,6 +124,7 @@ def mount_config(arguments: Sequence[str]) -> Config:
         buffer_kib=_given(number, "-B", told.buffer_size, BUFFER_KIB),
         promiscuous=not told.no_promiscuous_mode,
         direction=told.direction,
+        follow=told.follow,
         limits=_limits(told),
         mount_options=tuple(told.options or ()),
         foreground=told.foreground or told.debug,

@@ -156,3 +156,29 @@ def test_a_pcapng_file_of_one_unknown_link_type(tmp_path: Path) -> None:
     path.write_bytes(ng.section() + ng.interface(189) + ng.enhanced(b"usb", 1))
     with pytest.raises(CaptureError, match=r"frames of USB \(link type 189\)"):
         open_file(str(path), 0)
+
+
+def test_a_file_that_is_still_written(tmp_path: Path) -> None:
+    """Also where a packet is there in half; the last of the files, in time, is the one that goes on."""
+    everything = craft.pcap(packets(10))
+    earlier, path = write(tmp_path / "0.pcap", 3), tmp_path / "1.pcap"
+    record = (len(everything) - 24) // 10
+    path.write_bytes(everything[: 24 + 5 * record + 7])
+    sources = [open_file(str(path), 1, follow=True), open_file(str(earlier), 0)]
+
+    async def go_on(capture: Capture, recorder: Recorder) -> None:
+        await until(lambda: len(recorder.frames) == 8)
+        with path.open("ab") as file:
+            file.write(everything[24 + 5 * record + 7 :])
+        await until(lambda: len(recorder.frames) == 13)
+        assert not recorder.finished
+
+    _, capture = run(sources, go_on, follow=True)
+    assert capture.warnings == []
+
+
+def test_what_cannot_be_followed(tmp_path: Path) -> None:
+    path = tmp_path / "a.gz"
+    path.write_bytes(gzip.compress(craft.pcap(packets(1))))
+    with pytest.raises(CaptureError, match="or compressed"):
+        open_file(str(path), 0, follow=True)
