@@ -1,9 +1,9 @@
 """The rare frames: whatever stands between the link layer and TCP that `core.decode` leaves to others.
 
-Knows VLAN tags, LLC/SNAP, MPLS, PPPoE, and IPv6's extension headers; no TCP, no connection, no fragments.
-The only module that imports dpkt. Always true: any bytes give a packet or None, never an error; what is
-returned lies within the lengths that the headers state; an IPv6 packet comes back with TCP right behind its
-header.
+Knows VLAN tags, LLC/SNAP, MPLS, PPPoE, and IPv6's extension headers; no TCP, no connection, and puts no
+fragments together. The only module that imports dpkt. Always true: any bytes give a packet or None, never an
+error; what is returned lies within the lengths that the headers state; an IPv6 packet comes back with TCP
+right behind its header, or is a fragment as it stands.
 
 dpkt's classes unpack the layers within as well, at many times the cost and with errors of their own.
 So each header is read alone (`_header`), and the way down is ours.
@@ -17,7 +17,14 @@ from dpkt import UnpackError
 from dpkt.dpkt import Packet
 from dpkt.ethernet import Ethernet, MPLSlabel, VLANtag8021Q
 from dpkt.ip import IP
-from dpkt.ip6 import IP6, IP6AHHeader, IP6DstOptsHeader, IP6HopOptsHeader, IP6RoutingHeader
+from dpkt.ip6 import (
+    IP6,
+    IP6AHHeader,
+    IP6DstOptsHeader,
+    IP6FragmentHeader,
+    IP6HopOptsHeader,
+    IP6RoutingHeader,
+)
 from dpkt.llc import LLC
 from dpkt.pppoe import PPPoE
 from dpkt.sll import SLL
@@ -25,7 +32,7 @@ from dpkt.sll2 import SLL2
 
 IPV4, IPV6, _UNKNOWN = 0x0800, 0x86DD, 0xFFFF  # Ethernet types; the last is reserved
 _TCP = 6
-_HOP_BY_HOP, _ROUTING, _AUTHENTICATION, _DESTINATION_OPTIONS = 0, 43, 51, 60
+_HOP_BY_HOP, _ROUTING, _FRAGMENT, _AUTHENTICATION, _DESTINATION_OPTIONS = 0, 43, 44, 51, 60
 
 _MAX_LAYERS = 8  # tags and encapsulations above IP; real networks stack four
 _MAX_LABELS = 16  # MPLS; hardware pushes ten at the most
@@ -37,15 +44,15 @@ Layer = tuple[int, bytes]
 """An Ethernet type, and the bytes that it describes."""
 
 
-def dissect(link_type: int, frame: bytes) -> tuple[int, bytes] | None:
-    """The VLAN id (0: none) and the IP packet with TCP in `frame`, or None if there is none to be had.
+def dissect(link_type: int, frame: bytes, vlan: int = 0, layers: int = 0) -> tuple[int, bytes, int] | None:
+    """The VLAN id (0: none), the IP packet with TCP in `frame`, and the layers passed; None if there is none.
 
-    `link_type` is libpcap's DLT number. Fragments give None. An IPv6 packet has lost its extension
-    headers; its payload length is 0, meaning all that is there, where the number would not fit.
+    `link_type` is libpcap's DLT number; `vlan` and `layers` are those of the datagram that `frame` was in.
+    An IPv6 packet has lost its extension headers; its payload length is 0, meaning all that is there, where
+    the number would not fit. A fragment comes as it stands, unless it is an atomic one of IPv6.
     """
     try:
-        vlan, packet = _network_layer(*_link_layer(link_type, frame))
-        return None if packet is None else (vlan, packet)
+        return _network_layer(*_link_layer(link_type, frame), vlan, layers)
     except (struct.error, UnpackError, IndexError):
         return None  # cut short, or nonsense
 
@@ -74,13 +81,11 @@ def _by_version(packet: bytes) -> Layer:
     return {4: IPV4, 6: IPV6}.get(packet[0] >> 4, _UNKNOWN), packet
 
 
-def _network_layer(kind: int, data: bytes) -> tuple[int, bytes | None]:
-    vlan = 0
-    for _ in range(_MAX_LAYERS):
-        if kind == IPV4:
-            return vlan, _ipv4(data)
-        if kind == IPV6:
-            return vlan, _ipv6(data)
+def _network_layer(kind: int, data: bytes, vlan: int, layers: int) -> tuple[int, bytes, int] | None:
+    for passed in range(layers + 1, _MAX_LAYERS + 1):
+        if kind in (IPV4, IPV6):
+            packet = _ipv4(data) if kind == IPV4 else _ipv6(data)
+            return None if packet is None else (vlan, packet, passed)
         if kind in _TAGS:
             tag = _header(VLANtag8021Q, data)
             vlan, kind, data = tag.id, tag.type, tag.data  # the innermost id counts
@@ -90,7 +95,7 @@ def _network_layer(kind: int, data: bytes) -> tuple[int, bytes | None]:
             kind, data = _ENCAPSULATIONS[kind](data)
         else:
             break
-    return vlan, None
+    return None
 
 
 def _llc(data: bytes) -> Layer:
@@ -128,8 +133,8 @@ _ENCAPSULATIONS: dict[int, Callable[[bytes], Layer]] = {0x8847: _mpls, 0x8848: _
 
 def _ipv4(packet: bytes) -> bytes | None:
     header = _header(IP, packet)
-    whole = not header.mf and header.offset == 0
-    return packet if header.v == 4 and header.p == _TCP and whole else None
+    fragmented = header.mf or header.offset
+    return packet if header.v == 4 and (header.p == _TCP or fragmented) else None
 
 
 def _ipv6(packet: bytes) -> bytes | None:
@@ -138,6 +143,8 @@ def _ipv6(packet: bytes) -> bytes | None:
     chain = _extensions(header)
     if header.v != 6 or chain is None:
         return None
+    if chain and _is_fragment(chain[-1]):
+        return packet
     stated, destination = header.plen, header.dst
     passed = sum(extension.length for extension in chain)
     for extension in chain:
@@ -153,7 +160,7 @@ def _ipv6(packet: bytes) -> bytes | None:
 
 
 def _extensions(header: Any) -> list[Any] | None:
-    """The extension headers between `header` and TCP; None if something else is there, or too much."""
+    """The extension headers between `header` and TCP, or up to a fragment's; None if that is not so."""
     payload = header.data[: header.plen or None]  # 0: a jumbogram, or left to the network card
     chain: list[Any] = []
     kind = header.nxt
@@ -162,6 +169,8 @@ def _extensions(header: Any) -> list[Any] | None:
         if parse is None or len(chain) == _MAX_EXTENSIONS:
             return None
         chain.append(parse(payload))
+        if _is_fragment(chain[-1]):
+            break
         kind = chain[-1].nxt
         payload = payload[chain[-1].length :]
     return chain if payload else None
@@ -170,9 +179,15 @@ def _extensions(header: Any) -> list[Any] | None:
 _EXTENSIONS: dict[int, type[Any]] = {
     _HOP_BY_HOP: IP6HopOptsHeader,
     _ROUTING: IP6RoutingHeader,
+    _FRAGMENT: IP6FragmentHeader,
     _AUTHENTICATION: IP6AHHeader,
     _DESTINATION_OPTIONS: IP6DstOptsHeader,
 }
+
+
+def _is_fragment(extension: Any) -> bool:
+    """Whether it makes the packet a fragment, unlike an atomic one's header (RFC 6946)."""
+    return isinstance(extension, IP6FragmentHeader) and bool(extension.frag_off or extension.m_flag)
 
 
 def _jumbo_bytes(hop_by_hop: Any) -> int:
