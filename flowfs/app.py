@@ -100,12 +100,12 @@ def _mount_options(config: Config) -> MountOptions:
 
 def _check_memory(config: Config) -> None:
     limits = config.limits
-    wanted = limits.payload_bytes + limits.out_of_order_bytes + limits.table_bytes
+    wanted = limits.payload_bytes + limits.out_of_order_bytes + limits.table_bytes + limits.fragment_bytes
     there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if wanted > there:
         raise ConfigError(
-            f"--max-memory {show_size(limits.payload_bytes)}: with --max-out-of-order and --max-table that"
-            f" is {show_size(wanted)}, and this machine has {show_size(there)}"
+            f"--max-memory {show_size(limits.payload_bytes)}: with --max-out-of-order, --max-table and"
+            f" --max-fragments that is {show_size(wanted)}, and this machine has {show_size(there)}"
         )
 
 

@@ -70,6 +70,7 @@ class Config:
         _within("--max-memory", limits.payload_bytes, MIB, MAX_BUDGET, show_size)
         _within("--max-out-of-order", limits.out_of_order_bytes, 64 * KIB, MAX_BUDGET, show_size)
         _within("--max-table", limits.table_bytes, 64 * KIB, MAX_BUDGET, show_size)
+        _within("--max-fragments", limits.fragment_bytes, MIB, MAX_BUDGET, show_size)
         _within("--max-flows", limits.max_flows, 0, MAX_FLOWS)
         _within("--idle-timeout", limits.idle_ns, MIN_IDLE_NS, MAX_IDLE_NS, show_duration)
         if "\0" in self.filter:

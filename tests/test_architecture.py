@@ -56,12 +56,14 @@ CORE: Mapping[str, frozenset[str]] = {
         "arena": "memory limits",
         "evict": "order limits",
         "flow": "evict ranges memory limits",
+        "fragment": "limits",
+        "defrag": "fragment evict order counters limits",
         "pending": "evict limits",
         "store": "flow arena evict ranges memory counters limits",
         "assembly": "store flow pending ranges order memory counters limits",
         "stream": "assembly flow ranges seq counters limits",
         "flows": "stream assembly store flow pending decode order seq counters limits",
-        "engine": "flows store flow decode turn counters limits",
+        "engine": "flows defrag store flow decode turn counters limits",
     }.items()
 }
 

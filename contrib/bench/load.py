@@ -240,11 +240,11 @@ def judge(what: str, value: float, limit: float, written: str, judging: bool) ->
 
 
 def allowed_memory() -> int:
-    """The budgets of payload, out-of-order data and connections, 15 % on top, and 60 MiB for the rest."""
+    """All budgets, 15 % on top, and 60 MiB for the rest."""
     from flowfs.core.limits import Limits
 
     limits = Limits()
-    budgets = limits.payload_bytes + limits.out_of_order_bytes + limits.table_bytes
+    budgets = limits.payload_bytes + limits.out_of_order_bytes + limits.table_bytes + limits.fragment_bytes
     return budgets * 115 // 100 + 60 * MIB
 
 

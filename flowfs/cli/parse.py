@@ -84,6 +84,7 @@ def _add_budgets(group: Group) -> None:
     add("--max-memory", metavar="SIZE", help="for payload; the oldest flows go when it is full (256M)")
     add("--max-out-of-order", metavar="SIZE", help="for payload that waits for what comes before it (64M)")
     add("--max-table", metavar="SIZE", help="for connections and names (128M)")
+    add("--max-fragments", metavar="SIZE", help="for IP fragments that wait for the rest (4M)")
     add("--max-flows", metavar="N", help="files at the most (as many as --max-table holds)")
     add("--idle-timeout", metavar="TIME", help="a connection silent for so long is over (10m)")
 
@@ -144,6 +145,7 @@ def _limits(told: argparse.Namespace) -> Limits:
             size, "--max-out-of-order", told.max_out_of_order, usual.out_of_order_bytes
         ),
         table_bytes=_given(size, "--max-table", told.max_table, usual.table_bytes),
+        fragment_bytes=_given(size, "--max-fragments", told.max_fragments, usual.fragment_bytes),
         max_flows=_given(number, "--max-flows", told.max_flows, usual.max_flows),
         idle_ns=_given(duration, "--idle-timeout", told.idle_timeout, usual.idle_ns),
     )

@@ -4,6 +4,7 @@
  feed(batch) ─▶ decode ─▶ flows ─▶ stream ─▶ store ─▶ arena          read(flow) ◀─ store
                frame →    whose?   which     bytes,   memory
                segment             bytes?    budget
+            └▶ defrag: IP fragments → whole packet ─▶ decode
 ```
 
 A module imports only what stands to its right (and `limits`, `counters`, which everyone may use).

@@ -9,6 +9,15 @@ cdef class Counters:
     cdef public long long unknown_frames
     cdef public long long not_tcp
     cdef public long long fragments
+    cdef public long long fragments_reassembled
+    cdef public long long fragments_duplicate
+    cdef public long long fragments_discarded
+    cdef public long long fragments_expired
+    cdef public long long fragments_evicted
+    cdef public long long fragments_bad
+    cdef public long long fragments_cut_short
+    cdef public long long fragments_different
+    cdef public long long datagrams_reassembled
     cdef public long long bad_headers
     cdef public long long bad_flags
     cdef public long long cut_short

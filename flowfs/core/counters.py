@@ -1,7 +1,7 @@
 """What was seen and what became of it. Every byte and packet that is not shown has its number here.
 
-[R9] With nothing waiting out of order, payload_bytes is the sum of PAYLOAD_FATES. `tests/property` holds
-the core to that.
+[R9] With nothing waiting out of order, payload_bytes is the sum of PAYLOAD_FATES; with no fragment waiting,
+`fragments` is the sum of FRAGMENT_FATES. `tests/property` holds the core to that.
 """
 
 PAYLOAD_FATES = (
@@ -21,6 +21,16 @@ PAYLOAD_FATES = (
     "dropped_unacknowledging_bytes",  # a segment without ACK is no part of a connection (RFC 9293, 3.10.7.4)
 )
 
+FRAGMENT_FATES = (
+    "fragments_reassembled",  # part of a datagram that became whole
+    "fragments_duplicate",  # all of it was there already [G1]
+    "fragments_discarded",  # of a datagram that contradicts itself: overlap, two ends, beyond 65535 [G1]
+    "fragments_expired",  # the rest of the datagram did not come in time [G3]
+    "fragments_evicted",  # no room [G3]
+    "fragments_bad",  # lengths that cannot be; a first one of IPv6 that lacks headers, or has too many [G2]
+    "fragments_cut_short",  # by the snapshot length
+)
+
 NAMES = (
     "packets",
     "captured_bytes",
@@ -28,7 +38,10 @@ NAMES = (
     "dissected",  # frames that went the long way
     "unknown_frames",  # no TCP in IPv4 or IPv6 found inside, as far as known
     "not_tcp",
-    "fragments",
+    "fragments",  # of IP, also those within tunnels and within other fragments
+    *FRAGMENT_FATES,
+    "fragments_different",  # of the duplicate ones, those with other bytes
+    "datagrams_reassembled",  # each goes on as a frame does: it is counted by what it holds
     "bad_headers",  # lengths out of bounds, a wrong IP checksum
     "bad_flags",  # SYN+FIN, SYN+RST
     "cut_short",  # too short for the TCP header: the snapshot length
@@ -63,6 +76,9 @@ class Counters:
     def __init__(self) -> None:
         self.packets = self.captured_bytes = self.segments = self.dissected = self.unknown_frames = 0
         self.not_tcp = self.fragments = self.bad_headers = self.bad_flags = self.cut_short = 0
+        self.fragments_reassembled = self.fragments_duplicate = self.fragments_discarded = 0
+        self.fragments_expired = self.fragments_evicted = self.fragments_bad = self.fragments_cut_short = 0
+        self.fragments_different = self.datagrams_reassembled = 0
         self.payload_bytes = self.stored_bytes = self.duplicate_bytes = self.late_bytes = 0
         self.keepalive_bytes = self.dropped_after_fin_bytes = self.dropped_after_close_bytes = 0
         self.dropped_pre_start_bytes = self.dropped_window_bytes = self.dropped_out_of_order_bytes = 0

@@ -20,6 +20,7 @@ cdef class Segment:
     cdef public Py_ssize_t start
     cdef public Py_ssize_t end
     cdef public Py_ssize_t wire_end
+    cdef public int vlan
 
 
 cpdef int decode(
@@ -37,12 +38,16 @@ cdef bint _is_for_dissection(int kind) noexcept
 cpdef int decode_ip(const unsigned char* base, Py_ssize_t start, Py_ssize_t end, int vlan, Segment segment) except -1
 
 @cython.locals(
-    header_bytes=cython.int, total_bytes=cython.int, key=bytes, tcp=cython.Py_ssize_t, wire_end=cython.Py_ssize_t
+    fragmented=cython.int, header_bytes=cython.int, total_bytes=cython.int, key=bytes, tcp=cython.Py_ssize_t,
+    wire_end=cython.Py_ssize_t
 )
 cdef int _ipv4(const unsigned char* base, Py_ssize_t start, Py_ssize_t end, int vlan, Segment segment) except -1
 
-@cython.locals(following=cython.int, payload_bytes=cython.int, key=bytes, wire_end=cython.Py_ssize_t)
+@cython.locals(following=cython.int, atomic=cython.bint, payload_bytes=cython.int, key=bytes, wire_end=cython.Py_ssize_t)
 cdef int _ipv6(const unsigned char* base, Py_ssize_t start, Py_ssize_t end, int vlan, Segment segment) except -1
+
+cdef bint _may_carry_tcp(int protocol) noexcept
+cdef int _fragment(Py_ssize_t start, int vlan, Segment segment) noexcept
 
 @cython.locals(total=cython.uint, position=cython.Py_ssize_t)
 cdef bint _checksum_holds(const unsigned char* base, Py_ssize_t start, int header_bytes) noexcept

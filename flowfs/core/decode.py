@@ -38,9 +38,10 @@ class Segment:
 
     `key` is src, dst, sport, dport as on the wire, and the VLAN id in two bytes if it is not 0.
     The payload that was captured is [start, end) of the frames; on the wire it went to `wire_end`.
+    Of a FRAGMENT only this is there: its IP packet begins at `start`, on the VLAN `vlan`.
     """
 
-    __slots__ = ("ack", "end", "flags", "key", "key_split", "seq", "start", "window", "wire_end")
+    __slots__ = ("ack", "end", "flags", "key", "key_split", "seq", "start", "vlan", "window", "wire_end")
 
     def __init__(self) -> None:
         self.key = b""
@@ -48,6 +49,7 @@ class Segment:
         self.seq = self.ack = 0
         self.flags = self.window = 0
         self.start = self.end = self.wire_end = 0
+        self.vlan = 0
 
 
 def decode(base: bytes, start: int, end: int, link_type: int, segment: Segment) -> int:
@@ -103,7 +105,8 @@ def decode_ip(base: bytes, start: int, end: int, vlan: int, segment: Segment) ->
 
 
 def _ipv4(base: bytes, start: int, end: int, vlan: int, segment: Segment) -> int:
-    if base[start + 9] != _PROTOCOL_TCP:
+    fragmented = (base[start + 6] << 8 | base[start + 7]) & 0x3FFF
+    if base[start + 9] != _PROTOCOL_TCP and not (fragmented and _may_carry_tcp(base[start + 9])):
         return NOT_TCP
     header_bytes = (base[start] & 0x0F) << 2
     total_bytes = base[start + 2] << 8 | base[start + 3]
@@ -113,8 +116,8 @@ def _ipv4(base: bytes, start: int, end: int, vlan: int, segment: Segment) -> int
         return CUT_SHORT
     if not _checksum_holds(base, start, header_bytes):
         return BAD_HEADER
-    if (base[start + 6] << 8 | base[start + 7]) & 0x3FFF:
-        return FRAGMENT
+    if fragmented:
+        return _fragment(start, vlan, segment)
     segment.key_split = 4
     if header_bytes == 20 and start + 24 <= end:
         key = base[start + 12 : start + 24]
@@ -131,7 +134,10 @@ def _ipv6(base: bytes, start: int, end: int, vlan: int, segment: Segment) -> int
         return CUT_SHORT
     following = base[start + 6]
     if following == _PROTOCOL_FRAGMENT:
-        return FRAGMENT
+        if start + 44 > end:
+            return CUT_SHORT
+        atomic = (base[start + 42] << 8 | base[start + 43]) & 0xFFF9 == 0
+        return RARE if atomic else _fragment(start, vlan, segment)  # [G2]
     if following != _PROTOCOL_TCP:
         # Hop-by-hop, routing, authentication, destination options, mobility, HIP, shim6.
         return RARE if following in (0, 43, 51, 60, 135, 139, 140) else NOT_TCP
@@ -140,6 +146,17 @@ def _ipv6(base: bytes, start: int, end: int, vlan: int, segment: Segment) -> int
     key = base[start + 8 : min(start + 44, end)]
     wire_end = start + 40 + payload_bytes if payload_bytes else end
     return _tcp(base, start + 40, end, wire_end, key, vlan, segment)
+
+
+def _may_carry_tcp(protocol: int) -> bool:
+    """Whether TCP may stand further in: IP in IP, UDP (tunnels), IPv6, GRE, AH."""
+    return protocol in (4, 17, 41, 47, 51)
+
+
+def _fragment(start: int, vlan: int, segment: Segment) -> int:
+    segment.start = start
+    segment.vlan = vlan
+    return FRAGMENT
 
 
 def _checksum_holds(base: bytes, start: int, header_bytes: int) -> bool:

@@ -12,6 +12,7 @@ from .decode cimport (
     decode,
     decode_ip,
 )
+from .defrag cimport Defrag
 from .flow cimport Flow
 from .flows cimport Flows
 from .store cimport Store
@@ -21,6 +22,7 @@ cdef long long _SECOND_NS
 cdef long long _MICROSECOND_NS
 cdef long long SLICE_BYTES, SLICE_PACKETS, TICK_NS
 cdef int SLICE_RARE
+cdef int _RAW
 
 
 cdef class Engine:
@@ -29,6 +31,7 @@ cdef class Engine:
     cdef readonly Counters counters
     cdef readonly Store store
     cdef readonly Flows flows
+    cdef readonly Defrag defrag
     cdef Segment segment
     cdef object turn
     cdef long long fraction_ns
@@ -45,8 +48,10 @@ cdef class Engine:
         long long count, int link_type
     ) except -1
 
-    @cython.locals(packet=bytes, verdict=cython.int)
-    cdef _go_the_long_way(self, bytes frame, int link_type)
+    @cython.locals(layers=cython.int, whole=bytes)
+    cdef _go_the_long_way(self, int verdict, bytes packet, int link_type, int vlan)
+
+    cdef _arrive(self, int verdict, bytes packet)
 
     @cython.locals(counters=Counters)
     cdef _count_verdict(self, int verdict)

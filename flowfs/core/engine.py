@@ -3,8 +3,8 @@
 
 The rule by which threads may call them: each public method takes the engine's `Turn`, so each is atomic
 towards the others, interpreted as well as compiled, and nobody starves. feed() gives its turn up after
-every SLICE_PACKETS packets, SLICE_BYTES of frames or SLICE_RARE frames that need dissection, which keeps
-a reader waiting ≤ 0.5 ms. What is called from here (dissect included) must not call back.
+every SLICE_PACKETS packets, SLICE_BYTES of frames or SLICE_RARE frames that are no plain segments, which
+keeps a reader waiting ≤ 0.5 ms. What is called from here (dissect included) must not call back.
 
 Time is the packets' own; tick() is for live captures, in which no packet may come for a while. Every TICK_NS
 of packet time what waits is looked at, so a capture file gives one tree whatever its batches [R10].
@@ -31,18 +31,34 @@ if not cython.compiled:
         decode,
         decode_ip,
     )
+    from .defrag import Defrag
     from .flow import Flow
     from .flows import Flows
     from .store import Store
 
-from .limits import CONNECTION_BYTES, SECOND_NS, SLICE_BYTES, SLICE_PACKETS, SLICE_RARE, TICK_NS, Limits
+from .limits import (
+    CONNECTION_BYTES,
+    MAX_PASSES,
+    SECOND_NS,
+    SLICE_BYTES,
+    SLICE_PACKETS,
+    SLICE_RARE,
+    TICK_NS,
+    Limits,
+)
 from .turn import Turn
 
 _SECOND_NS = SECOND_NS  # C integers when compiled, wide enough for any field of a capture
 _MICROSECOND_NS = 1000
 
-Dissect = Callable[[int, bytes], "tuple[int, bytes] | None"]
-"""(link type, frame) → (VLAN id, IP packet without extension headers), None if there is none inside."""
+_RAW = 12  # the link type of bare IP
+
+Dissect = Callable[[int, bytes, int, int], "tuple[int, bytes, int] | None"]
+"""(link type, frame, VLAN id, layers passed) → (VLAN id, IP packet, layers passed), None if none is inside.
+
+The packet has TCP right behind its header, or is a fragment as it stands. The VLAN id and the layers that go
+in are those of the datagram that the frame was in; 0 for one that was captured.
+"""
 
 
 class Changes(NamedTuple):
@@ -62,6 +78,7 @@ class Engine:
         self.counters = Counters()
         self.store = Store(limits, self.counters)
         self.flows = Flows(limits, self.store, self.counters)
+        self.defrag = Defrag(limits.fragment_bytes, self.counters)
         self.segment = Segment()
         self.turn = Turn()
         self.fraction_ns = _MICROSECOND_NS
@@ -101,6 +118,7 @@ class Engine:
     def finish(self) -> None:
         """The captures have ended."""
         with self.turn:
+            self.defrag.clear()
             self.flows.finish(self.now_ns)
             self.flows.collect()
             self.finished = True
@@ -108,6 +126,7 @@ class Engine:
     def close(self) -> None:
         """Let go of everything: directions hold each other, and the garbage collector does not see them."""
         with self.turn:
+            self.defrag.clear()
             self.flows.clear()
             self.finished = True
 
@@ -183,6 +202,9 @@ class Engine:
                 notes_used_bytes=self.flows.room.noted_bytes,
                 notes_limit_bytes=self.flows.room.note_limit_bytes,
                 table_limit_bytes=self.limits.table_bytes,
+                fragments_waiting=self.defrag.waiting,
+                fragments_used_bytes=self.defrag.used_bytes,
+                fragments_limit_bytes=self.defrag.limit_bytes,
                 now_ns=self.now_ns,
             )
             return numbers
@@ -217,22 +239,45 @@ class Engine:
                 self.flows.accept(segment, base, self.now_ns)
             elif verdict == RARE:
                 rare -= 1
-                self._go_the_long_way(base[start:end], link_type)
+                self._go_the_long_way(verdict, base[start:end], link_type, 0)
+            elif verdict == FRAGMENT:
+                rare -= 1
+                self._go_the_long_way(verdict, base[segment.start : end], link_type, segment.vlan)
             else:
                 self._count_verdict(verdict)
             if self.store.orphans:  # at once: what a packet does must not depend on its batch [R10]
                 self.flows.collect()
         return packet
 
-    def _go_the_long_way(self, frame: bytes, link_type: int) -> None:
-        """A frame that decode() leaves to dissection."""
-        self.counters.dissected += 1
-        inside = self.dissect(link_type, frame) if self.dissect is not None else None
-        if inside is None:
-            self.counters.unknown_frames += 1
-            return
-        vlan, packet = inside
-        verdict = decode_ip(packet, 0, len(packet), vlan, self.segment)
+    def _go_the_long_way(self, verdict: int, packet: bytes, link_type: int, vlan: int) -> None:
+        """Dissection and reassembly by turns, until there is a segment, or nothing, or it takes too long.
+
+        `packet` is the frame if the verdict is RARE, the IP packet on VLAN `vlan` if it is FRAGMENT.
+        """
+        layers = 0
+        for _ in range(MAX_PASSES):
+            if verdict == RARE:
+                self.counters.dissected += 1
+                inside = None if self.dissect is None else self.dissect(link_type, packet, vlan, layers)
+                if inside is None:
+                    break
+                vlan, packet, layers = inside
+                verdict = decode_ip(packet, 0, len(packet), vlan, self.segment)
+                if verdict == RARE:
+                    verdict = FRAGMENT  # behind extension headers, which dissection leaves to such a one
+            if verdict != FRAGMENT:
+                self._arrive(verdict, packet)
+                return
+            whole = self.defrag.take(packet, 0, len(packet), vlan, self.now_ns)
+            if whole is None:
+                return
+            packet = whole
+            link_type = _RAW
+            verdict = decode_ip(packet, 0, len(packet), vlan, self.segment)
+        self.counters.unknown_frames += 1
+
+    def _arrive(self, verdict: int, packet: bytes) -> None:
+        """The end of the long way."""
         if verdict == SEGMENT:
             self.counters.segments += 1
             self.flows.accept(self.segment, packet, self.now_ns)
@@ -240,7 +285,7 @@ class Engine:
             self._count_verdict(verdict)
 
     def _count_verdict(self, verdict: int) -> None:
-        """Count a frame that holds no segment."""
+        """Count a frame, or a reassembled datagram, that holds no segment."""
         counters = self.counters
         if verdict == NOT_TCP:
             counters.not_tcp += 1
@@ -248,8 +293,6 @@ class Engine:
             counters.bad_headers += 1
         elif verdict == BAD_FLAGS:
             counters.bad_flags += 1
-        elif verdict == FRAGMENT:
-            counters.fragments += 1
         elif verdict == CUT_SHORT:
             counters.cut_short += 1
         else:
@@ -262,7 +305,8 @@ class Engine:
             self.store.now_ns = now_ns
 
     def _tick(self) -> None:
-        more = self.flows.tick(self.now_ns)
+        more = self.defrag.tick(self.now_ns)
+        more = self.flows.tick(self.now_ns) or more
         self.next_tick_ns = self.now_ns + (0 if more else TICK_NS)
         if self.store.orphans:
             self.flows.collect()

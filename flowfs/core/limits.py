@@ -25,6 +25,9 @@ class Limits:
     table_bytes: int = 128 * MIB
     """Connections and what is known of their files [M1]."""
 
+    fragment_bytes: int = 4 * MIB
+    """IP fragments that wait for the rest of their datagram, overhead included [G3 M1]."""
+
     max_flows: int = 0
     """Files at the most; 0: as many as the table holds."""
 
@@ -36,6 +39,9 @@ class Limits:
 SLICE_PACKETS = 256
 SLICE_BYTES = MIB  # copied at ~5 GB/s: 0.2 ms
 SLICE_RARE = 16  # dpkt takes ~10 µs a frame
+MAX_PASSES = (
+    5  # dissections and reassemblies by turns for one frame; a tunnel with fragments on both sides: 3
+)
 
 TICK_NS = 100 * MILLISECOND_NS  # how often what waits is looked at; the shortest timeout is L3's
 
@@ -57,6 +63,15 @@ REMEMBER_NS = 60 * SECOND_NS  # [L9] twice RFC 9293's customary segment lifetime
 DUE_PER_TICK = 256  # streams that wait are looked at in slices: one takes up to 1 µs, or gives up its holes
 EXPIRED_PER_TICK = 4096  # a million half-open connections end in slices, not in one long pause
 
+MAX_DATAGRAM_BYTES = 65535  # what IP's length field can say
+MAX_EXTENSIONS = 8  # [G2] IPv6 extension headers of a packet, the fragment header among them
+MAX_DATAGRAMS = 8192  # [G3] those that were discarded and are remembered included
+MAX_FRAGMENTS = 128  # [G3] a datagram
+SOURCE_SHARE = 8  # [G3] one source gets 1/8 of what fragments have
+LIGHT_SHARE = 8  # sources below 1/8 of that weigh the same: see `defrag`
+REASSEMBLE_IPV4_NS = 30 * SECOND_NS  # [G3]
+REASSEMBLE_IPV6_NS = 60 * SECOND_NS  # [G3] RFC 8200, 4.5
+
 IDLE_VICTIM_NS = 10 * SECOND_NS  # [M3] a flow is called idle, and goes before the head of a large one
 TOUCH_NS = SECOND_NS  # order of activity is kept to the second: moving on every packet costs 10 %
 PINNED_SHARE = 4  # [M3] open files pin up to 1/4 of the payload budget
@@ -65,6 +80,7 @@ PINNED_SHARE = 4  # [M3] open files pin up to 1/4 of the payload budget
 CONNECTION_BYTES = 1800  # two streams, two files, four dictionary entries, keys
 QUEUE_BYTES = 640  # a queue of waiting segments, and its place in the ranking
 CHUNK_OVERHEAD_BYTES = 128  # of each waiting segment
+DATAGRAM_BYTES = 1000  # a datagram of which fragments wait, and its sender, who may have no other
 NOTE_BYTES = 160  # a recorded conflict or cut
 NOTES_SHARE = 8  # notes have 1/8 of what the table has, beside it; what is beyond is counted only
 MAX_CONFLICTS = 64  # [O1] recorded a stream; the rest is counted

@@ -70,7 +70,7 @@ def test_filters_with_signs(words: str) -> None:
 def test_every_option() -> None:
     told = config(
         "/mnt -i eth0 -i lo -s 100 -B 2048 -p --direction in --max-memory 1G --max-out-of-order 32M"
-        " --max-table 16MiB --max-flows 1000 --idle-timeout 1h -o ro -o nodev,noexec"
+        " --max-table 16MiB --max-fragments 1M --max-flows 1000 --idle-timeout 1h -o ro -o nodev,noexec"
         " -f --no-wait -Z nobody -q -v"
     )
     assert told == Config(
@@ -84,6 +84,7 @@ def test_every_option() -> None:
             payload_bytes=1024 * MIB,
             out_of_order_bytes=32 * MIB,
             table_bytes=16 * MIB,
+            fragment_bytes=MIB,
             max_flows=1000,
             idle_ns=3600 * 10**9,
         ),

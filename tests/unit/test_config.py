@@ -36,6 +36,7 @@ def test_only_a_place_and_a_source_are_needed() -> None:
         ("--max-memory 1K", {"limits": Limits(payload_bytes=1024)}),
         ("--max-out-of-order 0", {"limits": Limits(out_of_order_bytes=0)}),
         ("--max-table 1K", {"limits": Limits(table_bytes=1024)}),
+        ("--max-fragments 1K", {"limits": Limits(fragment_bytes=1024)}),
         ("--max-flows -1", {"limits": Limits(max_flows=-1)}),
         ("--idle-timeout 0s", {"limits": Limits(idle_ns=0)}),
         ("FILTER", {"filter": "tcp\0port 25"}),

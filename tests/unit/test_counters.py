@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from flowfs.core.counters import NAMES, PAYLOAD_FATES, Counters
+from flowfs.core.counters import FRAGMENT_FATES, NAMES, PAYLOAD_FATES, Counters
 from flowfs.core.engine import Engine
 from flowfs.core.limits import Limits
 
@@ -16,7 +16,7 @@ SOURCES = Path(__file__).resolve().parents[2] / "flowfs" / "core"
 
 def test_names() -> None:
     assert len(set(NAMES)) == len(NAMES)
-    assert set(PAYLOAD_FATES) < set(NAMES)
+    assert set(PAYLOAD_FATES) | set(FRAGMENT_FATES) < set(NAMES)
     assert all(name.endswith("_bytes") for name in PAYLOAD_FATES)
     assert all(re.fullmatch(r"[a-z]+(_[a-z]+)*", name) for name in NAMES)
 
@@ -60,6 +60,7 @@ def test_gauges_have_names_of_their_own() -> None:
     assert set(NAMES) < set(numbers)
     gauges = {name: value for name, value in numbers.items() if name not in NAMES}
     assert {name for name, value in gauges.items() if value} == {
+        "fragments_limit_bytes",
         "notes_limit_bytes",
         "payload_limit_bytes",
         "out_of_order_limit_bytes",

@@ -224,8 +224,38 @@ def test_extension_headers_take_the_long_way(extension: object) -> None:
     assert verdict_of(ip(*ENDS[6], segment_of(6), extensions=[extension]), RAW)[0] == RARE
 
 
-def test_ipv6_fragments_are_counted_as_such() -> None:
-    assert verdict_of(ip(*ENDS[6], segment_of(6), extensions=[fragment_header()]), RAW)[0] == FRAGMENT
+@pytest.mark.parametrize("protocol", [4, 6, 17, 41, 47, 51])
+@pytest.mark.parametrize("field", [0x2000, 1, 0x3FFF])
+def test_ipv4_fragments_of_what_may_hold_tcp(protocol: int, field: int) -> None:
+    packet = ip(*ENDS[4], segment_of(4), fragment=field, protocol=protocol)
+    frame = link(ETHERNET, packet, [Tag(42)])
+    found, segment = verdict_of(frame, ETHERNET, b"before")
+    assert (found, segment.start, segment.vlan) == (FRAGMENT, 6 + 18, 42)
+
+
+@pytest.mark.parametrize("protocol", [1, 50, 89])
+def test_ipv4_fragments_of_others(protocol: int) -> None:
+    assert verdict_of(ip(*ENDS[4], bytes(64), fragment=0x2000, protocol=protocol), RAW)[0] == NOT_TCP
+
+
+def test_a_fragment_with_a_broken_header_is_none() -> None:
+    cases: list[dict[str, Any]] = [{"checksum": 1}, {"ihl": 4}, {"total_length": 19}]
+    for broken in cases:
+        packet = ip(*ENDS[4], segment_of(4), fragment=0x2000, **broken)
+        assert verdict_of(packet, RAW)[0] == BAD_HEADER
+
+
+@pytest.mark.parametrize(
+    "offset, more, verdict", [(0, True, FRAGMENT), (8, False, FRAGMENT), (0, False, RARE)]
+)
+def test_ipv6_fragments(offset: int, more: bool, verdict: int) -> None:
+    """An atomic one is none: dissection takes its header out [G2]."""
+    packet = ip(*ENDS[6], segment_of(6), extensions=[fragment_header(offset, more)])
+    found, segment = verdict_of(link(ETHERNET, packet, [Tag(42)]), ETHERNET, b"before")
+    assert found == verdict
+    if verdict == FRAGMENT:
+        assert (segment.start, segment.vlan) == (6 + 18, 42)
+    assert verdict_of(packet[:43], RAW)[0] == CUT_SHORT
 
 
 def test_ipv6_without_tcp() -> None:

@@ -142,7 +142,9 @@ def test_every_link_layer(link_type: int, ends: tuple[str, str]) -> None:
 def test_the_long_way() -> None:
     """What dissection finds goes the way of all segments; what it does not is counted."""
     inside = Conversation(link_type=RAW).handshake().client(0, b"abc")
-    engine = Engine(Limits(payload_bytes=MIB), lambda _, frame: (42, frame[14:]) if frame[14] else None)
+    engine = Engine(
+        Limits(payload_bytes=MIB), lambda _, frame, vlan, layers: (42, frame[14:], 1) if frame[14] else None
+    )
     llc = b"\1" * 12 + b"\0\x26"
     feed(engine, [packet._replace(frame=llc + packet.frame) for packet in inside.packets])
     feed(engine, [Packet(0, llc + b"\0" * 40, 54)])

@@ -26,6 +26,7 @@ def test_defaults() -> None:
         64 * MIB,
         128 * MIB,
     )
+    assert limits.fragment_bytes == 4 * MIB
     assert (limits.max_flows, limits.idle_ns) == (0, 600 * 10**9)
     with pytest.raises(dataclasses.FrozenInstanceError):
         limits.max_flows = 1  # type: ignore[misc]
