@@ -24,7 +24,7 @@ PAYLOAD_FATES = (
 FRAGMENT_FATES = (
     "fragments_reassembled",  # part of a datagram that became whole
     "fragments_duplicate",  # all of it was there already [G1]
-    "fragments_discarded",  # of a datagram that contradicts itself: overlap, two ends, beyond 65535 [G1]
+    "fragments_discarded",  # of a datagram that was: overlap, two ends, beyond 65535 [G1], too many [G3]
     "fragments_expired",  # the rest of the datagram did not come in time [G3]
     "fragments_evicted",  # no room [G3]
     "fragments_bad",  # lengths that cannot be; a first one of IPv6 that lacks headers, or has too many [G2]

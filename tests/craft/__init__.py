@@ -1,14 +1,15 @@
 """Packets, captures and conversations for tests, from a small vocabulary.
 
-`frames` writes TCP in IP in a link layer, `captures` lists of packets as files and batches,
-`conversation` whole connections in the notation of the reassembly scenarios. Nothing here
-imports flowfs, so that a fault there cannot hide here. What is always true: lengths and
-checksums are right unless the caller overrides them, and the same calls give the same bytes
-(no clock, no randomness).
+`frames` writes TCP in IP in a link layer, `cutting` fragments of it, `captures` lists of packets
+as files and batches, `conversation` whole connections in the notation of the reassembly
+scenarios. Nothing here imports flowfs, so that a fault there cannot hide here. What is always
+true: lengths and checksums are right unless the caller overrides them, and the same calls give
+the same bytes (no clock, no randomness).
 """
 
 from .captures import Packet, batch, batches, cut, merge, pcap, write_pcap
 from .conversation import Conversation
+from .cutting import fragment, fragments
 from .frames import (
     ACK,
     BAD,
@@ -80,7 +81,9 @@ __all__ = [
     "destination_options",
     "ethernet",
     "flag_bits",
+    "fragment",
     "fragment_header",
+    "fragments",
     "hop_by_hop",
     "ip",
     "ipv4",

@@ -25,6 +25,7 @@ from craft import (
     cut,
     destination_options,
     ethernet,
+    fragments,
     hop_by_hop,
     ip,
     ipv4,
@@ -121,6 +122,29 @@ def test_extension_headers() -> None:
         "IP6DstOptsHeader",
     ]
     assert packet.data.data == b"data"
+
+
+def test_fragments_of_ipv4() -> None:
+    packet = ipv4("10.0.0.1", "10.0.0.2", bytes(range(50)), ident=9, options=b"\x94\x04\0\0")
+    read = [dpkt.ip.IP(piece) for piece in fragments(packet, 16, ident=77)]
+    assert [(piece.offset, piece.mf, len(piece.data)) for piece in read] == [
+        (0, 1, 16), (2, 1, 16), (4, 1, 16), (6, 0, 2)
+    ]  # fmt: skip
+    assert b"".join(bytes(piece.data) for piece in read) == bytes(range(50))
+    assert all(ones_sum(bytes(piece)[: piece.hl * 4]) == 0xFFFF for piece in read)
+    assert {(piece.id, piece.opts, piece.len - len(piece.data)) for piece in read} == {
+        (77, b"\x94\x04\0\0", 24)
+    }
+
+
+def test_fragments_of_ipv6() -> None:
+    packet = ip("fe80::1", "fe80::2", bytes(range(50)), extensions=[hop_by_hop()])
+    read = [dpkt.ip6.IP6(piece) for piece in fragments(packet, [8, 40], ident=77, unfragmented=48)]
+    headers = [piece.extension_hdrs[44] for piece in read]
+    assert [(header.frag_off * 8, header.m_flag) for header in headers] == [(0, 1), (8, 1), (40, 0)]
+    assert {(piece.nxt, piece.extension_hdrs[0].nxt, piece.p) for piece in read} == {(0, 44, 6)}
+    assert {header.id for header in headers} == {77}
+    assert [piece.plen for piece in read] == [16 + 8, 16 + 32, 16 + 10]
 
 
 @pytest.mark.parametrize("byte_order", ["<", ">"])

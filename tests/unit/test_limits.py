@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 
 import flowfs.core
-from craft import Conversation, Packet, batches
+from craft import Conversation, Packet, batches, ethernet, fragment, fragments, ipv4, ipv6
 from engines import started
 from flowfs.core.limits import ACKED_HOLE_NS, MIB, ONE_WAY_NS, SETTLE_NS, TICK_NS, Limits
 
@@ -87,6 +87,37 @@ def gaps(number: int) -> Conversation:
     return conversation
 
 
+def in_frames(pieces: list[bytes]) -> Conversation:
+    frames = map(ethernet, pieces)
+    return Conversation(packets=[Packet(1_700_000_000 * 10**9, frame, len(frame)) for frame in frames])
+
+
+def datagram(number: int, count: int) -> bytes:
+    """Of a sender that has no other."""
+    return ipv4(connection(number).client_address, "192.0.2.1", bytes(count))
+
+
+def a_fragment(number: int) -> Conversation:
+    return in_frames([fragment(datagram(number, 1480), 0, 8)])
+
+
+def an_ipv6_fragment(number: int) -> Conversation:
+    return in_frames([fragment(ipv6(f"fe80::{number + 1:x}", "fe80::1:0:0", bytes(1400)), 8, 16)])
+
+
+def fragments_of_one_sender(number: int) -> Conversation:
+    return in_frames([fragment(datagram(0, 1480), 0, 24, ident=number)])
+
+
+def tiny_fragments(number: int) -> Conversation:
+    return in_frames(fragments(datagram(number, 1000), 8)[:-1])
+
+
+def a_discarded_datagram(number: int) -> Conversation:
+    whole = datagram(number, 1480)
+    return in_frames([fragment(whole, 0, 800), fragment(whole, 400, 1000)])
+
+
 @pytest.mark.parametrize(
     "conversation_of, count",
     [
@@ -98,6 +129,11 @@ def gaps(number: int) -> Conversation:
         (conflicts, 100),
         (cut_packets, 100),
         (gaps, 60),
+        (a_fragment, 3000),
+        (an_ipv6_fragment, 3000),
+        (fragments_of_one_sender, 400),
+        (tiny_fragments, 200),
+        (a_discarded_datagram, 3000),
     ],
 )
 def test_what_is_kept_is_charged(conversation_of: Callable[[int], Conversation], count: int) -> None:
@@ -118,5 +154,5 @@ def test_what_is_kept_is_charged(conversation_of: Callable[[int], Conversation],
         numbers = engine.statistics()
     arena = numbers["payload_used_bytes"]  # a mapping of its own, not seen by tracemalloc
     charged = numbers["table_used_bytes"] + numbers["out_of_order_used_bytes"] + arena
-    charged += numbers["notes_used_bytes"]
+    charged += numbers["notes_used_bytes"] + numbers["fragments_used_bytes"]
     assert kept + arena <= ALLOWED * charged, f"{kept // count} bytes of objects a connection"
