@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from craft import ETHERNET, Conversation, Packet, batches
-from flowfs.core.counters import PAYLOAD_FATES
+from flowfs.core.counters import FRAGMENT_FATES, PAYLOAD_FATES
 from flowfs.core.engine import Engine
 from flowfs.core.flow import OPEN, STATE_NAMES, Flow
 from flowfs.core.limits import MIB, Limits
@@ -132,7 +132,7 @@ def started(limits: Limits = SMALL) -> Iterator[Engine]:
     finally:
         engine.close()
     left = engine.statistics()
-    for name in ("flows", "connections_tracked", "table_used_bytes"):
+    for name in ("flows", "connections_tracked", "table_used_bytes", "fragments_used_bytes"):
         assert left[name] == 0, f"{name} after close()"
     assert left["payload_used_bytes"] == left["pinned_bytes"]
 
@@ -152,8 +152,9 @@ def conflicts_of(engine: Engine) -> dict[str, list[tuple[int, int]]]:
 
 
 def check_counters(numbers: dict[str, int]) -> None:
-    """Every payload byte has exactly one fate, once nothing waits [R9]."""
-    assert numbers["out_of_order_used_bytes"] == 0
+    """Every payload byte and every fragment has exactly one fate, once nothing waits [R9]."""
+    assert numbers["out_of_order_used_bytes"] == numbers["fragments_used_bytes"] == 0
+    assert sum(numbers[name] for name in FRAGMENT_FATES) == numbers["fragments"]
     fates = {name: numbers[name] for name in PAYLOAD_FATES if numbers[name]}
     assert sum(fates.values()) == numbers["payload_bytes"], fates
     assert min(numbers.values()) >= 0

@@ -2,7 +2,8 @@
 
 Owns the strategies `scripts` (packets and actions in one list) and `tiny_limits`. Few addresses, few initial
 sequence numbers and small offsets, so that packets meet each other; time goes in jumps that reach each
-timeout. Always true: unless `broken` frames were asked for, each payload byte that is sent is not 0.
+timeout. Always true: unless `broken` frames and fragments were asked for, each payload byte that is sent is
+not 0.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any, NamedTuple
 
 from hypothesis import strategies as st
 
-from craft import ETHERNET, LOOP, NULL, RAW, SLL, SLL2, Packet, Tag, ip, link, tcp
+from craft import ETHERNET, LOOP, NULL, RAW, SLL, SLL2, Packet, Tag, fragment, ip, link, tcp
 from flowfs.core.limits import CONNECTION_BYTES, Limits
 
 BASE_NS = 1_700_000_000 * 10**9
@@ -66,22 +67,45 @@ class Header(NamedTuple):
     captured: int | None  # of the payload
 
 
+class Piece(NamedTuple):
+    """A fragment of a segment: where it begins and ends, and where it says that it stands."""
+
+    of: Header
+    ident: int
+    start: int
+    end: int
+    offset: int
+    more: bool | None
+
+
 class Shot(NamedTuple):
     """A frame, spoken of or as it is."""
 
     time_ns: int
-    what: Header | bytes
+    what: Header | Piece | bytes
 
     def packet(self, link_type: int) -> Packet:
-        frame = written(self.what, link_type) if isinstance(self.what, Header) else self.what
+        frame = self.what if isinstance(self.what, bytes) else written(self.what, link_type)
         return Packet(self.time_ns, frame, len(frame))
 
 
 Script = list[Shot | Action]
-Late = tuple[int, Header | bytes]  # so many ns after the one before
+Late = tuple[int, Header | Piece | bytes]  # so many ns after the one before
 
 
-def written(header: Header, link_type: int = ETHERNET) -> bytes:
+def written(what: Header | Piece, link_type: int = ETHERNET) -> bytes:
+    header = what.of if isinstance(what, Piece) else what
+    tags = CONNECTIONS[header.connection].tags if link_type in (ETHERNET, SLL, SLL2) else ()
+    packet = packet_of(header)
+    if isinstance(what, Piece):
+        packet = fragment(packet, what.start, what.end, ident=what.ident, more=what.more, offset=what.offset)
+    frame = link(RAW if link_type in IP_ONLY else link_type, packet, tags)
+    if header.captured is None:
+        return frame
+    return frame[: max(0, len(frame) - max(0, header.length - header.captured))]
+
+
+def packet_of(header: Header) -> bytes:
     ends = CONNECTIONS[header.connection]
     sport, dport = ends.port, LAND_PORT if ends.client == ends.server else SERVER_PORT
     src, dst = ends.client, ends.server
@@ -99,11 +123,7 @@ def written(header: Header, link_type: int = ETHERNET) -> bytes:
         payload=payload(header),
         checksum=0,
     )
-    tags = ends.tags if link_type in (ETHERNET, SLL, SLL2) else ()
-    frame = link(RAW if link_type in IP_ONLY else link_type, ip(src, dst, segment), tags)
-    if header.captured is None:
-        return frame
-    return frame[: max(0, len(frame) - max(0, header.length - header.captured))]
+    return ip(src, dst, segment)
 
 
 def payload(header: Header) -> bytes:
@@ -193,6 +213,23 @@ def run(draw: st.DrawFn) -> list[Late]:
 
 
 @st.composite
+def pieces(draw: st.DrawFn) -> list[Late]:
+    """The fragments of a segment, in any order; some not at all, twice, or somewhere else."""
+    header = draw(HEADERS)._replace(length=draw(st.integers(0, 150)))
+    size, ident = draw(st.sampled_from([8, 24, 32, 64])), draw(st.integers(1, 2))
+    places = list(range(0, 20 + header.length, size))
+    found: list[Late] = []
+    for start in draw(st.one_of(st.just(places), st.permutations([*places, *places[:3]]))):
+        by = draw(st.sampled_from([0] * 20 + [8, -8, 65528]))
+        more = draw(st.sampled_from([None] * 20 + [True, False]))
+        wait_ns = draw(st.sampled_from([0] * 20 + [31 * 10**9]))
+        found.append(
+            (wait_ns, Piece(header, ident, start, start + size, max(0, min(start + by, 65528)), more))
+        )
+    return found[draw(st.sampled_from([0, 0, 0, 1])) :]
+
+
+@st.composite
 def broken(draw: st.DrawFn) -> bytes:
     """A frame with some bytes changed, cut anywhere, or nonsense altogether."""
     frame = bytearray(written(draw(HEADERS))[:300])
@@ -216,7 +253,7 @@ def scripts(draw: st.DrawFn, *, with_broken: bool = True, with_actions: bool = T
         run(),
     ]
     if with_broken:
-        kinds.append(st.tuples(st.just(0), broken()).map(_alone))
+        kinds += [st.tuples(st.just(0), broken()).map(_alone), pieces()]
     if with_actions:
         kinds.append(ACTIONS)
     script: Script = []
@@ -241,6 +278,7 @@ TINY_LIMITS = st.builds(
     payload_bytes=st.sampled_from([1, 2, 3, 5, 8]).map(lambda blocks: blocks * BLOCK),
     out_of_order_bytes=st.sampled_from([1 << 20, 0, 1000, 6000, 100_000]),
     table_bytes=st.sampled_from([100, 1, 2, 3, 4]).map(lambda connections: connections * CONNECTION_BYTES),
+    fragment_bytes=st.sampled_from([1 << 20, 1 << 20, 100_000, 20_000, 0]),
     max_flows=st.sampled_from([0, 0, 1, 2, 3]),
     idle_ns=st.sampled_from([600 * 10**9, 5 * 10**9]),
 )

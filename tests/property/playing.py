@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from craft import Packet
-from flowfs.core.counters import PAYLOAD_FATES
+from flowfs.core.counters import FRAGMENT_FATES, PAYLOAD_FATES
 from flowfs.core.engine import Engine
 from flowfs.core.limits import Limits
 from property import cores
@@ -15,7 +15,8 @@ def check_counters(engine: Engine) -> None:
     """[R9], when nothing waits any more."""
     numbers = engine.statistics()
     assert numbers["payload_bytes"] == sum(numbers[name] for name in PAYLOAD_FATES)
-    assert numbers["out_of_order_used_bytes"] == 0
+    assert numbers["fragments"] == sum(numbers[name] for name in FRAGMENT_FATES)
+    assert numbers["out_of_order_used_bytes"] == numbers["fragments_used_bytes"] == 0
     assert min(numbers.values()) >= 0
 
 

@@ -17,7 +17,7 @@ from property import cores
 from property.cores import ALL, Core
 from property.hostile import BLOCK, Action
 
-POOLS = ("payload", "out_of_order", "table", "notes")
+POOLS = ("payload", "out_of_order", "table", "notes", "fragments")
 REASONS = {"ack", "limit", "one-way", "close", "snaplen", "memory"}
 
 
