@@ -79,7 +79,7 @@ def room_for_data(header_bytes: int, version: int) -> int:
 def _read_ipv4(base: bytes, start: int, end: int, vlan: int, fragment: Fragment) -> int:
     header_bytes = (base[start] & 0x0F) << 2
     total_bytes = base[start + 2] << 8 | base[start + 3]
-    if header_bytes < 20 or total_bytes <= header_bytes:
+    if header_bytes < 20 or total_bytes < header_bytes:
         return NO_FRAGMENT
     if start + total_bytes > end:
         return CUT
@@ -101,9 +101,9 @@ def _read_ipv4(base: bytes, start: int, end: int, vlan: int, fragment: Fragment)
 def _read_ipv6(base: bytes, start: int, end: int, vlan: int, fragment: Fragment) -> int:
     if start + _IPV6_BYTES > end:
         return CUT
-    payload_bytes = base[start + 4] << 8 | base[start + 5]
+    payload_bytes = base[start + 4] << 8 | base[start + 5]  # never 0: no jumbogram is one (RFC 2675, 4)
     end_here = start + _IPV6_BYTES + payload_bytes
-    if base[start] >> 4 != 6 or payload_bytes == 0:  # a jumbogram has no fragments (RFC 2675, 4)
+    if base[start] >> 4 != 6:
         return NO_FRAGMENT
     if end_here > end:
         return CUT

@@ -119,9 +119,11 @@ def test_datagrams_are_apart(change: dict[str, object], table: Table) -> None:
     assert table.defrag.waiting == 1
 
 
-def test_ipv6_datagrams_are_apart_by_all_of_the_id(table: Table) -> None:
-    whole = packet(6)
-    assert table.take(fragment(whole, 48, ident=0x01000001)) is None
+@pytest.mark.parametrize("ident, vlan", [(0x01000001, 0), (0x02000001, 42)])
+def test_ipv6_datagrams_are_apart(ident: int, vlan: int, table: Table) -> None:
+    """By all of the id, and by the VLAN."""
+    whole, other = packet(6), packet(6, 120)
+    assert table.take(fragment(other, 48, ident=ident), vlan) is None
     assert table.take_all(fragments(whole, 48, ident=0x02000001)) == [whole]
     assert table.defrag.waiting == 1
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import itertools
 import struct
+from typing import Any
 
 import pytest
 
 from craft import (
     fragment,
     fragments,
+    hop_by_hop,
 )
 from defragging import TIMEOUT_NS, Table, packet
 from flowfs.core.limits import (
+    CHUNK_OVERHEAD_BYTES,
     DATAGRAM_BYTES,
     DUE_PER_TICK,
     KIB,
@@ -20,6 +23,7 @@ from flowfs.core.limits import (
     MAX_FRAGMENTS,
     MIB,
     REASSEMBLE_IPV4_NS,
+    SECOND_NS,
 )
 
 versions = pytest.mark.parametrize("version", [4, 6])
@@ -89,6 +93,20 @@ def test_the_capture_ends(table: Table) -> None:
 
 def address(number: int) -> str:
     return f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}"
+
+
+@versions
+def test_what_is_charged(version: int, table: Table) -> None:
+    """The header with the first fragment, the overhead with each."""
+    fields: dict[str, Any] = {"options": bytes(40)} if version == 4 else {"extensions": [hop_by_hop()] * 4}
+    whole = packet(version, 200, **fields)
+    first, last = fragments(whole, [104], unfragmented=72)
+    table.take(last)
+    assert table.defrag.used_bytes == DATAGRAM_BYTES + CHUNK_OVERHEAD_BYTES + 96
+    table.now_ns += 61 * SECOND_NS
+    assert not table.defrag.tick(table.now_ns)
+    table.take(first)
+    assert table.defrag.used_bytes == DATAGRAM_BYTES + CHUNK_OVERHEAD_BYTES + 104 + len(whole) - 200
 
 
 def test_at_most_so_many_fragments_of_a_datagram(table: Table) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -62,12 +64,17 @@ def test_at_most_eight_extension_headers(before: int, after: int, taken: bool, t
         assert table.counters.fragments_bad == (len(pieces) if before == 8 else 1)
 
 
-@pytest.mark.parametrize("cut", [8, 16, 24, 32, 40])
-@pytest.mark.parametrize("after", [[], [destination_options()], [routing(), destination_options()]])
+AUTHENTICATION = Extension(51, struct.pack("!BHII", 4, 0, 1, 2) + bytes(12))  # counts words of 4
+
+
+@pytest.mark.parametrize("cut", [8, 16, 24, 32, 40, 48])
+@pytest.mark.parametrize(
+    "after", [[], [destination_options()], [routing(), destination_options()], [AUTHENTICATION]]
+)
 def test_the_first_fragment_holds_the_chain(cut: int, after: list[Extension], table: Table) -> None:
     """RFC 7112: all headers down to TCP's 20 bytes."""
     whole = packet(6, 100, extensions=after)
-    holds = cut >= 8 * len(after) + 20
+    holds = cut >= sum(1 + len(extension.body) for extension in after) + 20
     assert table.take_all(fragments(whole, [cut])) == ([whole] if holds else [])
     assert table.counters.fragments_bad == (not holds)
 
