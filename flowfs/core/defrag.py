@@ -169,9 +169,7 @@ class Defrag:
         if verdict != WHOLE:
             counters.fragments_bad += 1
             return None
-        if (
-            fragment.offset == 0 and not fragment.more
-        ):  # atomic, and none of the datagram with its id (RFC 6946)
+        if fragment.offset == 0 and not fragment.more:  # atomic: alone, whatever has its id (RFC 6946)
             return self._given(header_of(base, fragment), [base[fragment.start : fragment.end]], 1)
         datagram = self._find(now_ns)
         if datagram is None:
