@@ -7,7 +7,8 @@ Knows no TCP, no link layer and no clock. Always true:
    source it is at most `share_bytes` [G3];
  - each fragment that was taken was given away in a whole datagram, or counted as dropped, or is `waiting`.
 
-A datagram that contradicts itself is discarded, and remembered until its time is over, so that no second one
+A datagram that contradicts itself, if only by other bytes in the same place (which of them the receiver takes
+cannot be known), is discarded, and remembered until its time is over, so that no second one
 is made of what still comes. One that was given away is not remembered: IPv4's ids may be used again at once.
 
 For room the oldest datagram of the heaviest source goes. Sources that hold less than a small share count as
@@ -228,11 +229,11 @@ class Defrag:
             counters.fragments_discarded += 1
             return False
         relation = CONFLICT if is_too_long(self.fragment) else datagram.relation(base, self.fragment)
-        if relation == CONFLICT:
-            counters.fragments_discarded += self._discard(datagram) + 1
-        elif relation != FREE:
+        if relation == DUPLICATE:
             counters.fragments_duplicate += 1
+        elif relation != FREE:
             counters.fragments_different += relation == DIFFERENT
+            counters.fragments_discarded += self._discard(datagram) + 1
         elif not self._has_room(datagram):
             counters.fragments_evicted += 1
         else:

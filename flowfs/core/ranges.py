@@ -31,7 +31,9 @@ class Ranges:
 
     def within(self, start: int, end: int) -> list[tuple[int, int]]:
         """The parts of these ranges that lie in [start, end)."""
-        found = []
+        found: list[tuple[int, int]] = []
+        if start == end:
+            return found
         index = bisect_right(self.ends, start)
         while index < len(self.starts) and self.starts[index] < end:
             found.append((max(start, self.starts[index]), min(end, self.ends[index])))

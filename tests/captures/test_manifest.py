@@ -27,9 +27,6 @@ NOT_READ_YET = {
 }  # fmt: skip
 DOUBTED = {
     "zeek__mixed-vlan-mpls.pcap",  # expects packets whose IP header checksum is wrong, which rule V1 drops
-    # Expects that a fragment wholly contained in another, with other bytes, discards the datagram. Rule G1
-    # drops and flags the fragment alone, and discards for a partial overlap.
-    "fragment_conflict.dev.pcap",
 }
 
 

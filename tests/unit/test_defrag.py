@@ -205,7 +205,7 @@ def test_overlaps(
 
 @versions
 @pytest.mark.parametrize("place", [0, 39, 63])
-def test_the_first_wins_and_other_bytes_are_flagged(version: int, place: int, table: Table) -> None:
+def test_other_bytes_at_the_same_place_discard_the_datagram(version: int, place: int, table: Table) -> None:
     whole = packet(version, 100)
     header_bytes = len(whole) - 100
     changed = bytearray(whole)
@@ -214,10 +214,9 @@ def test_the_first_wins_and_other_bytes_are_flagged(version: int, place: int, ta
     start, end = (0, 40) if place < 40 else (40, 64)
     assert table.take_all(pieces[:2]) == []
     assert table.take(fragment(bytes(changed), start, end, more=True)) is None
-    assert table.take(fragment(bytes(changed), 24, 64, more=True)) is None
-    flagged = table.counters.fragments_different
-    assert (table.fates(), flagged) == ({"duplicate": 2}, 1 + (place >= 24))
-    assert table.take(pieces[2]) == whole
+    assert table.counters.fragments_different == 1
+    assert table.take(pieces[2]) is None
+    assert table.fates() == {"discarded": 4}
 
 
 def test_a_discarded_datagram_is_remembered_until_its_time_is_over(table: Table) -> None:
@@ -265,7 +264,8 @@ class Model:
         if self.discarded:
             return "discarded", b""
         if there:
-            return "duplicate" if places.items() <= self.bytes.items() else "different", b""
+            self.discarded = not places.items() <= self.bytes.items()
+            return "discarded" if self.discarded else "duplicate", b""
         self.bytes |= places
         self.said.append((end, more))
         ends = [end for end, more in self.said if not more]
@@ -341,5 +341,5 @@ def step(
 def compare(fate: str, before: dict[str, int], table: Table) -> None:
     after = table.fates()
     grown = {name for name in after if after[name] != before.get(name, 0)} - {"expired"}
-    expected = {"kept": set(), "whole": {"reassembled"}, "different": {"duplicate"}}.get(fate, {fate})
+    expected = {"kept": set(), "whole": {"reassembled"}}.get(fate, {fate})
     assert grown == expected
