@@ -15,6 +15,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import trio
 
@@ -139,7 +140,7 @@ def _raise_file_limit() -> None:
 
 def _engine(config: Config) -> Engine:
     try:
-        return Engine(config.limits, dissect)
+        return Engine(config.limits, partial(dissect, tunnels=config.tunnels))
     except (OSError, MemoryError) as error:
         size = show_size(config.limits.payload_bytes)
         raise ConfigError(f"--max-memory {size}: the system does not give so much memory ({error})") from None

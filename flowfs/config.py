@@ -43,6 +43,7 @@ class Config:
     """What `flowfs mount` was told. Raises ConfigError.
 
     `user`: who gets the mount, "" for the caller of sudo. `wait`: return once the files are loaded.
+    `tunnels`: look into IP packets that carry others.
     """
 
     mountpoint: str
@@ -54,6 +55,7 @@ class Config:
     promiscuous: bool = True
     direction: str = "inout"
     follow: bool = False
+    tunnels: bool = True
     limits: Limits = field(default_factory=Limits)
     mount_options: tuple[str, ...] = ()
     foreground: bool = False

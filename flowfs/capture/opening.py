@@ -123,8 +123,8 @@ def _descriptor(path: str) -> int:
 def _check_link_type(name: str, number: int) -> None:
     if number not in LINK_TYPES:
         raise CaptureError(
-            f"{name} has frames of {link_name(number)}; flowfs reads Ethernet, raw IP, Linux cooked,"
-            " NULL and LOOP"
+            f"{name} has frames of {link_name(number)}; flowfs reads Ethernet, 802.11, PPP, Cisco HDLC,"
+            " Linux cooked, NFLOG, loopback and raw IP"
         )
 
 

@@ -132,21 +132,30 @@ def interfaces() -> list[str]:
     return [name for _, name in socket.if_nameindex()]
 
 
+# Those that come up; pcapy does not pass on the names that libpcap has.
 _LINK_NAMES = {
+    3: "AX.25",
     6: "IEEE 802.5",
-    9: "PPP",
-    50: "PPP",
-    51: "PPPoE",
-    104: "Cisco HDLC",
-    105: "802.11",
-    119: "Prism",
-    127: "802.11 radiotap",
-    163: "802.11 AVS",
+    7: "ARCNET",
+    8: "SLIP",
+    10: "FDDI",
+    11: "ATM",
+    107: "Frame Relay",
+    117: "PF log",
+    122: "IP over Fibre Channel",
+    138: "IP over FireWire",
+    143: "DOCSIS",
+    166: "PPP with direction",
+    187: "Bluetooth",
     189: "USB",
     195: "802.15.4",
+    201: "Bluetooth",
     220: "USB",
-    239: "NFLOG",
-    251: "Bluetooth",
+    227: "CAN",
+    242: "IP over InfiniBand",
+    247: "InfiniBand",
+    249: "USB",
+    251: "Bluetooth LE",
     253: "netlink",
 }
 

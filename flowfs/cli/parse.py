@@ -77,6 +77,7 @@ def _add_sources(group: Group) -> None:
     add("-B", "--buffer-size", metavar="KIB", help="the kernel's buffer for each interface (16384)")
     add("-p", "--no-promiscuous-mode", action="store_true", help="only packets for this machine")
     add("--direction", choices=("in", "out", "inout"), default="inout", help="which way packets go (inout)")
+    add("--no-tunnels", action="store_true", help="leave what is in GRE, VXLAN and other tunnels alone")
 
 
 def _add_budgets(group: Group) -> None:
@@ -126,6 +127,7 @@ def mount_config(arguments: Sequence[str]) -> Config:
         promiscuous=not told.no_promiscuous_mode,
         direction=told.direction,
         follow=told.follow,
+        tunnels=not told.no_tunnels,
         limits=_limits(told),
         mount_options=tuple(told.options or ()),
         foreground=told.foreground or told.debug,

@@ -7,6 +7,8 @@ cdef int ETHERNET, RAW, RAW_BSD, RAW_FILE, NULL, LOOP, LINUX_SLL, LINUX_SLL2, IP
 cdef int _TYPE_IPV4, _TYPE_IPV6, _TYPE_VLAN, _TYPE_QINQ, _TYPE_QINQ_OLD
 cdef int _TYPE_MPLS, _TYPE_MPLS_MULTICAST, _TYPE_PPPOE, _MAX_LLC_LENGTH
 cdef int _PROTOCOL_TCP, _PROTOCOL_FRAGMENT
+cdef int _PROTOCOL_IPV4, _PROTOCOL_UDP, _PROTOCOL_IPV6, _PROTOCOL_GRE, _PROTOCOL_AH
+cdef int _PORT_VXLAN, _PORT_VXLAN_GPE, _PORT_VXLAN_LINUX, _PORT_GENEVE, _PORT_GTP_USER, _PORT_TEREDO
 
 
 @cython.final
@@ -34,6 +36,8 @@ cdef int _from_type(
 
 cdef bint _is_for_dissection(int kind) noexcept
 
+cdef bint _is_bare(int link_type) noexcept
+
 @cython.locals(version=cython.int)
 cpdef int decode_ip(const unsigned char* base, Py_ssize_t start, Py_ssize_t end, int vlan, Segment segment) except -1
 
@@ -51,6 +55,11 @@ cdef int _fragment(Py_ssize_t start, int vlan, Segment segment) noexcept
 
 @cython.locals(total=cython.uint, position=cython.Py_ssize_t)
 cdef bint _checksum_holds(const unsigned char* base, Py_ssize_t start, int header_bytes) noexcept
+
+cdef int _beside_tcp(const unsigned char* base, int protocol, Py_ssize_t start, Py_ssize_t end) noexcept
+
+@cython.locals(port=cython.int)
+cdef bint _is_tunnel(const unsigned char* base, Py_ssize_t position) noexcept
 
 @cython.locals(end=cython.Py_ssize_t, data=cython.Py_ssize_t, flags=cython.int)
 cdef int _tcp(

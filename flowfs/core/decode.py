@@ -1,7 +1,8 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True
 """A frame → the TCP segment inside. Reads headers in place; copies nothing but the connection's key.
 
-Knows link layers, VLAN tags, IPv4 and IPv6 without extension headers, TCP; no connection, no stream.
+Knows link layers, VLAN tags, IPv4 and IPv6 without extension headers, TCP, and of tunnels where there
+may be one; no connection, no stream.
 Always true of a decoded segment: start ≤ end ≤ wire_end, and [start, end) lies within the frame or is
 empty. Any bytes give a verdict, never an error: each index was compared with the end of the frame
 before it was used.
@@ -22,8 +23,11 @@ ETHERNET, RAW, RAW_BSD, RAW_FILE = 1, 12, 14, 101
 NULL, LOOP = 0, 108
 LINUX_SLL, LINUX_SLL2 = 113, 276
 IPV4_ONLY, IPV6_ONLY = 228, 229
+PPP, PPP_SERIAL, PPPOE, CISCO_HDLC, NFLOG = 9, 50, 51, 104, 239
+IEEE802_11, PRISM, RADIOTAP, AVS, PPI = 105, 119, 127, 163, 192
 LINK_TYPES = frozenset(
     {ETHERNET, RAW, RAW_BSD, RAW_FILE, NULL, LOOP, LINUX_SLL, LINUX_SLL2, IPV4_ONLY, IPV6_ONLY}
+    | {PPP, PPP_SERIAL, PPPOE, CISCO_HDLC, NFLOG, IEEE802_11, PRISM, RADIOTAP, AVS, PPI}
 )
 
 _TYPE_IPV4, _TYPE_IPV6 = 0x0800, 0x86DD
@@ -31,6 +35,9 @@ _TYPE_VLAN, _TYPE_QINQ, _TYPE_QINQ_OLD = 0x8100, 0x88A8, 0x9100
 _TYPE_MPLS, _TYPE_MPLS_MULTICAST, _TYPE_PPPOE = 0x8847, 0x8848, 0x8864
 _MAX_LLC_LENGTH = 1500  # below this the type field is a length, and LLC follows (IEEE 802.3)
 _PROTOCOL_TCP, _PROTOCOL_FRAGMENT = 6, 44
+_PROTOCOL_IPV4, _PROTOCOL_UDP, _PROTOCOL_IPV6, _PROTOCOL_GRE, _PROTOCOL_AH = 4, 17, 41, 47, 51
+_PORT_VXLAN, _PORT_VXLAN_GPE, _PORT_VXLAN_LINUX = 4789, 4790, 8472
+_PORT_GENEVE, _PORT_GTP_USER, _PORT_TEREDO = 6081, 2152, 3544
 
 
 class Segment:
@@ -62,7 +69,14 @@ def decode(base: bytes, start: int, end: int, link_type: int, segment: Segment) 
         return _from_type(base, start, start + 20, end, segment)
     if link_type == NULL or link_type == LOOP:
         return decode_ip(base, start + 4, end, 0, segment)  # the family's numbers differ by system
-    return decode_ip(base, start, end, 0, segment)
+    return decode_ip(base, start, end, 0, segment) if _is_bare(link_type) else RARE
+
+
+def _is_bare(link_type: int) -> bool:
+    """Whether frames are IP packets with nothing before them."""
+    if link_type == RAW or link_type == RAW_BSD or link_type == RAW_FILE:
+        return True
+    return link_type == IPV4_ONLY or link_type == IPV6_ONLY
 
 
 def _from_type(base: bytes, at: int, position: int, end: int, segment: Segment) -> int:
@@ -107,7 +121,7 @@ def decode_ip(base: bytes, start: int, end: int, vlan: int, segment: Segment) ->
 def _ipv4(base: bytes, start: int, end: int, vlan: int, segment: Segment) -> int:
     fragmented = (base[start + 6] << 8 | base[start + 7]) & 0x3FFF
     if base[start + 9] != _PROTOCOL_TCP and not (fragmented and _may_carry_tcp(base[start + 9])):
-        return NOT_TCP
+        return _beside_tcp(base, base[start + 9], start + ((base[start] & 0x0F) << 2), end)
     header_bytes = (base[start] & 0x0F) << 2
     total_bytes = base[start + 2] << 8 | base[start + 3]
     if header_bytes < 20 or (total_bytes and total_bytes < header_bytes):
@@ -140,7 +154,9 @@ def _ipv6(base: bytes, start: int, end: int, vlan: int, segment: Segment) -> int
         return RARE if atomic else _fragment(start, vlan, segment)  # [G2]
     if following != _PROTOCOL_TCP:
         # Hop-by-hop, routing, authentication, destination options, mobility, HIP, shim6.
-        return RARE if following in (0, 43, 51, 60, 135, 139, 140) else NOT_TCP
+        if following in (0, 43, 51, 60, 135, 139, 140):
+            return RARE
+        return _beside_tcp(base, following, start + 40, end)
     payload_bytes = base[start + 4] << 8 | base[start + 5]
     segment.key_split = 16
     key = base[start + 8 : min(start + 44, end)]
@@ -169,6 +185,23 @@ def _checksum_holds(base: bytes, start: int, header_bytes: int) -> bool:
     total = (total & 0xFFFF) + (total >> 16)
     total = (total & 0xFFFF) + (total >> 16)
     return total == 0xFFFF or (base[start + 10] | base[start + 11]) == 0
+
+
+def _beside_tcp(base: bytes, protocol: int, start: int, end: int) -> int:
+    """The verdict on a packet with another protocol, whose header is at `start`: TCP may be in a tunnel."""
+    if protocol == _PROTOCOL_UDP and start + 4 <= end:
+        return RARE if _is_tunnel(base, start) or _is_tunnel(base, start + 2) else NOT_TCP
+    if protocol == _PROTOCOL_IPV4 or protocol == _PROTOCOL_IPV6 or protocol == _PROTOCOL_GRE:
+        return RARE
+    return RARE if protocol == _PROTOCOL_AH else NOT_TCP
+
+
+def _is_tunnel(base: bytes, position: int) -> bool:
+    """Whether the port at `position` is that of a tunnel."""
+    port = base[position] << 8 | base[position + 1]
+    if port == _PORT_VXLAN or port == _PORT_VXLAN_GPE or port == _PORT_VXLAN_LINUX:
+        return True
+    return port == _PORT_GENEVE or port == _PORT_GTP_USER or port == _PORT_TEREDO
 
 
 def _tcp(

@@ -38,10 +38,9 @@ class Limits:
 # One call of feed() holds the reader off for at most this much work, so that a read waits ≤ 0.5 ms.
 SLICE_PACKETS = 256
 SLICE_BYTES = MIB  # copied at ~5 GB/s: 0.2 ms
-SLICE_RARE = 16  # dpkt takes ~10 µs a frame
-MAX_PASSES = (
-    5  # dissections and reassemblies by turns for one frame; a tunnel with fragments on both sides: 3
-)
+SLICE_RARE = 16  # dissection takes 2 to 10 µs a frame
+# Dissections and reassemblies by turns for one frame; a tunnel with fragments on both sides takes 3.
+MAX_PASSES = 5
 
 TICK_NS = 100 * MILLISECOND_NS  # how often what waits is looked at; the shortest timeout is L3's
 

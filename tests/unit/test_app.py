@@ -20,6 +20,7 @@ import trio
 
 import craft
 import flowfs
+from craft import tunnels
 from flowfs.app import _Waker
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(flowfs.__file__).parent.parent)}
@@ -155,6 +156,25 @@ def test_a_file_is_there_when_the_command_returns(place: Path, capture: Path) ->
     assert not told["live"]
     done = flowfs_("umount", place)
     assert (done.returncode, done.stderr) == (0, "")
+    until(lambda: not daemons(place))
+
+
+def tunnelled(tmp_path: Path) -> Path:
+    """A capture of one connection in GRE."""
+    conversation = craft.Conversation().handshake().client(0, b"hello")
+    frames = [tunnels.outer(47, tunnels.gre(0x0800, frame[14:])) for _, frame, _ in conversation.packets]
+    return craft.write_pcap(tmp_path / "gre.pcap", [craft.Packet(10**18, frame, 0) for frame in frames])
+
+
+@needs_fuse
+@pytest.mark.parametrize(("option", "files"), [((), ["hello"]), (("--no-tunnels",), [])])
+def test_tunnels_can_be_left_alone(place: Path, tmp_path: Path, option: tuple[str], files: list[str]) -> None:
+    done = flowfs_("mount", place, "-r", tunnelled(tmp_path), *option)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [file.read_text() for file in place.iterdir()] == files
+    counted = status(place)["statistics"]
+    assert (counted["dissected"], counted["unknown_frames"]) == (4, 0 if files else 4)
+    flowfs_("umount", place)
     until(lambda: not daemons(place))
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import tempfile
 import types
+from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
 import pytest
 
 import craft
+from craft import monitors, tunnels
 from flowfs.capture import Capture, CaptureError, Drops, FilterError, open_file
 from flowfs.core.engine import Engine
 from recording import (
@@ -101,6 +103,39 @@ def test_link_types_and_their_filters(tmp_path: Path, link_type: int) -> None:
     assert recorder.frames == [captured[1].frame]
 
 
+@pytest.mark.parametrize(
+    ("link_type", "link"),
+    [
+        (9, lambda packet: tunnels.ppp_ip(packet, address=True)),
+        (50, lambda packet: tunnels.ppp_ip(packet, address=True)),
+        (51, lambda packet: tunnels.pppoe(tunnels.ppp_ip(packet))),
+        (104, lambda packet: monitors.cisco_hdlc(0x0800, packet)),
+        (105, monitors.wifi),
+        (119, lambda packet: monitors.prism(monitors.wifi(packet))),
+        (127, lambda packet: monitors.radiotap(monitors.wifi(packet), flags=0)),
+        (163, lambda packet: monitors.avs(monitors.wifi(packet))),
+        (192, lambda packet: monitors.ppi(105, monitors.wifi(packet))),
+    ],
+)
+def test_filters_of_the_rarer_link_types(
+    tmp_path: Path, link_type: int, link: Callable[[bytes], bytes]
+) -> None:
+    captured = [
+        craft.Packet(10**18, link(craft.ipv4(SRC, DST, craft.tcp(SRC, DST, 1025, port))), 100)
+        for port in (25, 26)
+    ]
+    path = craft.write_pcap(tmp_path / "a.pcap", captured, link_type)
+    recorder, _ = run([open_file(str(path), 0, filter="tcp port 25")])
+    assert recorder.frames == [captured[0].frame]
+
+
+def test_a_link_type_that_libpcap_cannot_filter(tmp_path: Path) -> None:
+    path = str(craft.write_pcap(tmp_path / "a.pcap", [], 239))
+    open_file(path, 0).close()
+    with pytest.raises(FilterError, match="NFLOG"):
+        open_file(path, 0, filter="tcp port 25")
+
+
 def test_a_link_type_that_libpcap_filters_wrongly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = str(craft.write_pcap(tmp_path / "a.pcap", [], craft.SLL2))
     open_file(path, 0, filter="tcp").close()
@@ -126,7 +161,7 @@ def test_a_name_that_is_no_utf8(tmp_path: Path) -> None:
         ("x.gz", b"\x1f\x8b\x08\0" + bytes(20), "what is compressed in it is damaged"),
         ("x.zst", b"\x28\xb5\x2f\xfd" + bytes(20), "what is compressed in it is damaged"),
         ("old", craft.pcap([])[:4] + b"\2\0\3\0" + bytes(16), "pcap of version 2.3; editcap converts it"),
-        ("wifi", craft.pcap([], 105), "has frames of 802.11 (link type 105); flowfs reads Ethernet"),
+        ("usb", craft.pcap([], 189), "has frames of USB (link type 189); flowfs reads Ethernet, 802.11, "),
         ("odd", craft.pcap([], 147), "an unknown link layer (link type 147)"),
         ("missing", None, "No such file or directory"),
     ],

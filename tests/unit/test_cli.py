@@ -69,9 +69,9 @@ def test_filters_with_signs(words: str) -> None:
 
 def test_every_option() -> None:
     told = config(
-        "/mnt -i eth0 -i lo -s 100 -B 2048 -p --direction in --max-memory 1G --max-out-of-order 32M"
-        " --max-table 16MiB --max-fragments 1M --max-flows 1000 --idle-timeout 1h -o ro -o nodev,noexec"
-        " -f --no-wait -Z nobody -q -v"
+        "/mnt -i eth0 -i lo -s 100 -B 2048 -p --direction in --no-tunnels --max-memory 1G"
+        " --max-out-of-order 32M --max-table 16MiB --max-fragments 1M --max-flows 1000 --idle-timeout 1h"
+        " -o ro -o nodev,noexec -f --no-wait -Z nobody -q -v"
     )
     assert told == Config(
         "/mnt",
@@ -80,6 +80,7 @@ def test_every_option() -> None:
         buffer_kib=2048,
         promiscuous=False,
         direction="in",
+        tunnels=False,
         limits=Limits(
             payload_bytes=1024 * MIB,
             out_of_order_bytes=32 * MIB,
