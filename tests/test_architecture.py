@@ -51,16 +51,19 @@ CORE: Mapping[str, frozenset[str]] = {
         "seq": "",
         "turn": "",
         "order": "memory",
-        "decode": "counters limits",
+        "decode": "memory counters limits",
         "arena": "memory limits",
         "evict": "order limits",
         "flow": "evict ranges limits",
         "pending": "evict limits",
         "store": "flow arena evict ranges counters limits",
         "assembly": "store flow pending ranges order memory counters limits",
-        "stream": "assembly flow ranges seq counters limits",
+        "doubt": "assembly pending ranges limits",
+        "pickup": "doubt assembly seq limits",
+        "stream": "pickup assembly flow ranges seq counters limits",
         "flows": "stream assembly store flow pending decode order seq counters limits",
-        "engine": "flows store flow decode turn counters limits",
+        "life": "flows stream assembly store flow decode seq counters limits",
+        "engine": "life store flow decode turn counters limits",
     }.items()
 }
 

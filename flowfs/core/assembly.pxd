@@ -41,6 +41,7 @@ cdef class Assembly:
     cdef public long long origin
     cdef public bint partial
     cdef public Owner owner
+    cdef public bint unverified
     cdef public Pending pending
     cdef public long long rcv_nxt
     cdef public Room room
@@ -64,13 +65,19 @@ cdef class Assembly:
     cpdef forget_notes(self)
     cdef _conflict(self, long long offset, long long count)
 
-    @cython.locals(pending=Pending, before=cython.longlong, segments=cython.longlong)
+    cdef bint is_too_much(self, Pending pending) except -1
+
+    cdef bridge(self, long long end, int reason, long long now_ns)
+    cdef lose_until(self, long long end, int reason, long long now_ns)
+    cpdef mark_unverified(self)
+
+    @cython.locals(pending=Pending, before=cython.longlong)
     cpdef wait(self, bytes data, long long offset, long long now_ns)
 
     @cython.locals(pending=Pending)
     cpdef bint fits(self, long long offset, long long count) except -1
 
-    @cython.locals(heaviest=Assembly)
+    @cython.locals(heaviest=Pending)
     cdef _wait_hard(self, bytes data, long long offset, long long now_ns)
 
     @cython.locals(pending=Pending, half_bytes=cython.longlong, half_segments=cython.longlong)

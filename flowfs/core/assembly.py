@@ -93,6 +93,7 @@ class Assembly:
         "rcv_nxt",
         "room",
         "syn_bytes",
+        "unverified",
     )
 
     def __init__(self, key: bytes, owner: Owner, room: Room) -> None:
@@ -106,6 +107,7 @@ class Assembly:
         self.room = room
         self.flow: Flow | None = None
         self.pending: Pending | None = None
+        self.unverified = False  # bytes with a wrong checksum were taken [V2]
         self.anchored = False  # what offset 0 is, is settled; until then everything waits
         self.rcv_nxt = 0
         self.partial = False  # the beginning was not seen: offset 0 is where it was picked up [L3]
@@ -190,6 +192,28 @@ class Assembly:
         if len(self.conflicts) < MAX_CONFLICTS and self.room.take_note():
             self.conflicts.append((offset, count))
 
+    def is_too_much(self, pending: Pending) -> bool:
+        """Whether more waits than one flow may have wait [H2]."""
+        return (
+            pending.waiting_bytes > FLOW_OUT_OF_ORDER_BYTES
+            or len(pending.offsets) > FLOW_OUT_OF_ORDER_SEGMENTS
+        )
+
+    def bridge(self, end: int, reason: int, now_ns: int) -> None:
+        """All before `end` is lost. Who keeps bytes in doubt puts in what the peer has of them [T1]."""
+        self.lose_until(end, reason, now_ns)
+
+    def lose_until(self, end: int, reason: int, now_ns: int) -> None:
+        """What is missing before `end` is lost."""
+        if end > self.rcv_nxt:
+            self.lose(end - self.rcv_nxt, SNAPLEN if self.was_cut(end) else reason, now_ns)
+
+    def mark_unverified(self) -> None:
+        """Bytes are taken whose checksum is wrong."""
+        self.unverified = True
+        if self.flow is not None:
+            self.flow.unverified = True
+
     def forget_notes(self) -> None:
         """Give back what conflicts and cuts were charged."""
         count = len(self.conflicts or ()) + len(self.cuts or ())
@@ -210,8 +234,7 @@ class Assembly:
         for conflict in pending.insert(offset, data):
             self._conflict(conflict[0], conflict[1])
         self.room.counters.duplicate_bytes += len(data) - (pending.waiting_bytes - before)
-        segments = len(pending.offsets)
-        if pending.waiting_bytes > FLOW_OUT_OF_ORDER_BYTES or segments > FLOW_OUT_OF_ORDER_SEGMENTS:
+        if self.is_too_much(pending):
             self.relieve(now_ns)  # [H2]
 
     def fits(self, offset: int, count: int) -> bool:
@@ -228,7 +251,10 @@ class Assembly:
             if heaviest is None:
                 self.room.counters.dropped_out_of_order_bytes += len(data)
                 return
-            heaviest.relieve(now_ns)
+            if heaviest.tentative:
+                heaviest.owner.drop_tentative()
+            else:
+                heaviest.owner.relieve(now_ns)
         if self.anchored and self.rcv_nxt > offset:
             self.place(data, 0, len(data), offset, now_ns)
         else:
@@ -284,8 +310,7 @@ class Assembly:
         if end >= self.fin:
             self.drop_behind_fin()
             return
-        if end > self.rcv_nxt:
-            self.lose(end - self.rcv_nxt, SNAPLEN if self.was_cut(end) else reason, now_ns)
+        self.bridge(end, reason, now_ns)
         self.drain(now_ns)
 
     def give_up_all(self, reason: int, now_ns: int) -> None:
@@ -323,6 +348,7 @@ class Assembly:
             flow.changed_ns = now_ns
             flow.source = owner.source
             flow.partial = self.partial or self.rcv_nxt > 0
+            flow.unverified = self.unverified
             owner.files += 1
             owner.carried = True
             self.origin = self.rcv_nxt

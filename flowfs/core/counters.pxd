@@ -26,7 +26,11 @@ cdef class Counters:
     cdef public long long dropped_refused_bytes
     cdef public long long dropped_rst_bytes
     cdef public long long dropped_syn_bytes
+    cdef public long long dropped_tentative_bytes
+    cdef public long long dropped_checksum_bytes
     cdef public long long dropped_unacknowledging_bytes
+    cdef public long long unverified_bytes
+    cdef public long long bad_checksums
     cdef public long long conflicts
     cdef public long long conflict_bytes
     cdef public long long lost_bytes

@@ -13,7 +13,7 @@ from .decode cimport (
     decode_ip,
 )
 from .flow cimport Flow
-from .flows cimport Flows
+from .life cimport Lives
 from .store cimport Store
 
 
@@ -26,7 +26,7 @@ cdef class Engine:
     cdef object dissect
     cdef readonly Counters counters
     cdef readonly Store store
-    cdef readonly Flows flows
+    cdef readonly Lives flows
     cdef Segment segment
     cdef object turn
     cdef readonly long long now_ns

@@ -32,7 +32,7 @@ if not cython.compiled:
         decode_ip,
     )
     from .flow import Flow
-    from .flows import Flows
+    from .life import Lives
     from .store import Store
 
 from .limits import CONNECTION_BYTES, SECOND_NS, SLICE_BYTES, SLICE_PACKETS, SLICE_RARE, TICK_NS, Limits
@@ -61,8 +61,8 @@ class Engine:
         self.dissect = dissect
         self.counters = Counters()
         self.store = Store(limits, self.counters)
-        self.flows = Flows(limits, self.store, self.counters)
-        self.segment = Segment()
+        self.flows = Lives(limits, self.store, self.counters)
+        self.segment = Segment(limits.checksum != "off")
         self.turn = Turn()
         self.now_ns = 0
         self.next_tick_ns = 0

@@ -1,10 +1,9 @@
 cimport cython
-from .assembly cimport FAR_AWAY, NEVER, Room
+from .assembly cimport NEVER, Room
 from .counters cimport Counters
-from .decode cimport ACK, FIN, RST, SYN, Segment, reverse_key
+from .decode cimport RST, SYN, Segment, reverse_key
 from .order cimport Queue, leave
 from .pending cimport Pool
-from .seq cimport advance, distance
 from .flow cimport Flow
 from .store cimport Store
 from .stream cimport Connection, Stream
@@ -26,31 +25,11 @@ cdef class Flows:
     cdef long long scheduled
     cdef public int source
 
-    @cython.locals(stream=Stream, connection=Connection)
-    cpdef accept(self, Segment segment, const unsigned char* base, long long now_ns)
-
-    @cython.locals(connection=Connection, peer=Stream, taken=cython.bint, cut=cython.longlong)
-    cdef _data(self, Stream stream, Segment segment, const unsigned char* base, long long now_ns)
-
-    cdef _count(self, Connection connection, Stream stream, long long now_ns)
-    cdef _choose(self, Stream stream, long long ack)
-
     @cython.locals(peer=Stream, connection=Connection)
     cdef _follow_up(self, Stream stream, long long now_ns)
 
     @cython.locals(deadline_ns=cython.longlong)
     cdef _look_after(self, Stream stream, long long now_ns)
-
-    @cython.locals(chosen=Stream)
-    cdef Stream _control(self, Stream stream, Segment segment, const unsigned char* base, long long now_ns)
-
-    cdef Stream _syn(self, Stream stream, Segment segment, long long now_ns)
-
-    @cython.locals(peer=Stream, renewed=Stream, acked_isn=cython.longlong, beyond=cython.longlong)
-    cdef Stream _syn_ack(self, Stream stream, Segment segment, long long now_ns)
-
-    @cython.locals(peer=Stream, refuses=cython.bint)
-    cdef _reset(self, Stream stream, Segment segment, long long now_ns)
 
     cdef _drop_dead_deadlines(self)
     cdef long long _free_generation(self, bytes key, bytes reverse, long long generation) except -1

@@ -1,4 +1,4 @@
-"""Every number that bounds memory or time, with the reason for its value.
+"""Every number that bounds memory or time, with the reason for its value; and what a checksum means.
 
 Letters and digits in brackets name the rule, see the heads of `stream` and `flows`. Times are packet
 time in nanoseconds.
@@ -12,9 +12,12 @@ SECOND_NS = 1_000_000_000
 MILLISECOND_NS = 1_000_000
 
 
+CHECKSUM_MODES = ("auto", "strict", "off")
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The budgets of one mount. Sizes in bytes, times in nanoseconds."""
+    """The budgets of one mount, and its choice of rules. Sizes in bytes, times in nanoseconds."""
 
     payload_bytes: int = 256 * MIB
     """Readable payload, by capacity of the blocks that hold it [M1]."""
@@ -30,6 +33,9 @@ class Limits:
 
     idle_ns: int = 600 * SECOND_NS
     """A connection without a packet for so long is over [L9]."""
+
+    checksum: str = "auto"
+    """What a wrong TCP checksum means, one of CHECKSUM_MODES [V2]."""
 
 
 # One call of feed() holds the reader off for at most this much work, so that a read waits ≤ 0.5 ms.

@@ -1,7 +1,7 @@
-"""The byte moves of the core, and its one word to the garbage collector.
+"""The byte moves of the core, its sum over bytes, and its one word to the garbage collector.
 
-Interpreted, moves are slices; compiled, `memory.pxd` makes them memcpy and memcmp. Callers have checked the
-bounds. `to` and `view` are writable memoryviews, `base` is bytes.
+Interpreted, moves are slices; compiled, `memory.pxd` makes them memcpy and memcmp, and the sum a loop in C.
+Callers have checked the bounds. `to` and `view` are writable memoryviews, `base` is bytes.
 """
 
 
@@ -18,6 +18,14 @@ def chunk(view: memoryview, position: int, count: int) -> bytes:
 def same(view: memoryview, position: int, base: bytes, start: int, end: int) -> bool:
     """Whether base[start:end] stands at `position`."""
     return view[position : position + end - start] == base[start:end]
+
+
+def ones_sum(base: bytes, start: int, end: int) -> int:
+    """The ones' complement sum of base[start:end] in 16-bit words (RFC 1071), an odd byte padded with zero.
+
+    Not complemented, modulo 0xFFFF: 0 and 0xFFFF are the same number there, and are both 0 here.
+    """
+    return (int.from_bytes(base[start:end], "big") << ((end - start & 1) << 3)) % 0xFFFF
 
 
 def untrack(thing: object) -> None:

@@ -1,14 +1,13 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True
 """One direction of a connection, as TCP tells of it: where it begins and ends, and which holes are lost.
 
-Turns sequence numbers into stream offsets (offset 0 is the first data byte) and gives the bytes to its
-`Assembly`. Knows its peer's ACKs; finds no connection. While the base is not known (mid-stream pickup),
-offsets are relative to the first number seen, and nothing is readable.
+Gives the bytes to its `Assembly`, at the offsets that `Pickup` finds, or in doubt to `Doubting`. Knows its
+peer's ACKs; finds no connection.
 
 The rules, by the letters used here. Offsets: [Q1], windows [Q2] [Q4]. A hole is lost when [H1] the peer
 acknowledged what lies behind, [H2] too much waits, [H3] the peer is never seen and time passes, [H4] the
 connection or the capture ends; [H5] an ACK alone never grows a file; [H6] the snapshot length cut it.
-SYN: [L1 L2]. Pickup: [L3]. FIN: [L4]. RST: [L5]. Data in a SYN: [L7].
+SYN: [L1 L2]. FIN: [L4]. RST: [L5]. Data in a SYN: [L7].
 """
 
 from __future__ import annotations
@@ -17,7 +16,8 @@ import cython
 
 if not cython.compiled:
     from .assembly import FAR_AWAY, NEVER, Assembly, Owner, Room
-    from .seq import advance, distance
+    from .pickup import Pickup
+    from .seq import advance
 
 from .flow import FIN as ENDED_BY_FIN
 from .flow import OPEN
@@ -55,82 +55,44 @@ class Connection(Owner):
         self.tracked = True  # found by its addresses and ports
 
 
-class Stream(Assembly):
+class Stream(Pickup):
     """One direction. `peer` is the other one, `connection` what they share; the table sets both up."""
 
     peer: Stream
     __slots__ = (
         "acked_ns",
         "acked_to",
-        "base_seq",
         "connection",
         "deadline_ns",
         "done",
+        "doubted_fin",
         "far_ack",
         "far_count",
         "far_next",
-        "hint_high",
-        "hint_low",
-        "hinted",
-        "isn",
         "other_isn",
         "over",
         "packet_limit",
         "packets",
         "peer",
-        "peer_ack",
         "scheduled_ns",
-        "settle_count",
-        "settling",
+        "verified",
     )
 
     def __init__(self, key: bytes, connection: Connection, room: Room) -> None:
-        self.empty(key, connection, room)
+        self.unknown(key, connection, room)
         self.connection = connection
         self.packets = 0
-        self.isn = self.other_isn = NEVER
-        # other_isn: of a SYN that only its SYN/ACK makes true [L1 L2]
-        self.base_seq = 0  # the sequence number of offset 0
-        self.settling = False  # first segments are being gathered [L3]
-        self.settle_count = 0
-        self.hinted = False  # hint_low and hint_high are ACKs of the peer from before the base was known
-        self.hint_low = self.hint_high = 0
-        self.peer_ack = 0  # the highest offset that the peer acknowledged; a FIN counts for one
+        self.other_isn = NEVER  # of a SYN that only its SYN/ACK makes true [L1 L2]
         self.acked_ns = NEVER  # [H1] when it was seen that the peer has all below acked_to
         self.acked_to = self.packet_limit = 0
         self.far_next = self.far_ack = NEVER  # far_ack: an ACK beyond all windows
         self.far_count = 0
+        self.verified = False  # checksums were right: a wrong one means something [V2]
+        self.doubted_fin = NEVER  # the offset of a FIN that is in doubt [T1]
         self.done = False  # ended by its FIN
         self.over = False  # close() was called
         self.deadline_ns = 0  # when to look at this again, if nothing comes before
         self.scheduled_ns = 0  # the table's: for when that stands in its queue
-
-    def takes_isn(self, isn: int, now_ns: int) -> bool:
-        """The base is behind `isn`, if that can be true of what was seen so far; returns whether it can."""
-        base = advance(isn, 1)
-        low = self._offset(base)
-        if self.anchored:
-            if low > 0 or low < -_WINDOW_BYTES:
-                return False
-            if low == 0:
-                self._is_whole()
-        elif self.settling:
-            if low > _WINDOW_BYTES or low < -_WINDOW_BYTES:
-                return False
-            if self.pending is not None:
-                self.room.counters.dropped_pre_start_bytes += self.pending.drop_before(low)
-            self._anchor(low, now_ns)
-        else:
-            self.base_seq = base
-            self.anchored = True
-        self.isn = isn
-        return True
-
-    def _is_whole(self) -> None:
-        """The SYN came late, and the stream was picked up at its very beginning."""
-        self.partial = False
-        if self.flow is not None and self.origin == 0:
-            self.flow.partial = False
 
     def restart(self, isn: int) -> None:
         """Begin anew at another ISN; there must be no file and no data yet, but that of a SYN."""
@@ -143,91 +105,52 @@ class Stream(Assembly):
         self.rcv_nxt = self.peer_ack = 0
         self.fin = FAR_AWAY
         self.fin_acked = self.done = self.partial = False
-        self.acked_ns = self.far_ack = NEVER
+        self.acked_ns = self.far_ack = self.doubted_fin = NEVER
+        self.drop_tentative()
         self.forget_notes()
         self.anchored = True
-
-    def is_fresh(self) -> bool:
-        """Whether no data was seen but that of a SYN."""
-        return self.rcv_nxt == 0 and (self.pending is None or self.syn_bytes > 0) and not self.settling
-
-    def _offset(self, seq: int) -> int:
-        """The stream offset of a sequence number: the nearest to rcv_nxt [Q1]."""
-        return self.rcv_nxt + distance(seq, advance(self.base_seq, self.rcv_nxt))
-
-    def _anchor(self, low: int, now_ns: int) -> None:
-        """What was offset `low` is offset 0 from here on, and known to be."""
-        self.base_seq = advance(self.base_seq, low)
-        if self.pending is not None:
-            self.pending.shift(low)
-        if self.fin < FAR_AWAY:
-            self.fin = max(0, self.fin - low)
-        if self.hinted:
-            self.peer_ack = max(0, self.hint_high - low)
-        self.settling = False
-        self.anchored = True
-        if self.peer_ack > self.fin:
-            self._fin_acknowledged(now_ns)
-        self.drain(now_ns)
-
-    def _begin_settling(self, seq: int, now_ns: int) -> None:
-        if not self.hinted:
-            self.base_seq = seq
-        self.settling = True
-        self.hole_ns = now_ns
 
     def _gather(self, data: bytes, seq: int, now_ns: int) -> None:
         """A segment while the base is not known [L3]."""
         if not self.settling:
-            self._begin_settling(seq, now_ns)
-        offset = self._offset(seq)
+            self.begin_settling(seq, now_ns)
+        offset = self.offset_of(seq)
         if offset > _WINDOW_BYTES or offset < -_WINDOW_BYTES:
             self.room.counters.dropped_window_bytes += len(data)
             return
         if not self.fits(offset, len(data)):
-            self._settle(now_ns)  # here, since wait() would make room while `offset` is on its way
+            self.settle(now_ns)  # here, since wait() would make room while `offset` is on its way
             self.receive(data, 0, len(data), seq, now_ns)
             return
         self.wait(data, offset, now_ns)
         self.settle_count += 1
         if self.settling and self.settle_count >= SETTLE_SEGMENTS:
-            self._settle(now_ns)
-
-    def _settle(self, now_ns: int) -> None:
-        """The base is the lowest of the first segments and the peer's ACK [L3]."""
-        low = self.hint_low if self.hinted else FAR_AWAY
-        if self.pending is not None:
-            low = min(low, self.pending.first())
-        low = min(low, self.fin)
-        self.partial = True
-        self._anchor(0 if low == FAR_AWAY else low, now_ns)
-
-    def _hint(self, ack: int) -> None:
-        """The peer acknowledges `ack`, while the base is not known."""
-        if not self.settling and not self.hinted:
-            self.base_seq = ack
-            self.hinted = True
-            return
-        offset = self._offset(ack)
-        if offset > _WINDOW_BYTES or offset < -_WINDOW_BYTES:
-            self.room.counters.bad_acks += 1
-            return
-        self.hint_low = min(self.hint_low, offset) if self.hinted else offset
-        self.hint_high = max(self.hint_high, offset) if self.hinted else offset
-        self.hinted = True
+            self.settle(now_ns)
 
     def receive(self, base: bytes, start: int, end: int, seq: int, now_ns: int) -> None:
         """The payload base[start:end] with sequence number `seq`."""
         if not self.anchored:
             self._gather(base[start:end], seq, now_ns)
             return
-        offset = self._offset(seq)
+        offset = self.offset_of(seq)
         if offset == self.rcv_nxt and self.pending is None and self.fin == FAR_AWAY:
             self.store_next(base, start, end, now_ns)
         elif offset > max(self.rcv_nxt, self.peer_ack) + _WINDOW_BYTES:
             self._receive_far(base, start, end, offset, now_ns)
         else:
             self.place(base, start, end, offset, now_ns)
+
+    def receive_doubted(self, data: bytes, seq: int, fin: bool, now_ns: int) -> None:
+        """Payload in doubt with sequence number `seq`, and whether there was a FIN behind it [T1]."""
+        if not self.anchored and not self.settling:
+            self.begin_settling(seq, now_ns)
+        offset = self.offset_of(seq)
+        if abs(offset - max(self.rcv_nxt, self.peer_ack)) > _WINDOW_BYTES:
+            self.room.counters.dropped_window_bytes += len(data)
+            return
+        self.doubt(data, offset, now_ns)
+        if fin:
+            self.doubted_fin = offset + len(data)
 
     def receive_syn_data(self, data: bytes, now_ns: int) -> None:
         """Data of the SYN: kept apart until the SYN/ACK [L7]."""
@@ -252,7 +175,7 @@ class Stream(Assembly):
         """`count` bytes from `seq` on were on the wire, and cut off by the snapshot length [H6]."""
         if not self.anchored:
             return
-        offset = self._offset(seq)
+        offset = self.offset_of(seq)
         cuts = [cut for cut in self.cuts if cut[1] > self.rcv_nxt] if self.cuts is not None else []
         self.room.noted_bytes -= (len(self.cuts or ()) - len(cuts)) * NOTE_BYTES
         if len(cuts) < MAX_CUTS and self.room.take_note():
@@ -262,9 +185,9 @@ class Stream(Assembly):
     def acknowledge(self, ack: int, now_ns: int) -> None:
         """The peer acknowledged all before `ack`."""
         if not self.anchored:
-            self._hint(ack)
+            self.hint(ack)
             return
-        offset = self._offset(ack)
+        offset = self.offset_of(ack)
         if offset <= self.peer_ack:
             return
         known = self.rcv_nxt if self.pending is None else max(self.rcv_nxt, self.pending.end())
@@ -274,29 +197,29 @@ class Stream(Assembly):
             return
         self.peer_ack = offset
         if offset > self.fin and not self.fin_acked:
-            self._fin_acknowledged(now_ns)
+            self.fin_acknowledged(now_ns)
 
     def receive_fin(self, seq: int, now_ns: int) -> None:
         """A FIN with sequence number `seq`, which is provisional until it is acknowledged [L4]."""
         if not self.anchored and not self.settling:
-            self._begin_settling(seq, now_ns)
-        offset = self._offset(seq)
+            self.begin_settling(seq, now_ns)
+        offset = self.offset_of(seq)
         if self.fin < FAR_AWAY or offset > max(self.rcv_nxt, self.peer_ack) + _WINDOW_BYTES:
             return
         if self.anchored and offset < self.rcv_nxt:
             return
         self.fin = offset
         if self.peer_ack > offset:
-            self._fin_acknowledged(now_ns)
+            self.fin_acknowledged(now_ns)
 
     def relieve(self, now_ns: int) -> None:
         """Give up the lowest holes until half of what waits is left [H2]."""
         if self.settling:
-            self._settle(now_ns)
+            self.settle(now_ns)
         self.resolve_syn_data(False, now_ns)
         Assembly.relieve(self, now_ns)
 
-    def _fin_acknowledged(self, now_ns: int) -> None:
+    def fin_acknowledged(self, now_ns: int) -> None:
         if self.peer_ack > self.fin + 1:
             self.fin = FAR_AWAY  # the peer has data from behind it: that FIN was none
             self.drain(now_ns)
@@ -306,7 +229,7 @@ class Stream(Assembly):
 
     def expects(self, seq: int) -> bool:
         """Whether a RST with this number is exact: it comes where the next byte would [L5]."""
-        offset = self._offset(seq)
+        offset = self.offset_of(seq)
         if not self.anchored:
             return self.hinted and self.hint_low <= offset <= self.hint_high
         if offset == self.rcv_nxt or (offset == self.peer_ack and offset > self.rcv_nxt):
@@ -333,6 +256,10 @@ class Stream(Assembly):
             self.lose(offset - self.rcv_nxt, LIMIT, now_ns)
         self.place(base, start, end, offset, now_ns)
 
+    def waits(self) -> bool:
+        """Whether there is anything for review() to look at."""
+        return self.pending is not None or self.fin < FAR_AWAY or self.settling or self.tentative is not None
+
     def review(self, now_ns: int) -> None:
         """Give up the holes that are lost; end the stream if it has ended; set the time of the next look."""
         self.deadline_ns = 0
@@ -340,7 +267,7 @@ class Stream(Assembly):
             if now_ns - self.hole_ns < SETTLE_NS:
                 self.deadline_ns = self.hole_ns + SETTLE_NS
                 return
-            self._settle(now_ns)
+            self.settle(now_ns)
         while self.pending is not None and not self.syn_bytes:
             if self.rcv_nxt >= self.fin:
                 break
@@ -348,8 +275,21 @@ class Stream(Assembly):
             if reason == _NOT_LOST:
                 break
             self.give_up(reason, now_ns)
+        if self.tentative is not None or self.doubted_fin != NEVER:
+            self._review_doubts(now_ns)
         if self.fin < FAR_AWAY and not self.done:
             self._check_done(now_ns)
+
+    def _review_doubts(self, now_ns: int) -> None:
+        """What the peer has long acknowledged, and nothing better came for, is data [T1 H1]."""
+        end = self.confirmed_end()
+        while end > self.rcv_nxt and self._acked_long_enough(end, now_ns):
+            self.bridge(end, ACK, now_ns)
+            self.drain(now_ns)
+            end = self.confirmed_end()
+        if self.doubted_fin == self.rcv_nxt and self.peer_ack == self.rcv_nxt + 1 and self.fin == FAR_AWAY:
+            self.fin = self.doubted_fin
+            self.fin_acknowledged(now_ns)
 
     def _reason_to_give_up(self, end: int, now_ns: int) -> int:
         """Why the first hole, which ends at `end`, is lost; _NOT_LOST while it may still be filled."""
@@ -395,12 +335,15 @@ class Stream(Assembly):
     def close(self, state: int, now_ns: int) -> None:
         """The connection ended with this state (OPEN: the capture did): nothing more will come [H4]."""
         if self.over:
+            self.drop_tentative()
             return
         self.over = True
         if self.settling:
-            self._settle(now_ns)
+            self.settle(now_ns)
         self.resolve_syn_data(False, now_ns)
         self.give_up_all(CLOSE, now_ns)
+        self.confirm(now_ns)
+        self.drop_tentative()
         end = self.peer_ack if self.fin == FAR_AWAY else self.fin
         if self.anchored and end > self.rcv_nxt:
             self.room.counters.tail_missing_bytes += end - self.rcv_nxt  # [H5]

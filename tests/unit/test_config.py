@@ -37,6 +37,7 @@ def test_only_a_place_and_a_source_are_needed() -> None:
         ("--max-out-of-order 0", {"limits": Limits(out_of_order_bytes=0)}),
         ("--max-table 1K", {"limits": Limits(table_bytes=1024)}),
         ("--max-flows -1", {"limits": Limits(max_flows=-1)}),
+        ("--checksum lax", {"limits": Limits(checksum="lax")}),
         ("--idle-timeout 0s", {"limits": Limits(idle_ns=0)}),
         ("FILTER", {"filter": "tcp\0port 25"}),
         ("-s is about interfaces", {"files": ("a",), "snaplen": 100}),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import sys
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -29,7 +30,7 @@ AGAIN = Conversation().client_name(1)
 HALF_OPEN_S, REMEMBER_S = HALF_OPEN_NS / SECOND_NS, REMEMBER_NS / SECOND_NS
 
 
-def table_of(connections: int, **limits: int) -> Limits:
+def table_of(connections: int, **limits: Any) -> Limits:
     return Limits(
         payload_bytes=limits.pop("payload_bytes", MIB), table_bytes=connections * CONNECTION_BYTES, **limits
     )

@@ -1,0 +1,36 @@
+cimport cython
+from .assembly cimport NEVER
+from .counters cimport Counters
+from .decode cimport ACK, FIN, RST, SYN, VALID, WRONG, Segment
+from .flows cimport Flows
+from .seq cimport advance, distance
+from .store cimport Store
+from .stream cimport Connection, Stream
+
+
+@cython.final
+cdef class Lives(Flows):
+    cdef bint strict
+
+    @cython.locals(stream=Stream, connection=Connection)
+    cpdef accept(self, Segment segment, const unsigned char* base, long long now_ns)
+
+    @cython.locals(payload=cython.longlong, fin=cython.bint)
+    cdef bint _doubts(self, Stream stream, Segment segment, const unsigned char* base, long long now_ns) except -1
+
+    @cython.locals(connection=Connection, peer=Stream, taken=cython.bint, cut=cython.longlong)
+    cdef _data(self, Stream stream, Segment segment, const unsigned char* base, long long now_ns)
+
+    cdef _count(self, Connection connection, Stream stream, long long now_ns)
+    cdef _choose(self, Stream stream, long long ack)
+
+    @cython.locals(chosen=Stream)
+    cdef Stream _control(self, Stream stream, Segment segment, const unsigned char* base, long long now_ns)
+
+    cdef Stream _syn(self, Stream stream, Segment segment, long long now_ns)
+
+    @cython.locals(peer=Stream, renewed=Stream, acked_isn=cython.longlong, beyond=cython.longlong)
+    cdef Stream _syn_ack(self, Stream stream, Segment segment, long long now_ns)
+
+    @cython.locals(peer=Stream, refuses=cython.bint)
+    cdef _reset(self, Stream stream, Segment segment, long long now_ns)

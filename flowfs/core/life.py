@@ -1,0 +1,198 @@
+# cython: boundscheck=False, wraparound=False, cdivision=True
+"""What a segment means for the connection that it belongs to.
+
+Finds whose it is in the table, asks whether its checksum lets it count [V2], and takes it apart: SYN, RST,
+ACK, data, FIN. Knows no byte. Always true: a segment without SYN or RST begins no other generation,
+and what is ignored is counted.
+
+The rules, by letter: SYN [L1 L2], RST [L5], data of a SYN [L7].
+"""
+
+from __future__ import annotations
+
+import cython
+
+if not cython.compiled:
+    from .assembly import NEVER
+    from .counters import Counters
+    from .decode import ACK, FIN, RST, SYN, VALID, WRONG, Segment
+    from .flows import Flows
+    from .seq import advance, distance
+    from .store import Store
+    from .stream import Connection, Stream
+
+from .flow import OPEN
+from .flow import RST as ENDED_BY_RST
+from .limits import Limits
+
+
+class Lives(Flows):
+    """The table of connections, and what segments do to it."""
+
+    def __init__(self, limits: Limits, store: Store, counters: Counters) -> None:
+        Flows.__init__(self, limits, store, counters)
+        self.strict = limits.checksum == "strict"
+
+    def accept(self, segment: Segment, base: bytes, now_ns: int) -> None:
+        """One TCP segment, whose payload lies in `base`."""
+        self.counters.payload_bytes += segment.end - segment.start
+        if segment.checksum == WRONG:
+            self.counters.bad_checksums += 1
+            if self.strict:
+                self.counters.dropped_checksum_bytes += segment.end - segment.start
+                return
+        stream = self.streams.get(segment.key)
+        if stream is None:
+            stream = self._admit(segment, now_ns)
+        elif stream.connection.state != OPEN:
+            stream = self._after_close(stream, segment, now_ns)
+        if stream is None:
+            return
+        if segment.checksum == WRONG and self._doubts(stream, segment, base, now_ns):
+            return
+        if segment.flags & (SYN | RST):
+            stream = self._control(stream, segment, base, now_ns)
+            if stream is None:
+                return
+        else:
+            self._data(stream, segment, base, now_ns)
+        if segment.checksum == VALID:
+            stream.verified = True
+        self._follow_up(stream, now_ns)
+
+    def _doubts(self, stream: Stream, segment: Segment, base: bytes, now_ns: int) -> bool:
+        """Whether a wrong checksum means that the receiver did not take the segment [V2].
+
+        It does where the direction has right ones. Then only payload and FIN are kept, in doubt: an ACK,
+        a SYN or a RST that nobody took must not change anything.
+        """
+        payload = segment.end - segment.start
+        if not stream.verified:
+            if payload:
+                stream.mark_unverified()
+            return False
+        if segment.flags & (SYN | RST) or not segment.flags & ACK:
+            self.counters.dropped_checksum_bytes += payload
+        elif payload or segment.flags & FIN:
+            self._count(stream.connection, stream, now_ns)
+            fin = segment.flags & FIN != 0
+            stream.receive_doubted(base[segment.start : segment.end], segment.seq, fin, now_ns)
+            self._follow_up(stream, now_ns)
+        return True
+
+    def _data(self, stream: Stream, segment: Segment, base: bytes, now_ns: int) -> None:
+        """A segment without SYN or RST: an ACK, data, a FIN, in this order of importance."""
+        connection = stream.connection
+        self._count(connection, stream, now_ns)
+        peer = stream.peer
+        if segment.flags & ACK:
+            if peer.other_isn != NEVER:
+                self._choose(peer, segment.ack)
+            peer.acknowledge(segment.ack, now_ns)
+            if peer.syn_bytes:
+                peer.resolve_syn_data(peer.peer_ack >= peer.syn_bytes, now_ns)
+        else:
+            self.counters.dropped_unacknowledging_bytes += segment.end - segment.start
+            return
+        if segment.wire_end > segment.start:
+            if stream.syn_bytes:
+                taken = distance(segment.seq, advance(stream.isn, 1)) >= stream.syn_bytes
+                stream.resolve_syn_data(taken, now_ns)
+            if segment.end > segment.start:
+                stream.receive(base, segment.start, segment.end, segment.seq, now_ns)
+            if segment.end < segment.wire_end:
+                cut = segment.wire_end - segment.end
+                stream.note_cut(advance(segment.seq, segment.end - segment.start), cut)
+        if segment.flags & FIN:
+            stream.receive_fin(advance(segment.seq, segment.wire_end - segment.start), now_ns)
+        if connection.queue is self.half_open and peer.packets:
+            self.active.append(connection)
+
+    def _count(self, connection: Connection, stream: Stream, now_ns: int) -> None:
+        connection.packets += 1
+        stream.packets += 1
+        connection.last_ns = now_ns
+        if now_ns - connection.touched_ns >= self.touch_ns:
+            connection.touched_ns = now_ns
+            if connection.queue is self.active:
+                self.active.append(connection)
+
+    def _choose(self, stream: Stream, ack: int) -> None:
+        """Of two ISNs that were offered, the peer's first ACK chooses [L1]."""
+        if stream.is_fresh() and ack == advance(stream.other_isn, 1) and ack != advance(stream.isn, 1):
+            stream.restart(stream.other_isn)
+            stream.other_isn = NEVER
+
+    def _control(self, stream: Stream, segment: Segment, base: bytes, now_ns: int) -> Stream | None:
+        """A SYN or a RST; returns the stream that goes on with it, if one does."""
+        if segment.flags & RST:
+            self.counters.dropped_rst_bytes += segment.end - segment.start
+            self._count(stream.connection, stream, now_ns)
+            self._reset(stream, segment, now_ns)
+            return None
+        if segment.flags & ACK:
+            chosen = self._syn_ack(stream, segment, now_ns)
+        else:
+            chosen = self._syn(stream, segment, now_ns)
+        if chosen is None:
+            self.counters.dropped_syn_bytes += segment.end - segment.start
+            return None
+        self._count(chosen.connection, chosen, now_ns)
+        if segment.end > segment.start:
+            chosen.receive_syn_data(base[segment.start : segment.end], now_ns)
+        return chosen
+
+    def _syn(self, stream: Stream, segment: Segment, now_ns: int) -> Stream | None:
+        """A SYN [L1 L2]; returns the stream whose SYN it is, None if that is not certain."""
+        if stream.isn == segment.seq:
+            self.counters.retransmitted_syns += 1
+            return stream
+        if stream.isn == NEVER and stream.takes_isn(segment.seq, now_ns):
+            return stream
+        if stream.is_fresh() and stream.peer.is_fresh():
+            stream.other_isn = stream.isn
+            stream.restart(segment.seq)  # the SYN/ACK may still choose the other
+            return stream
+        if stream.peer.packets == 0:
+            return self._renew(stream, segment.seq, NEVER, now_ns)
+        stream.other_isn = segment.seq  # only its SYN/ACK makes it true
+        return None
+
+    def _syn_ack(self, stream: Stream, segment: Segment, now_ns: int) -> Stream | None:
+        """A SYN/ACK [L1 L2 L7]; returns the stream that sent it, None if it belongs to nothing."""
+        peer = stream.peer
+        acked_isn = advance(segment.ack, -1)
+        beyond = distance(acked_isn, peer.isn)
+        if peer.isn == NEVER:
+            peer.takes_isn(acked_isn, now_ns)
+        elif acked_isn == peer.other_isn and acked_isn != peer.isn:
+            if not peer.is_fresh() or not stream.is_fresh():
+                renewed = self._renew(peer, acked_isn, segment.seq, now_ns)
+                return renewed.peer if renewed is not None else None
+            peer.restart(acked_isn)
+        elif (beyond < 0 or beyond > peer.syn_bytes) and peer.packets and stream.isn != segment.seq:
+            self.counters.bad_acks += 1
+            return None
+        peer.resolve_syn_data(beyond > 0, now_ns)
+        if stream.isn == segment.seq:
+            self.counters.retransmitted_syns += 1
+        elif stream.isn == NEVER:
+            if not stream.takes_isn(segment.seq, now_ns):
+                return None
+        elif stream.is_fresh():
+            stream.other_isn = stream.isn
+            stream.restart(segment.seq)
+        else:
+            return None
+        return stream
+
+    def _reset(self, stream: Stream, segment: Segment, now_ns: int) -> None:
+        """A RST closes if its number is exact, or if it answers a SYN [L5]."""
+        peer = stream.peer
+        refuses = not stream.anchored and segment.flags & ACK and peer.isn != NEVER and peer.is_fresh()
+        if refuses:
+            refuses = distance(segment.ack, advance(peer.isn, 1)) in (0, peer.syn_bytes)
+        if refuses or stream.expects(segment.seq):
+            self._close(stream.connection, ENDED_BY_RST, now_ns)
+        else:
+            self.counters.rst_ignored += 1

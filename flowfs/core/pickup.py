@@ -1,0 +1,127 @@
+# cython: boundscheck=False, wraparound=False, cdivision=True
+"""Where a direction begins: sequence numbers into stream offsets, 0 being the first data byte [Q1].
+
+The base is behind the ISN of the SYN [L1], or, of what is picked up midway, the lowest of the first segments
+and the peer's ACKs [L3]. Always true: while the base is not known, offsets are relative to the first number
+seen, and nothing is readable.
+"""
+
+from __future__ import annotations
+
+import cython
+
+if not cython.compiled:
+    from .assembly import FAR_AWAY, NEVER, Owner, Room
+    from .doubt import Doubting
+    from .seq import advance, distance
+
+from .limits import UNKNOWN_WINDOW_BYTES
+
+_WINDOW_BYTES = UNKNOWN_WINDOW_BYTES  # a C integer when compiled: it is used with each ACK
+
+
+class Pickup(Doubting):
+    """A direction that has, or has not yet, its base."""
+
+    __slots__ = ("base_seq", "hint_high", "hint_low", "hinted", "isn", "settle_count", "settling")
+
+    def __init__(self, key: bytes, owner: Owner, room: Room) -> None:
+        self.unknown(key, owner, room)
+
+    def unknown(self, key: bytes, owner: Owner, room: Room) -> None:
+        """Begin without a base. Subclasses call this, see Link.unlinked()."""
+        self.trusting(key, owner, room)
+        self.isn = NEVER
+        self.base_seq = 0  # the sequence number of offset 0
+        self.settling = False  # first segments are being gathered [L3]
+        self.settle_count = 0
+        self.hinted = False  # hint_low and hint_high are ACKs of the peer from before the base was known
+        self.hint_low = self.hint_high = 0
+
+    def takes_isn(self, isn: int, now_ns: int) -> bool:
+        """The base is behind `isn`, if that can be true of what was seen so far; returns whether it can."""
+        base = advance(isn, 1)
+        low = self.offset_of(base)
+        if self.anchored:
+            if low > 0 or low < -_WINDOW_BYTES:
+                return False
+            if low == 0:
+                self._is_whole()
+        elif self.settling:
+            if low > _WINDOW_BYTES or low < -_WINDOW_BYTES:
+                return False
+            if self.pending is not None:
+                self.room.counters.dropped_pre_start_bytes += self.pending.drop_before(low)
+            self._anchor(low, now_ns)
+        else:
+            self.base_seq = base
+            self.anchored = True
+        self.isn = isn
+        return True
+
+    def _is_whole(self) -> None:
+        """The SYN came late, and the stream was picked up at its very beginning."""
+        self.partial = False
+        if self.flow is not None and self.origin == 0:
+            self.flow.partial = False
+
+    def is_fresh(self) -> bool:
+        """Whether no data was seen but that of a SYN."""
+        return self.rcv_nxt == 0 and (self.pending is None or self.syn_bytes > 0) and not self.settling
+
+    def offset_of(self, seq: int) -> int:
+        """The stream offset of a sequence number: the nearest to rcv_nxt [Q1]."""
+        return self.rcv_nxt + distance(seq, advance(self.base_seq, self.rcv_nxt))
+
+    def begin_settling(self, seq: int, now_ns: int) -> None:
+        """Offsets count from `seq` on, until it is known better; unless the peer's ACK came first."""
+        if not self.hinted:
+            self.base_seq = seq
+        self.settling = True
+        self.hole_ns = now_ns
+
+    def hint(self, ack: int) -> None:
+        """The peer acknowledges `ack`, while the base is not known."""
+        if not self.settling and not self.hinted:
+            self.base_seq = ack
+            self.hinted = True
+            return
+        offset = self.offset_of(ack)
+        if offset > _WINDOW_BYTES or offset < -_WINDOW_BYTES:
+            self.room.counters.bad_acks += 1
+            return
+        self.hint_low = min(self.hint_low, offset) if self.hinted else offset
+        self.hint_high = max(self.hint_high, offset) if self.hinted else offset
+        self.hinted = True
+
+    def settle(self, now_ns: int) -> None:
+        """The base is the lowest of the first segments and the peer's ACK [L3]."""
+        low = self.hint_low if self.hinted else FAR_AWAY
+        if self.pending is not None:
+            low = min(low, self.pending.first())
+        elif low == FAR_AWAY and self.tentative is not None:
+            low = self.tentative.first()
+        low = min(low, self.fin)
+        self.partial = True
+        self._anchor(0 if low == FAR_AWAY else low, now_ns)
+
+    def _anchor(self, low: int, now_ns: int) -> None:
+        """What was offset `low` is offset 0 from here on, and known to be."""
+        self.base_seq = advance(self.base_seq, low)
+        if self.pending is not None:
+            self.pending.shift(low)
+        if self.tentative is not None:
+            self.tentative.shift(low)
+            self.drop_outdated()
+        if self.fin < FAR_AWAY:
+            self.fin = max(0, self.fin - low)
+        if self.hinted:
+            self.peer_ack = max(0, self.hint_high - low)
+        self.settling = False
+        self.anchored = True
+        if self.peer_ack > self.fin:
+            self.fin_acknowledged(now_ns)
+        self.drain(now_ns)
+
+    def fin_acknowledged(self, now_ns: int) -> None:
+        """The peer has all before the FIN, and perhaps more; whoever knows of FINs sees to it [L4]."""
