@@ -45,7 +45,7 @@ cdef class Assembly:
     cdef public Pending pending
     cdef public long long rcv_nxt
     cdef public Room room
-    cdef public long long syn_bytes
+    cdef public long long share_bytes
     cdef void empty(self, bytes key, Owner owner, Room room) noexcept
 
     @cython.locals(middle=cython.Py_ssize_t, behind=cython.longlong, known=cython.longlong)
@@ -65,6 +65,7 @@ cdef class Assembly:
     cpdef forget_notes(self)
     cdef _conflict(self, long long offset, long long count)
 
+    @cython.locals(share=cython.longlong, segments=cython.longlong)
     cdef bint is_too_much(self, Pending pending) except -1
 
     cdef bridge(self, long long end, int reason, long long now_ns)

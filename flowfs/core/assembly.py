@@ -92,7 +92,7 @@ class Assembly:
         "pending",
         "rcv_nxt",
         "room",
-        "syn_bytes",
+        "share_bytes",
         "unverified",
     )
 
@@ -114,7 +114,7 @@ class Assembly:
         self.origin = 0  # the stream offset of the file's byte 0: not 0 if an earlier file was evicted
         self.fin = FAR_AWAY  # the offset of the FIN, if there was one
         self.fin_acked = False  # it is certain: what lies behind is dropped
-        self.syn_bytes = 0  # so much at offset 0 of `pending` is data of a SYN, not to be stored yet [L7]
+        self.share_bytes = FLOW_OUT_OF_ORDER_BYTES  # so much may wait behind the first hole [H2]
         self.hole_ns = 0  # since when the first hole is the first
         self.conflicts: list[tuple[int, int]] | None = None  # (offset, length) [O1]
         self.cuts: list[tuple[int, int]] | None = None  # [start, end) that the snapshot length took away [H6]
@@ -194,10 +194,9 @@ class Assembly:
 
     def is_too_much(self, pending: Pending) -> bool:
         """Whether more waits than one flow may have wait [H2]."""
-        return (
-            pending.waiting_bytes > FLOW_OUT_OF_ORDER_BYTES
-            or len(pending.offsets) > FLOW_OUT_OF_ORDER_SEGMENTS
-        )
+        share = self.share_bytes
+        segments = share // FLOW_OUT_OF_ORDER_BYTES * FLOW_OUT_OF_ORDER_SEGMENTS
+        return pending.waiting_bytes > share or len(pending.offsets) > segments
 
     def bridge(self, end: int, reason: int, now_ns: int) -> None:
         """All before `end` is lost. Who keeps bytes in doubt puts in what the peer has of them [T1]."""
@@ -273,9 +272,9 @@ class Assembly:
             self.give_up(LIMIT, now_ns)
 
     def drain(self, now_ns: int) -> None:
-        """Hand over what follows rcv_nxt without a hole; nothing from behind a FIN or of a SYN in doubt."""
+        """Hand over what follows rcv_nxt without a hole; nothing from behind a FIN."""
         pending = self.pending
-        if pending is None or self.syn_bytes or not self.anchored:
+        if pending is None or not self.anchored:
             return
         if not pending.offsets:
             self.pending = None
@@ -283,6 +282,7 @@ class Assembly:
             for data in pending.take_run(self.rcv_nxt, self.fin):
                 self.store_next(data, 0, len(data), now_ns)
             self.hole_ns = now_ns
+            self.share_bytes = FLOW_OUT_OF_ORDER_BYTES
             self._tidy()
 
     def _tidy(self) -> None:

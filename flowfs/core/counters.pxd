@@ -39,6 +39,8 @@ cdef class Counters:
     cdef public long long bad_acks
     cdef public long long resynchronised
     cdef public long long rst_ignored
+    cdef public long long rst_forged
+    cdef public long long old_timestamps
     cdef public long long stray_packets
     cdef public long long late_packets
     cdef public long long connections

@@ -45,7 +45,9 @@ NAMES = (
     "retransmitted_syns",
     "bad_acks",
     "resynchronised",
-    "rst_ignored",
+    "rst_ignored",  # outside the window, or the connection went on
+    "rst_forged",  # what it had closed went on, and was opened again [L5]
+    "old_timestamps",  # segments [Q3]
     "stray_packets",  # of no connection that is known
     "late_packets",  # of a connection that is over
     "connections",
@@ -73,7 +75,7 @@ class Counters:
         self.dropped_memory_bytes = self.dropped_refused_bytes = self.dropped_rst_bytes = 0
         self.dropped_syn_bytes = self.dropped_unacknowledging_bytes = 0
         self.dropped_tentative_bytes = self.dropped_checksum_bytes = self.unverified_bytes = 0
-        self.bad_checksums = 0
+        self.bad_checksums = self.rst_forged = self.old_timestamps = 0
         self.conflicts = self.conflict_bytes = self.lost_bytes = self.tail_missing_bytes = 0
         self.retransmitted_syns = self.bad_acks = self.resynchronised = self.rst_ignored = 0
         self.stray_packets = self.late_packets = self.connections = self.connections_refused = 0

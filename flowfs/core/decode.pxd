@@ -64,7 +64,7 @@ cdef int _checksum_of(
 ) noexcept
 
 @cython.locals(high=cython.longlong)
-cdef long long _word(const unsigned char* base, Py_ssize_t position) noexcept
+cdef long long word(const unsigned char* base, Py_ssize_t position) noexcept
 
 @cython.locals(ports=cython.Py_ssize_t, addresses=bytes)
 cpdef bytes reverse_key(const unsigned char* key, Py_ssize_t length, Py_ssize_t split)

@@ -197,8 +197,8 @@ def _tcp(
         return BAD_FLAGS
     segment.key = key if vlan == 0 else key + bytes((vlan >> 8, vlan & 0xFF))
     segment.flags = flags
-    segment.seq = _word(base, start + 4)
-    segment.ack = _word(base, start + 8)
+    segment.seq = word(base, start + 4)
+    segment.ack = word(base, start + 8)
     segment.window = base[start + 14] << 8 | base[start + 15]
     segment.start = data
     segment.end = max(data, end)  # the options may have been cut off: nothing of the payload is here then
@@ -224,7 +224,7 @@ def _checksum_of(base: bytes, start: int, end: int, addresses: int, address_byte
     return WRONG
 
 
-def _word(base: bytes, position: int) -> int:
+def word(base: bytes, position: int) -> int:
     """Four bytes in network order."""
     high = base[position] << 8 | base[position + 1]  # a wider type than a byte shifted by 24 would get in C
     return high << 16 | base[position + 2] << 8 | base[position + 3]

@@ -26,4 +26,7 @@ cdef class Doubting(Assembly):
     @cython.locals(stop=cython.longlong, start=cython.longlong, data=bytes)
     cdef bridge(self, long long end, int reason, long long now_ns)
 
+    @cython.locals(data=bytes)
+    cpdef trust(self, long long end, long long now_ns)
+
     cdef _store_doubted(self, bytes data, long long now_ns)

@@ -4,7 +4,8 @@
 Knows offsets and how far the peer acknowledged; not what made somebody doubt: a wrong checksum [V2], an old
 timestamp [Q3], a probe [L6], a SYN [L7], a RST before [L5]. Always true:
  - good bytes for the same place win, whenever they come, and there is no conflict between the two;
- - bytes in doubt become data in `bridge` alone: where the peer acknowledged them and there would be a hole;
+ - bytes in doubt become data in `bridge`, where the peer acknowledged them and there would be a hole; or in
+   `trust`, when it is shown that there was no reason to doubt;
  - they are charged to the budget of what waits, and refused if that is used up: nobody gives way for them.
 """
 
@@ -105,6 +106,14 @@ class Doubting(Assembly):
                 self._store_doubted(data, now_ns)
             self.drop_outdated()
         self.lose_until(end, reason, now_ns)
+
+    def trust(self, end: int, now_ns: int) -> None:
+        """What is in doubt up to `end`, and follows without a hole, is as good as any [L5 L7]."""
+        self.drop_outdated()
+        if self.tentative is not None:
+            for data in self.tentative.take_run(self.rcv_nxt, end):
+                self.place(data, 0, len(data), self.rcv_nxt, now_ns)
+            self.drop_outdated()
 
     def _store_doubted(self, data: bytes, now_ns: int) -> None:
         self.mark_unverified()

@@ -28,8 +28,8 @@ cdef class Flows:
     @cython.locals(peer=Stream, connection=Connection)
     cdef _follow_up(self, Stream stream, long long now_ns)
 
-    @cython.locals(deadline_ns=cython.longlong)
     cdef _look_after(self, Stream stream, long long now_ns)
+    cdef _wake(self, Stream stream, long long deadline_ns, long long now_ns)
 
     cdef _drop_dead_deadlines(self)
     cdef long long _free_generation(self, bytes key, bytes reverse, long long generation) except -1
@@ -39,9 +39,6 @@ cdef class Flows:
 
     @cython.locals(connection=Connection, stream=Stream, peer=Stream)
     cdef Stream _open(self, bytes key, bytes reverse, long long generation, long long now_ns)
-
-    @cython.locals(payload=cython.longlong, successor=Stream)
-    cdef Stream _after_close(self, Stream stream, Segment segment, long long now_ns)
 
     @cython.locals(connection=Connection)
     cdef bint _begins_anew(self, Stream stream, Segment segment, long long now_ns) except -1

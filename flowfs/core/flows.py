@@ -30,6 +30,7 @@ if not cython.compiled:
 
 from .flow import FIN as ENDED_BY_FIN
 from .flow import IDLE, OPEN
+from .flow import RST as ENDED_BY_RST
 from .limits import (
     CONNECTION_BYTES,
     DUE_PER_TICK,
@@ -80,7 +81,12 @@ class Flows:
 
     def _look_after(self, stream: Stream, now_ns: int) -> None:
         stream.review(now_ns)
-        deadline_ns = stream.deadline_ns
+        if stream.reset_at != NEVER and stream.is_reset(now_ns):
+            self._close(stream.connection, ENDED_BY_RST, now_ns)
+        self._wake(stream, stream.deadline_ns, now_ns)
+
+    def _wake(self, stream: Stream, deadline_ns: int, now_ns: int) -> None:
+        """Let tick() look after the stream at `deadline_ns`; 0 is never."""
         assert deadline_ns == 0 or deadline_ns > now_ns, "tick() would not end"
         if deadline_ns and (stream.scheduled_ns == 0 or deadline_ns < stream.scheduled_ns):
             stream.scheduled_ns = deadline_ns
@@ -91,7 +97,9 @@ class Flows:
 
     def _drop_dead_deadlines(self) -> None:
         """Streams that are over are let go of, though their time has not come."""
-        self.deadlines = [item for item in self.deadlines if not item[2].over]
+        self.deadlines = [
+            item for item in self.deadlines if not item[2].over or item[2].tentative is not None
+        ]
         heapify(self.deadlines)
 
     def _admit(self, segment: Segment, now_ns: int) -> Stream | None:
@@ -126,18 +134,6 @@ class Flows:
         self.live += 1
         self.counters.connections += 1
         return stream
-
-    def _after_close(self, stream: Stream, segment: Segment, now_ns: int) -> Stream | None:
-        """A packet of a connection that is over: late, or the first of a new one [L2 L9]."""
-        payload = segment.end - segment.start
-        if self._begins_anew(stream, segment, now_ns):
-            successor = self._succeed(stream, now_ns)
-            if successor is None:
-                self.counters.dropped_refused_bytes += payload
-            return successor
-        self.counters.late_packets += 1
-        self.counters.dropped_after_close_bytes += payload
-        return None
 
     def _begins_anew(self, stream: Stream, segment: Segment, now_ns: int) -> bool:
         """Whether a packet of a closed connection is the first of another: a SYN of its own, or late data."""
@@ -186,6 +182,8 @@ class Flows:
     def _untrack(self, connection: Connection) -> None:
         """Addresses and ports lead to this connection no more; without files it is gone."""
         connection.tracked = False
+        connection.one.drop_tentative()
+        connection.other.drop_tentative()
         leave(connection)
         del self.streams[connection.one.key]
         self.streams.pop(connection.other.key, None)
@@ -229,7 +227,9 @@ class Flows:
             due -= 1
             stream = heappop(self.deadlines)[2]
             stream.scheduled_ns = 0
-            if not stream.over:
+            if stream.over:
+                stream.drop_tentative()
+            else:
                 self._look_after(stream, now_ns)
                 self._follow_up(stream, now_ns)
         self._expire(self.half_open, now_ns - HALF_OPEN_NS, now_ns)

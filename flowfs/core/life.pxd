@@ -1,7 +1,7 @@
 cimport cython
 from .assembly cimport NEVER
 from .counters cimport Counters
-from .decode cimport ACK, FIN, RST, SYN, VALID, WRONG, Segment
+from .decode cimport ACK, FIN, PSH, RST, SYN, VALID, WRONG, Segment
 from .flows cimport Flows
 from .seq cimport advance, distance
 from .store cimport Store
@@ -18,7 +18,26 @@ cdef class Lives(Flows):
     @cython.locals(payload=cython.longlong, fin=cython.bint)
     cdef bint _doubts(self, Stream stream, Segment segment, const unsigned char* base, long long now_ns) except -1
 
-    @cython.locals(connection=Connection, peer=Stream, taken=cython.bint, cut=cython.longlong)
+    @cython.locals(connection=Connection, peer=Stream)
+    cdef bint _goes_on(self, Stream stream, Segment segment, const unsigned char* base, long long now_ns) except -1
+
+    cdef _reopen(self, Connection connection, long long now_ns)
+
+    @cython.locals(connection=Connection, payload=cython.longlong, successor=Stream)
+    cdef Stream _after_close(self, Stream stream, Segment segment, const unsigned char* base, long long now_ns)
+
+    @cython.locals(connection=Connection, offset=cython.longlong, reached=cython.longlong)
+    cdef bint _is_doubtful(self, Stream stream, Segment segment, long long now_ns) except -1
+
+    @cython.locals(data=bytes)
+    cdef _take_old(self, Stream stream, Segment segment, const unsigned char* base, long long now_ns)
+
+    cdef bint _is_probe(self, Stream stream, Segment segment, const unsigned char* base, long long now_ns) except -1
+
+    @cython.locals(cut=cython.longlong)
+    cdef _payload(self, Stream stream, Segment segment, const unsigned char* base, long long now_ns)
+
+    @cython.locals(connection=Connection, peer=Stream)
     cdef _data(self, Stream stream, Segment segment, const unsigned char* base, long long now_ns)
 
     cdef _count(self, Connection connection, Stream stream, long long now_ns)

@@ -15,7 +15,7 @@ import cython
 if not cython.compiled:
     from .assembly import NEVER
     from .counters import Counters
-    from .decode import ACK, FIN, RST, SYN, VALID, WRONG, Segment
+    from .decode import ACK, FIN, PSH, RST, SYN, VALID, WRONG, Segment
     from .flows import Flows
     from .seq import advance, distance
     from .store import Store
@@ -23,7 +23,7 @@ if not cython.compiled:
 
 from .flow import OPEN
 from .flow import RST as ENDED_BY_RST
-from .limits import Limits
+from .limits import REMEMBER_NS, Limits
 
 
 class Lives(Flows):
@@ -44,8 +44,8 @@ class Lives(Flows):
         stream = self.streams.get(segment.key)
         if stream is None:
             stream = self._admit(segment, now_ns)
-        elif stream.connection.state != OPEN:
-            stream = self._after_close(stream, segment, now_ns)
+        elif stream.connection.state != OPEN and not self._goes_on(stream, segment, base, now_ns):
+            stream = self._after_close(stream, segment, base, now_ns)
         if stream is None:
             return
         if segment.checksum == WRONG and self._doubts(stream, segment, base, now_ns):
@@ -80,33 +80,120 @@ class Lives(Flows):
             self._follow_up(stream, now_ns)
         return True
 
+    def _goes_on(self, stream: Stream, segment: Segment, base: bytes, now_ns: int) -> bool:
+        """Whether a connection goes on that a RST closed: the peer has data that was sent after it [L5]."""
+        connection = stream.connection
+        peer = stream.peer
+        if connection.state != ENDED_BY_RST or segment.flags & (SYN | RST) or not segment.flags & ACK:
+            return False
+        if segment.checksum == WRONG or now_ns - connection.closed_ns > REMEMBER_NS:
+            return False
+        if peer.confirms(segment.ack):
+            self._reopen(connection, now_ns)
+            peer.acknowledge(segment.ack, now_ns)
+            peer.trust(peer.peer_ack, now_ns)
+            return True
+        return False
+
+    def _reopen(self, connection: Connection, now_ns: int) -> None:
+        self.counters.rst_forged += 1
+        connection.state = OPEN
+        connection.one.reopen(now_ns)
+        connection.other.reopen(now_ns)
+        connection.last_ns = connection.touched_ns = now_ns
+        self.active.append(connection)
+
+    def _after_close(self, stream: Stream, segment: Segment, base: bytes, now_ns: int) -> Stream | None:
+        """A segment of a connection that is over: in doubt, late, or the first of a new one [L2 L5 L9]."""
+        connection = stream.connection
+        payload = segment.end - segment.start
+        if self._is_doubtful(stream, segment, now_ns):
+            self.counters.late_packets += 1
+            stream.doubt(base[segment.start : segment.end], stream.offset_of(segment.seq), now_ns)
+            self._wake(stream, connection.closed_ns + REMEMBER_NS + 1, now_ns)
+            return None
+        if self._begins_anew(stream, segment, now_ns):
+            successor = self._succeed(stream, now_ns)
+            if successor is None:
+                self.counters.dropped_refused_bytes += payload
+            return successor
+        self.counters.late_packets += 1
+        self.counters.dropped_after_close_bytes += payload
+        return None
+
+    def _is_doubtful(self, stream: Stream, segment: Segment, now_ns: int) -> bool:
+        """Whether it is in-sequence data after a RST, which may be forged [L5]."""
+        connection = stream.connection
+        if connection.state != ENDED_BY_RST or segment.end == segment.start or segment.checksum == WRONG:
+            return False
+        if segment.flags & (SYN | RST) or not segment.flags & ACK or not stream.anchored:
+            return False
+        if now_ns - connection.closed_ns > REMEMBER_NS:
+            return False
+        offset = stream.offset_of(segment.seq)
+        reached = stream.rcv_nxt if stream.tentative is None else stream.tentative.end()
+        return offset <= reached and offset + segment.end - segment.start > stream.rcv_nxt
+
     def _data(self, stream: Stream, segment: Segment, base: bytes, now_ns: int) -> None:
         """A segment without SYN or RST: an ACK, data, a FIN, in this order of importance."""
         connection = stream.connection
         self._count(connection, stream, now_ns)
         peer = stream.peer
+        if stream.paws and stream.is_old(base, segment.header + 20, segment.start, peer):
+            self._take_old(stream, segment, base, now_ns)
+            return
         if segment.flags & ACK:
             if peer.other_isn != NEVER:
                 self._choose(peer, segment.ack)
             peer.acknowledge(segment.ack, now_ns)
+            if segment.window != stream.said_window:
+                stream.advertise(segment.window, peer)
             if peer.syn_bytes:
-                peer.resolve_syn_data(peer.peer_ack >= peer.syn_bytes, now_ns)
+                peer.resolve_syn_data(peer.peer_ack, now_ns)
         else:
             self.counters.dropped_unacknowledging_bytes += segment.end - segment.start
             return
         if segment.wire_end > segment.start:
-            if stream.syn_bytes:
-                taken = distance(segment.seq, advance(stream.isn, 1)) >= stream.syn_bytes
-                stream.resolve_syn_data(taken, now_ns)
-            if segment.end > segment.start:
-                stream.receive(base, segment.start, segment.end, segment.seq, now_ns)
-            if segment.end < segment.wire_end:
-                cut = segment.wire_end - segment.end
-                stream.note_cut(advance(segment.seq, segment.end - segment.start), cut)
+            self._payload(stream, segment, base, now_ns)
         if segment.flags & FIN:
             stream.receive_fin(advance(segment.seq, segment.wire_end - segment.start), now_ns)
         if connection.queue is self.half_open and peer.packets:
             self.active.append(connection)
+
+    def _payload(self, stream: Stream, segment: Segment, base: bytes, now_ns: int) -> None:
+        """The payload of a segment, as far as it was captured."""
+        if stream.syn_bytes:
+            stream.resolve_syn_data(max(0, distance(segment.seq, advance(stream.isn, 1))), now_ns)
+        if segment.wire_end - segment.start == 1 and self._is_probe(stream, segment, base, now_ns):
+            return
+        if segment.end > segment.start:
+            stream.receive(base, segment.start, segment.end, segment.seq, now_ns)
+        if segment.end < segment.wire_end:
+            cut = segment.wire_end - segment.end
+            stream.note_cut(advance(segment.seq, segment.end - segment.start), cut)
+
+    def _take_old(self, stream: Stream, segment: Segment, base: bytes, now_ns: int) -> None:
+        """A segment that is older than what the peer took: it drops it, so its bytes are in doubt [Q3 T1]."""
+        self.counters.old_timestamps += 1
+        if segment.end > segment.start:
+            data = base[segment.start : segment.end]
+            stream.receive_doubted(data, segment.seq, False, now_ns)
+
+    def _is_probe(self, stream: Stream, segment: Segment, base: bytes, now_ns: int) -> bool:
+        """Whether one byte is sent to hear of the peer, and not, or not yet, to be data [L6].
+
+        A byte right before what comes next, which is there already, Assembly.place() knows.
+        """
+        if segment.flags & FIN:
+            return False
+        if stream.is_probe(segment.seq, segment.flags & PSH != 0):
+            self.counters.keepalive_bytes += 1
+            stream.skip_probe(segment.seq)
+            return True
+        if stream.closed and stream.anchored and stream.offset_of(segment.seq) >= stream.peer_ack:
+            stream.receive_doubted(base[segment.start : segment.end], segment.seq, False, now_ns)
+            return True
+        return False
 
     def _count(self, connection: Connection, stream: Stream, now_ns: int) -> None:
         connection.packets += 1
@@ -138,6 +225,7 @@ class Lives(Flows):
             self.counters.dropped_syn_bytes += segment.end - segment.start
             return None
         self._count(chosen.connection, chosen, now_ns)
+        chosen.read_syn(base, segment.header + 20, segment.start, segment.window, chosen.peer)
         if segment.end > segment.start:
             chosen.receive_syn_data(base[segment.start : segment.end], now_ns)
         return chosen
@@ -173,7 +261,7 @@ class Lives(Flows):
         elif (beyond < 0 or beyond > peer.syn_bytes) and peer.packets and stream.isn != segment.seq:
             self.counters.bad_acks += 1
             return None
-        peer.resolve_syn_data(beyond > 0, now_ns)
+        peer.resolve_syn_data(beyond, now_ns)
         if stream.isn == segment.seq:
             self.counters.retransmitted_syns += 1
         elif stream.isn == NEVER:
@@ -187,12 +275,14 @@ class Lives(Flows):
         return stream
 
     def _reset(self, stream: Stream, segment: Segment, now_ns: int) -> None:
-        """A RST closes if its number is exact, or if it answers a SYN [L5]."""
+        """A RST closes if its number is exact, or if it answers a SYN; inside the window time tells [L5]."""
         peer = stream.peer
         refuses = not stream.anchored and segment.flags & ACK and peer.isn != NEVER and peer.is_fresh()
         if refuses:
             refuses = distance(segment.ack, advance(peer.isn, 1)) in (0, peer.syn_bytes)
         if refuses or stream.expects(segment.seq):
             self._close(stream.connection, ENDED_BY_RST, now_ns)
+        elif stream.takes_reset(segment.seq, now_ns):
+            self._look_after(stream, now_ns)
         else:
             self.counters.rst_ignored += 1

@@ -27,6 +27,9 @@ cdef class Pickup(Doubting):
     @cython.locals(offset=cython.longlong)
     cdef hint(self, long long ack)
 
+    cdef bint is_probe(self, long long seq, bint pushed) except -1
+    cdef skip_probe(self, long long seq)
+
     @cython.locals(low=cython.longlong)
     cdef settle(self, long long now_ns)
 

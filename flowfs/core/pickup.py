@@ -67,7 +67,7 @@ class Pickup(Doubting):
 
     def is_fresh(self) -> bool:
         """Whether no data was seen but that of a SYN."""
-        return self.rcv_nxt == 0 and (self.pending is None or self.syn_bytes > 0) and not self.settling
+        return self.rcv_nxt == 0 and self.pending is None and not self.settling
 
     def offset_of(self, seq: int) -> int:
         """The stream offset of a sequence number: the nearest to rcv_nxt [Q1]."""
@@ -94,6 +94,22 @@ class Pickup(Doubting):
         self.hint_high = max(self.hint_high, offset) if self.hinted else offset
         self.hinted = True
 
+    def is_probe(self, seq: int, pushed: bool) -> bool:
+        """Whether one byte, the first of this direction that is seen, is a keep-alive probe [L6].
+
+        The peer's ACKs tell. Where there are none, data is pushed, and the probes of hosts that put a byte in
+        them are not (RFC 9293, 3.8.4).
+        """
+        if self.anchored or self.settling:
+            return False
+        if not self.hinted:
+            return not pushed
+        return self.offset_of(seq) == self.hint_high - 1
+
+    def skip_probe(self, seq: int) -> None:
+        """The stream goes on behind this byte, as if the peer had acknowledged it."""
+        self.hint(advance(seq, 1))
+
     def settle(self, now_ns: int) -> None:
         """The base is the lowest of the first segments and the peer's ACK [L3]."""
         low = self.hint_low if self.hinted else FAR_AWAY
@@ -113,6 +129,8 @@ class Pickup(Doubting):
         if self.tentative is not None:
             self.tentative.shift(low)
             self.drop_outdated()
+        if self.cuts is not None:
+            self.cuts = [(cut[0] - low, cut[1] - low) for cut in self.cuts]
         if self.fin < FAR_AWAY:
             self.fin = max(0, self.fin - low)
         if self.hinted:

@@ -1,6 +1,6 @@
 cimport cython
 from .assembly cimport FAR_AWAY, NEVER, Assembly, Owner, Room
-from .pickup cimport Pickup
+from .reach cimport Reach
 from .seq cimport advance
 
 cdef int _NOT_LOST
@@ -20,7 +20,7 @@ cdef class Connection(Owner):
 
 
 @cython.final
-cdef class Stream(Pickup):
+cdef class Stream(Reach):
     cdef public long long acked_ns
     cdef public long long acked_to
     cdef public Connection connection
@@ -35,7 +35,13 @@ cdef class Stream(Pickup):
     cdef public long long packet_limit
     cdef public long long packets
     cdef public Stream peer
+    cdef public long long reset_at
+    cdef public long long reset_known
+    cdef public long long reset_ns
+    cdef public long long reset_packets
     cdef public long long scheduled_ns
+    cdef public long long syn_bytes
+    cdef public long long tail_missing_bytes
     cdef public bint verified
 
     cpdef restart(self, long long isn)
@@ -49,16 +55,31 @@ cdef class Stream(Pickup):
     cpdef receive_doubted(self, bytes data, long long seq, bint fin, long long now_ns)
 
     cpdef receive_syn_data(self, bytes data, long long now_ns)
-    cpdef resolve_syn_data(self, bint accepted, long long now_ns)
+    cpdef resolve_syn_data(self, long long accepted_bytes, long long now_ns)
 
     @cython.locals(offset=cython.longlong)
     cpdef note_cut(self, long long seq, long long count)
 
-    @cython.locals(offset=cython.longlong, known=cython.longlong)
+    @cython.locals(offset=cython.longlong)
     cpdef acknowledge(self, long long ack, long long now_ns)
 
     @cython.locals(offset=cython.longlong)
     cpdef receive_fin(self, long long seq, long long now_ns)
+
+    cdef long long limit(self) noexcept
+    @cython.locals(end=cython.longlong)
+    cdef long long known_end(self) noexcept
+
+    @cython.locals(offset=cython.longlong)
+    cdef bint takes_reset(self, long long seq, long long now_ns) except -1
+
+    @cython.locals(known=cython.longlong, goes_on=cython.bint, waited=cython.bint)
+    cdef bint is_reset(self, long long now_ns) except -1
+
+    @cython.locals(offset=cython.longlong)
+    cdef bint confirms(self, long long ack) except -1
+
+    cdef reopen(self, long long now_ns)
 
     @cython.locals(offset=cython.longlong)
     cpdef bint expects(self, long long seq) except -1
@@ -73,6 +94,8 @@ cdef class Stream(Pickup):
     @cython.locals(reason=cython.int)
     cpdef review(self, long long now_ns)
 
+    cdef void _wake_at(self, long long when_ns) noexcept
+
     @cython.locals(end=cython.longlong)
     cdef _review_doubts(self, long long now_ns)
 
@@ -80,6 +103,9 @@ cdef class Stream(Pickup):
 
     @cython.locals(connection=Connection)
     cdef bint _acked_long_enough(self, long long end, long long now_ns) except -1
+
+    @cython.locals(missing=cython.longlong)
+    cdef _miss_tail(self, long long end)
 
     cdef _check_done(self, long long now_ns)
 

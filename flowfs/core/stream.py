@@ -16,7 +16,7 @@ import cython
 
 if not cython.compiled:
     from .assembly import FAR_AWAY, NEVER, Assembly, Owner, Room
-    from .pickup import Pickup
+    from .reach import Reach
     from .seq import advance
 
 from .flow import FIN as ENDED_BY_FIN
@@ -24,6 +24,7 @@ from .flow import OPEN
 from .limits import (
     ACKED_HOLE_NS,
     ACKED_HOLE_PACKETS,
+    FORGED_RST_NS,
     MAX_CUTS,
     NOTE_BYTES,
     ONE_WAY_BYTES,
@@ -55,7 +56,7 @@ class Connection(Owner):
         self.tracked = True  # found by its addresses and ports
 
 
-class Stream(Pickup):
+class Stream(Reach):
     """One direction. `peer` is the other one, `connection` what they share; the table sets both up."""
 
     peer: Stream
@@ -74,12 +75,18 @@ class Stream(Pickup):
         "packet_limit",
         "packets",
         "peer",
+        "reset_at",
+        "reset_known",
+        "reset_ns",
+        "reset_packets",
         "scheduled_ns",
+        "syn_bytes",
+        "tail_missing_bytes",
         "verified",
     )
 
     def __init__(self, key: bytes, connection: Connection, room: Room) -> None:
-        self.unknown(key, connection, room)
+        self.unlimited(key, connection, room)
         self.connection = connection
         self.packets = 0
         self.other_isn = NEVER  # of a SYN that only its SYN/ACK makes true [L1 L2]
@@ -89,6 +96,12 @@ class Stream(Pickup):
         self.far_count = 0
         self.verified = False  # checksums were right: a wrong one means something [V2]
         self.doubted_fin = NEVER  # the offset of a FIN that is in doubt [T1]
+        self.syn_bytes = 0  # so much in doubt at offset 0 came with the SYN [L7]
+        self.reset_at = NEVER  # the offset of a RST that is not exact, and may be forged [L5]
+        self.reset_ns = self.reset_known = self.reset_packets = (
+            0  # when, and what was known of the stream then
+        )
+        self.tail_missing_bytes = 0  # acknowledged when it ended, and never seen [H5]
         self.done = False  # ended by its FIN
         self.over = False  # close() was called
         self.deadline_ns = 0  # when to look at this again, if nothing comes before
@@ -96,10 +109,8 @@ class Stream(Pickup):
 
     def restart(self, isn: int) -> None:
         """Begin anew at another ISN; there must be no file and no data yet, but that of a SYN."""
-        if self.pending is not None:
-            self.room.counters.dropped_syn_bytes += self.pending.clear()
-            self.pending = None
-        self.syn_bytes = 0
+        self.resolve_syn_data(0, 0)
+        self.forget_syn()
         self.isn = isn
         self.base_seq = advance(isn, 1)
         self.rcv_nxt = self.peer_ack = 0
@@ -135,7 +146,7 @@ class Stream(Pickup):
         offset = self.offset_of(seq)
         if offset == self.rcv_nxt and self.pending is None and self.fin == FAR_AWAY:
             self.store_next(base, start, end, now_ns)
-        elif offset > max(self.rcv_nxt, self.peer_ack) + _WINDOW_BYTES:
+        elif offset > self.limit():
             self._receive_far(base, start, end, offset, now_ns)
         else:
             self.place(base, start, end, offset, now_ns)
@@ -145,7 +156,7 @@ class Stream(Pickup):
         if not self.anchored and not self.settling:
             self.begin_settling(seq, now_ns)
         offset = self.offset_of(seq)
-        if abs(offset - max(self.rcv_nxt, self.peer_ack)) > _WINDOW_BYTES:
+        if offset > self.limit() or offset < self.rcv_nxt - _WINDOW_BYTES:
             self.room.counters.dropped_window_bytes += len(data)
             return
         self.doubt(data, offset, now_ns)
@@ -153,27 +164,26 @@ class Stream(Pickup):
             self.doubted_fin = offset + len(data)
 
     def receive_syn_data(self, data: bytes, now_ns: int) -> None:
-        """Data of the SYN: kept apart until the SYN/ACK [L7]."""
-        if self.pending is not None or self.rcv_nxt > 0 or not self.anchored:
+        """Data of the SYN, which is in doubt until the SYN/ACK [L7]."""
+        if self.syn_bytes or not self.is_fresh() or not self.anchored:
             self.room.counters.duplicate_bytes += len(data)
             return
         self.syn_bytes = len(data)
-        self.wait(data, 0, now_ns)
-        if self.pending is None:
-            self.syn_bytes = 0
+        self.doubt(data, 0, now_ns)
 
-    def resolve_syn_data(self, accepted: bool, now_ns: int) -> None:
-        """The SYN/ACK, or the data that follows, tells whether the peer took the data of the SYN [L7]."""
-        if self.syn_bytes == 0 or self.pending is None:
+    def resolve_syn_data(self, accepted_bytes: int, now_ns: int) -> None:
+        """The SYN/ACK, or what follows, tells how much the peer took of the data of the SYN [L7]."""
+        if self.syn_bytes == 0:
             return
-        if not accepted:
-            self.room.counters.dropped_syn_bytes += self.pending.drop_before(self.syn_bytes)
+        self.trust(min(accepted_bytes, self.syn_bytes), now_ns)
+        if self.tentative is not None:
+            self.room.counters.dropped_syn_bytes += self.tentative.drop_before(self.syn_bytes)
+            self.drop_outdated()
         self.syn_bytes = 0
-        self.drain(now_ns)
 
     def note_cut(self, seq: int, count: int) -> None:
         """`count` bytes from `seq` on were on the wire, and cut off by the snapshot length [H6]."""
-        if not self.anchored:
+        if not self.anchored and not self.settling:
             return
         offset = self.offset_of(seq)
         cuts = [cut for cut in self.cuts if cut[1] > self.rcv_nxt] if self.cuts is not None else []
@@ -189,9 +199,10 @@ class Stream(Pickup):
             return
         offset = self.offset_of(ack)
         if offset <= self.peer_ack:
+            if self.pending is not None:
+                self.see_peer_wait()
             return
-        known = self.rcv_nxt if self.pending is None else max(self.rcv_nxt, self.pending.end())
-        if offset > known + _WINDOW_BYTES:  # [Q4]
+        if offset > self.known_end() + self.reach_bytes:  # [Q4]
             self.room.counters.bad_acks += 1
             self.far_ack = offset
             return
@@ -204,7 +215,7 @@ class Stream(Pickup):
         if not self.anchored and not self.settling:
             self.begin_settling(seq, now_ns)
         offset = self.offset_of(seq)
-        if self.fin < FAR_AWAY or offset > max(self.rcv_nxt, self.peer_ack) + _WINDOW_BYTES:
+        if self.fin < FAR_AWAY or offset > self.limit():
             return
         if self.anchored and offset < self.rcv_nxt:
             return
@@ -216,7 +227,7 @@ class Stream(Pickup):
         """Give up the lowest holes until half of what waits is left [H2]."""
         if self.settling:
             self.settle(now_ns)
-        self.resolve_syn_data(False, now_ns)
+        self.resolve_syn_data(0, now_ns)
         Assembly.relieve(self, now_ns)
 
     def fin_acknowledged(self, now_ns: int) -> None:
@@ -226,6 +237,55 @@ class Stream(Pickup):
             return
         self.fin_acked = True
         self.drop_behind_fin()
+
+    def limit(self) -> int:
+        """The last offset that the peer may take [Q2]."""
+        return max(self.rcv_nxt, self.peer_ack) + self.reach_bytes
+
+    def known_end(self) -> int:
+        """Behind the last byte that was seen, also in doubt."""
+        end = self.rcv_nxt if self.pending is None else max(self.rcv_nxt, self.pending.end())
+        return end if self.tentative is None else max(end, self.tentative.end())
+
+    def takes_reset(self, seq: int, now_ns: int) -> bool:
+        """A RST that is not exact: if it is inside the window, time will tell [L5]; returns whether it is."""
+        offset = self.offset_of(seq)
+        if not self.anchored or offset <= self.rcv_nxt or offset > self.limit():
+            return False
+        if self.reset_at == NEVER:
+            self.reset_ns = now_ns
+            self.reset_known = self.known_end()
+        self.reset_at = offset
+        self.reset_packets = self.packets
+        return True
+
+    def is_reset(self, now_ns: int) -> bool:
+        """Whether a RST that was waited with was a true one; it is void if the connection went on [L5]."""
+        if self.reset_at == self.rcv_nxt:
+            return True  # what lay before it has come
+        known = self.known_end()
+        goes_on = known > self.reset_known and (known > self.reset_at or self.peer_ack > self.reset_known)
+        waited = now_ns - self.reset_ns >= FORGED_RST_NS
+        if goes_on or (waited and self.packets > self.reset_packets):
+            self.reset_at = NEVER
+            self.room.counters.rst_ignored += 1
+            return False
+        if not waited:
+            self._wake_at(self.reset_ns + FORGED_RST_NS)
+        return waited
+
+    def confirms(self, ack: int) -> bool:
+        """Whether the peer's ACK takes in something that is in doubt after the RST."""
+        if self.tentative is None or not self.over:
+            return False
+        offset = self.offset_of(ack)
+        return self.rcv_nxt < offset <= self.tentative.end()
+
+    def reopen(self, now_ns: int) -> None:
+        """The RST that closed it was forged [L5]."""
+        self.over = False
+        if self.flow is not None and not self.done:
+            self.room.store.set_state(self.flow, OPEN, now_ns)
 
     def expects(self, seq: int) -> bool:
         """Whether a RST with this number is exact: it comes where the next byte would [L5]."""
@@ -258,17 +318,19 @@ class Stream(Pickup):
 
     def waits(self) -> bool:
         """Whether there is anything for review() to look at."""
-        return self.pending is not None or self.fin < FAR_AWAY or self.settling or self.tentative is not None
+        if self.pending is not None or self.tentative is not None or self.fin < FAR_AWAY:
+            return True
+        return self.settling or self.reset_at != NEVER
 
     def review(self, now_ns: int) -> None:
         """Give up the holes that are lost; end the stream if it has ended; set the time of the next look."""
         self.deadline_ns = 0
         if self.settling:
             if now_ns - self.hole_ns < SETTLE_NS:
-                self.deadline_ns = self.hole_ns + SETTLE_NS
+                self._wake_at(self.hole_ns + SETTLE_NS)
                 return
             self.settle(now_ns)
-        while self.pending is not None and not self.syn_bytes:
+        while self.pending is not None:
             if self.rcv_nxt >= self.fin:
                 break
             reason = self._reason_to_give_up(self.pending.first(), now_ns)
@@ -279,6 +341,10 @@ class Stream(Pickup):
             self._review_doubts(now_ns)
         if self.fin < FAR_AWAY and not self.done:
             self._check_done(now_ns)
+
+    def _wake_at(self, when_ns: int) -> None:
+        if self.deadline_ns == 0 or when_ns < self.deadline_ns:
+            self.deadline_ns = when_ns
 
     def _review_doubts(self, now_ns: int) -> None:
         """What the peer has long acknowledged, and nothing better came for, is data [T1 H1]."""
@@ -301,7 +367,7 @@ class Stream(Pickup):
             assert self.pending is not None
             if self.pending.waiting_bytes > ONE_WAY_BYTES or now_ns - self.hole_ns >= ONE_WAY_NS:
                 return ONE_WAY
-            self.deadline_ns = self.hole_ns + ONE_WAY_NS
+            self._wake_at(self.hole_ns + ONE_WAY_NS)
         return _NOT_LOST
 
     def _acked_long_enough(self, end: int, now_ns: int) -> bool:
@@ -313,7 +379,7 @@ class Stream(Pickup):
             self.packet_limit = connection.packets + ACKED_HOLE_PACKETS
         if now_ns - self.acked_ns >= ACKED_HOLE_NS or connection.packets >= self.packet_limit:
             return True
-        self.deadline_ns = self.acked_ns + ACKED_HOLE_NS
+        self._wake_at(self.acked_ns + ACKED_HOLE_NS)
         return False
 
     def _check_done(self, now_ns: int) -> None:
@@ -326,11 +392,17 @@ class Stream(Pickup):
         elif not self.fin_acked and self.peer.packets:
             return
         if self.rcv_nxt < self.fin:
-            self.room.counters.tail_missing_bytes += self.fin - self.rcv_nxt  # [H5]
+            self._miss_tail(self.fin)
             self.fin = self.rcv_nxt  # the size is final: what still comes is behind the FIN [R7]
         self.done = True
         if self.flow is not None:
             self.room.store.set_state(self.flow, ENDED_BY_FIN, now_ns)
+
+    def _miss_tail(self, end: int) -> None:
+        """The peer has all up to `end`, which was never seen [H5]; a stream that closes twice counts once."""
+        missing = end - self.rcv_nxt
+        self.room.counters.tail_missing_bytes += max(0, missing - self.tail_missing_bytes)
+        self.tail_missing_bytes = missing
 
     def close(self, state: int, now_ns: int) -> None:
         """The connection ended with this state (OPEN: the capture did): nothing more will come [H4]."""
@@ -340,13 +412,14 @@ class Stream(Pickup):
         self.over = True
         if self.settling:
             self.settle(now_ns)
-        self.resolve_syn_data(False, now_ns)
+        self.resolve_syn_data(0, now_ns)
         self.give_up_all(CLOSE, now_ns)
         self.confirm(now_ns)
         self.drop_tentative()
         end = self.peer_ack if self.fin == FAR_AWAY else self.fin
         if self.anchored and end > self.rcv_nxt:
-            self.room.counters.tail_missing_bytes += end - self.rcv_nxt  # [H5]
+            self._miss_tail(end)
         self.deadline_ns = 0
+        self.reset_at = NEVER
         if self.flow is not None and state != OPEN and self.flow.state == OPEN:
             self.room.store.set_state(self.flow, ENDED_BY_FIN if self.done else state, now_ns)
