@@ -146,8 +146,9 @@ def conflicts_of(engine: Engine) -> dict[str, list[tuple[int, int]]]:
     """What is recorded of conflicts [O1]."""
     found = {}
     for key, stream in engine.flows.streams.items():
-        if stream.conflicts:
-            found[name_of(key, stream.connection.generation).decode()] = list(stream.conflicts)
+        if stream.notes is not None and stream.notes.conflicts:
+            places = [(conflict.offset, conflict.length) for conflict in stream.notes.conflicts]
+            found[name_of(key, stream.connection.generation).decode()] = places
     return found
 
 

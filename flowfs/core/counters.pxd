@@ -4,6 +4,7 @@
 cdef class Counters:
     cdef public long long packets
     cdef public long long captured_bytes
+    cdef public long long doubted_times
     cdef public long long segments
     cdef public long long dissected
     cdef public long long unknown_frames

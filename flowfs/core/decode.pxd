@@ -22,6 +22,7 @@ cdef class Segment:
     cdef public Py_ssize_t end
     cdef public Py_ssize_t wire_end
     cdef public Py_ssize_t header
+    cdef public Py_ssize_t options_end
     cdef public int ttl
     cdef public int checksum
     cdef public bint verify

@@ -43,18 +43,19 @@ class Segment:
 
     `key` is src, dst, sport, dport as on the wire, and the VLAN id in two bytes if it is not 0.
     The payload that was captured is [start, end) of the frames; on the wire it went to `wire_end`. The TCP
-    header begins at `header`. `verify`, set once, says whether checksums are looked at.
+    header begins at `header`; its options, 20 bytes further, were captured up to `options_end`. `verify`, set
+    once, says whether checksums are looked at.
     """
 
     __slots__ = (
-        *("ack", "checksum", "end", "flags", "header", "key", "key_split", "seq", "start", "ttl", "verify"),
-        *("window", "wire_end"),
+        *("ack", "checksum", "end", "flags", "header", "key", "key_split", "options_end", "seq", "start"),
+        *("ttl", "verify", "window", "wire_end"),
     )
 
     def __init__(self, verify: bool = True) -> None:
         self.verify = verify
         self.checksum = UNCHECKED
-        self.header = self.ttl = 0
+        self.header = self.options_end = self.ttl = 0
         self.key = b""
         self.key_split = 0  # bytes of one address
         self.seq = self.ack = 0
@@ -204,6 +205,7 @@ def _tcp(
     segment.end = max(data, end)  # the options may have been cut off: nothing of the payload is here then
     segment.wire_end = wire_end
     segment.header = start
+    segment.options_end = min(data, end)
     if not segment.verify:
         segment.checksum = UNCHECKED
     elif segment.checksum == UNCHECKED and wire_end <= frame_end:

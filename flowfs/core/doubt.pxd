@@ -1,5 +1,6 @@
 cimport cython
 from .assembly cimport Assembly, Owner, Room
+from .notes cimport TENTATIVE
 from .pending cimport Pending
 
 
@@ -13,6 +14,8 @@ cdef class Doubting(Assembly):
 
     @cython.locals(tentative=Pending, before=cython.longlong)
     cdef _keep_apart(self, bytes data, long long offset)
+
+    cdef _drop(self, long long count)
 
     @cython.locals(end=cython.longlong)
     cpdef confirm(self, long long now_ns)

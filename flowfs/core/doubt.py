@@ -15,6 +15,7 @@ import cython
 
 if not cython.compiled:
     from .assembly import Assembly, Owner, Room
+    from .notes import TENTATIVE
     from .pending import Pending
 
 from .ranges import ACK
@@ -40,7 +41,7 @@ class Doubting(Assembly):
             self.confirm(now_ns)
         known = min(len(data), max(0, self.rcv_nxt - offset)) if self.anchored else 0
         beyond = max(0, offset + len(data) - max(offset, self.fin)) if self.fin_acked else 0
-        self.room.counters.dropped_tentative_bytes += known + beyond
+        self._drop(known + beyond)
         kept = data[known : len(data) - beyond]
         if kept:
             self._keep_apart(kept, offset + known)
@@ -50,12 +51,16 @@ class Doubting(Assembly):
         if tentative is None:
             tentative = Pending(self.room.pool, self, True)
         if self.is_too_much(tentative) or not self.room.pool.fits(tentative.cost(offset, len(data))):
-            self.room.counters.dropped_tentative_bytes += len(data)
+            self._drop(len(data))
             return
         self.tentative = tentative
         before = tentative.waiting_bytes
         tentative.insert(offset, data)
-        self.room.counters.dropped_tentative_bytes += len(data) - (tentative.waiting_bytes - before)
+        self._drop(len(data) - (tentative.waiting_bytes - before))
+
+    def _drop(self, count: int) -> None:
+        self.room.counters.dropped_tentative_bytes += count
+        self.note(TENTATIVE, count)
 
     def confirm(self, now_ns: int) -> None:
         """Make data of all in doubt that the peer acknowledged and that comes before what waits [T1]."""
@@ -85,14 +90,14 @@ class Doubting(Assembly):
     def drop_outdated(self) -> None:
         """Let go of what is in doubt where there is better."""
         if self.tentative is not None and self.anchored:
-            self.room.counters.dropped_tentative_bytes += self.tentative.drop_before(self.rcv_nxt)
+            self._drop(self.tentative.drop_before(self.rcv_nxt))
             if not self.tentative.offsets:
                 self.tentative = None
 
     def drop_tentative(self) -> None:
         """Let go of all that is in doubt."""
         if self.tentative is not None:
-            self.room.counters.dropped_tentative_bytes += self.tentative.clear()
+            self._drop(self.tentative.clear())
             self.tentative = None
 
     def bridge(self, end: int, reason: int, now_ns: int) -> None:

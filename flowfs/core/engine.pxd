@@ -19,6 +19,7 @@ from .store cimport Store
 
 cdef long long _SECOND_NS
 cdef long long _MICROSECOND_NS
+cdef long long _LEAP_NS
 
 
 cdef class Engine:
@@ -31,6 +32,8 @@ cdef class Engine:
     cdef object turn
     cdef readonly long long now_ns
     cdef long long next_tick_ns
+    cdef long long leap_ns
+    cdef long long leap_packets
     cdef readonly bint finished
 
     @cython.locals(
@@ -48,6 +51,7 @@ cdef class Engine:
     @cython.locals(counters=Counters)
     cdef _count_verdict(self, int verdict)
 
+    cdef bint _leaps(self, long long now_ns) except -1
     cdef _advance(self, long long now_ns)
     @cython.locals(more=cython.bint)
     cdef _tick(self)

@@ -2,6 +2,7 @@ cimport cython
 from .assembly cimport NEVER, Room
 from .counters cimport Counters
 from .decode cimport RST, SYN, Segment, reverse_key
+from .notes cimport Notes
 from .order cimport Queue, leave
 from .pending cimport Pool
 from .flow cimport Flow
@@ -19,6 +20,7 @@ cdef class Flows:
     cdef readonly long long live
     cdef readonly dict streams
     cdef readonly Queue half_open
+    cdef readonly Queue one_way
     cdef readonly Queue active
     cdef readonly Queue closed
     cdef list deadlines
@@ -32,7 +34,10 @@ cdef class Flows:
     cdef _wake(self, Stream stream, long long deadline_ns, long long now_ns)
 
     cdef _drop_dead_deadlines(self)
+    @cython.locals(used=cython.longlong, free=cython.longlong, middle=cython.longlong)
     cdef long long _free_generation(self, bytes key, bytes reverse, long long generation) except -1
+
+    cdef bint _is_used(self, bytes key, bytes reverse, long long generation) except -1
 
     @cython.locals(reverse=bytes)
     cdef Stream _admit(self, Segment segment, long long now_ns)
@@ -60,6 +65,9 @@ cdef class Flows:
 
     @cython.locals(connection=Connection)
     cdef _lose_file(self, Flow flow)
+
+    @cython.locals(stream=Stream, connection=Connection, notes=Notes)
+    cpdef object about(self, Flow flow)
 
     @cython.locals(stream=Stream, connection=Connection, count=cython.longlong, due=cython.longlong)
     cpdef bint tick(self, long long now_ns) except -1

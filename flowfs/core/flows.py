@@ -4,7 +4,8 @@
 Finds a stream by addresses, ports and VLAN (a dictionary with Python's salted hash, full compare [K1]);
 pairs both directions. Knows no byte, and no segment but the first of a connection: `life` does.
 Always true:
- - a connection stands in exactly one of the queues half_open, active, closed, or is closed and has files;
+ - a connection stands in exactly one of the queues half_open, one_way, active, closed, or is closed and has
+   files;
  - `live` connections are charged to the table's budget from their first packet until their last file went;
  - a generation's number is not used twice while a file of that name is there [R8].
 
@@ -42,6 +43,7 @@ from .limits import (
     TOUCH_NS,
     Limits,
 )
+from .notes import About
 
 _SPARE_DEADLINES = 1000  # dead ones that are not worth a look
 
@@ -60,6 +62,7 @@ class Flows:
         self.live = 0
         self.streams: dict[bytes, Stream] = {}
         self.half_open = Queue()
+        self.one_way = Queue()  # carry data, and the peer was never seen: the address may be forged
         self.active = Queue()
         self.closed = Queue()  # without files; those with files end when their last file goes
         self.deadlines: list[tuple[int, int, Stream]] = []  # a heap: (when, a number for ties, stream)
@@ -77,7 +80,7 @@ class Flows:
         if stream.done and (peer.done or peer.packets == 0):
             self._close(connection, ENDED_BY_FIN, now_ns)
         elif connection.queue is self.half_open and connection.carried:
-            self.active.append(connection)
+            (self.active if stream.packets and peer.packets else self.one_way).append(connection)
 
     def _look_after(self, stream: Stream, now_ns: int) -> None:
         stream.review(now_ns)
@@ -115,10 +118,25 @@ class Flows:
         return self._open(segment.key, reverse, self._free_generation(segment.key, reverse, 0), now_ns)
 
     def _free_generation(self, key: bytes, reverse: bytes, generation: int) -> int:
-        """The first number from `generation` on that no file of these addresses and ports has [R8]."""
-        while self.store.find(key, generation) or self.store.find(reverse, generation):
-            generation += 1
-        return generation
+        """A number from `generation` on that no file of these addresses and ports has [R8], one behind such.
+
+        By steps that double, and then halve: somebody may have used thousands.
+        """
+        used = generation - 1
+        free = generation
+        while self._is_used(key, reverse, free):
+            free, used = 2 * free - used + 1, free
+        while free - used > 1:
+            middle = (used + free) // 2
+            if self._is_used(key, reverse, middle):
+                used = middle
+            else:
+                free = middle
+        return free
+
+    def _is_used(self, key: bytes, reverse: bytes, generation: int) -> bool:
+        store = self.store
+        return store.find(key, generation) is not None or store.find(reverse, generation) is not None
 
     def _open(self, key: bytes, reverse: bytes, generation: int, now_ns: int) -> Stream:
         connection = Connection(generation, now_ns, self.source)
@@ -220,6 +238,21 @@ class Flows:
             else:
                 self._dispose(connection)
 
+    def about(self, flow: Flow) -> About:
+        """What is known of the file beside its bytes; an evicted one knows but its own."""
+        connection = flow.owner
+        if connection is None:
+            return About(0, flow.partial, flow.unverified, flow.gaps(), [], [], {}, 0)
+        stream = connection.one if connection.one.flow is flow else connection.other
+        notes = stream.notes
+        return About(
+            *(stream.origin, flow.partial, flow.unverified, flow.gaps()),
+            list(notes.conflicts or ()) if notes is not None else [],
+            list(notes.urgent or ()) if notes is not None else [],
+            notes.fates_by_name() if notes is not None else {},
+            stream.tail_missing_bytes,
+        )
+
     def tick(self, now_ns: int) -> bool:
         """See to what waits, and end what has timed out [H1 H3 L3 L9]; whether there is more to see to."""
         due = DUE_PER_TICK
@@ -233,6 +266,7 @@ class Flows:
                 self._look_after(stream, now_ns)
                 self._follow_up(stream, now_ns)
         self._expire(self.half_open, now_ns - HALF_OPEN_NS, now_ns)
+        self._expire(self.one_way, now_ns - self.idle_ns, now_ns)
         self._expire(self.active, now_ns - self.idle_ns, now_ns)
         count = 0
         while self.closed.oldest is not None and count < EXPIRED_PER_TICK:
@@ -267,14 +301,20 @@ class Flows:
         return True
 
     def _make_room(self, now_ns: int) -> bool:
-        """Forget the oldest connection, or closed flow: closed without files, half-open, closed, idle [M2].
+        """Forget the oldest connection, or closed flow [M2].
+
+        The order: closed without files, half-open, of a peer that was never seen, closed, idle.
 
         Half-open ones come second: on a busy link most of them are about to open, and one that is forgotten
-        is picked up midway; of the others nothing is lost but the memory that absorbs late packets.
+        is picked up midway; of the others nothing is lost but the memory that absorbs late packets. Anyone
+        can send a SYN and a byte from any address, so that makes no connection active. Of a capture that sees
+        only one way, those go first that were silent longest.
         """
         connection = self.closed.oldest
         if connection is None:
             connection = self.half_open.oldest
+        if connection is None:
+            connection = self.one_way.oldest
         if connection is None and self.store.ranking.closed.oldest is not None:
             self.store.evict(self.store.ranking.closed.oldest)
             self.collect()

@@ -1,8 +1,11 @@
 cimport cython
 from .assembly cimport NEVER
 from .counters cimport Counters
-from .decode cimport ACK, FIN, PSH, RST, SYN, VALID, WRONG, Segment
+from .decode cimport ACK, FIN, PSH, RST, SYN, URG, VALID, WRONG, Segment
 from .flows cimport Flows
+from .notes cimport AFTER_CLOSE, CHECKSUM, KEEPALIVE, UNACKNOWLEDGING
+from .notes cimport RST as OF_RST
+from .order cimport Queue
 from .seq cimport advance, distance
 from .store cimport Store
 from .stream cimport Connection, Stream
@@ -29,6 +32,9 @@ cdef class Lives(Flows):
     @cython.locals(connection=Connection, offset=cython.longlong, reached=cython.longlong)
     cdef bint _is_doubtful(self, Stream stream, Segment segment, long long now_ns) except -1
 
+    @cython.locals(pointer=cython.longlong)
+    cdef _urgent(self, Stream stream, Segment segment, const unsigned char* base)
+
     @cython.locals(data=bytes)
     cdef _take_old(self, Stream stream, Segment segment, const unsigned char* base, long long now_ns)
 
@@ -40,6 +46,7 @@ cdef class Lives(Flows):
     @cython.locals(connection=Connection, peer=Stream)
     cdef _data(self, Stream stream, Segment segment, const unsigned char* base, long long now_ns)
 
+    @cython.locals(queue=Queue)
     cdef _count(self, Connection connection, Stream stream, long long now_ns)
     cdef _choose(self, Stream stream, long long ack)
 

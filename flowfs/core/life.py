@@ -15,8 +15,10 @@ import cython
 if not cython.compiled:
     from .assembly import NEVER
     from .counters import Counters
-    from .decode import ACK, FIN, PSH, RST, SYN, VALID, WRONG, Segment
+    from .decode import ACK, FIN, PSH, RST, SYN, URG, VALID, WRONG, Segment
     from .flows import Flows
+    from .notes import AFTER_CLOSE, CHECKSUM, KEEPALIVE, UNACKNOWLEDGING
+    from .notes import RST as OF_RST
     from .seq import advance, distance
     from .store import Store
     from .stream import Connection, Stream
@@ -73,6 +75,7 @@ class Lives(Flows):
             return False
         if segment.flags & (SYN | RST) or not segment.flags & ACK:
             self.counters.dropped_checksum_bytes += payload
+            stream.note(CHECKSUM, payload)
         elif payload or segment.flags & FIN:
             self._count(stream.connection, stream, now_ns)
             fin = segment.flags & FIN != 0
@@ -119,6 +122,7 @@ class Lives(Flows):
             return successor
         self.counters.late_packets += 1
         self.counters.dropped_after_close_bytes += payload
+        stream.note(AFTER_CLOSE, payload)
         return None
 
     def _is_doubtful(self, stream: Stream, segment: Segment, now_ns: int) -> bool:
@@ -139,7 +143,7 @@ class Lives(Flows):
         connection = stream.connection
         self._count(connection, stream, now_ns)
         peer = stream.peer
-        if stream.paws and stream.is_old(base, segment.header + 20, segment.start, peer):
+        if stream.paws and stream.is_old(base, segment.header + 20, segment.options_end, peer):
             self._take_old(stream, segment, base, now_ns)
             return
         if segment.flags & ACK:
@@ -152,25 +156,37 @@ class Lives(Flows):
                 peer.resolve_syn_data(peer.peer_ack, now_ns)
         else:
             self.counters.dropped_unacknowledging_bytes += segment.end - segment.start
+            stream.note(UNACKNOWLEDGING, segment.end - segment.start)
             return
         if segment.wire_end > segment.start:
             self._payload(stream, segment, base, now_ns)
         if segment.flags & FIN:
             stream.receive_fin(advance(segment.seq, segment.wire_end - segment.start), now_ns)
-        if connection.queue is self.half_open and peer.packets:
+        if connection.queue is not self.active and peer.packets:
             self.active.append(connection)
 
     def _payload(self, stream: Stream, segment: Segment, base: bytes, now_ns: int) -> None:
         """The payload of a segment, as far as it was captured."""
+        self.room.ttl = segment.ttl
+        if segment.ttl != stream.ttl:
+            stream.note_ttl(segment.ttl, segment.seq, segment.wire_end - segment.start)
         if stream.syn_bytes:
             stream.resolve_syn_data(max(0, distance(segment.seq, advance(stream.isn, 1))), now_ns)
         if segment.wire_end - segment.start == 1 and self._is_probe(stream, segment, base, now_ns):
             return
         if segment.end > segment.start:
             stream.receive(base, segment.start, segment.end, segment.seq, now_ns)
+            if segment.flags & URG:
+                self._urgent(stream, segment, base)
         if segment.end < segment.wire_end:
             cut = segment.wire_end - segment.end
             stream.note_cut(advance(segment.seq, segment.end - segment.start), cut)
+
+    def _urgent(self, stream: Stream, segment: Segment, base: bytes) -> None:
+        """The pointer is that of the byte behind the urgent one, as everyone has it (RFC 6093, 3.1) [L8]."""
+        pointer = base[segment.header + 18] << 8 | base[segment.header + 19]
+        if 0 < pointer <= segment.wire_end - segment.start:
+            stream.note_urgent(advance(segment.seq, pointer - 1))
 
     def _take_old(self, stream: Stream, segment: Segment, base: bytes, now_ns: int) -> None:
         """A segment that is older than what the peer took: it drops it, so its bytes are in doubt [Q3 T1]."""
@@ -188,6 +204,7 @@ class Lives(Flows):
             return False
         if stream.is_probe(segment.seq, segment.flags & PSH != 0):
             self.counters.keepalive_bytes += 1
+            stream.note(KEEPALIVE, 1)
             stream.skip_probe(segment.seq)
             return True
         if stream.closed and stream.anchored and stream.offset_of(segment.seq) >= stream.peer_ack:
@@ -201,8 +218,9 @@ class Lives(Flows):
         connection.last_ns = now_ns
         if now_ns - connection.touched_ns >= self.touch_ns:
             connection.touched_ns = now_ns
-            if connection.queue is self.active:
-                self.active.append(connection)
+            queue = connection.queue
+            if queue is not None and queue is not self.half_open:
+                queue.append(connection)
 
     def _choose(self, stream: Stream, ack: int) -> None:
         """Of two ISNs that were offered, the peer's first ACK chooses [L1]."""
@@ -214,6 +232,7 @@ class Lives(Flows):
         """A SYN or a RST; returns the stream that goes on with it, if one does."""
         if segment.flags & RST:
             self.counters.dropped_rst_bytes += segment.end - segment.start
+            stream.note(OF_RST, segment.end - segment.start)
             self._count(stream.connection, stream, now_ns)
             self._reset(stream, segment, now_ns)
             return None
@@ -225,7 +244,7 @@ class Lives(Flows):
             self.counters.dropped_syn_bytes += segment.end - segment.start
             return None
         self._count(chosen.connection, chosen, now_ns)
-        chosen.read_syn(base, segment.header + 20, segment.start, segment.window, chosen.peer)
+        chosen.read_syn(base, segment.header + 20, segment.options_end, segment.window, chosen.peer)
         if segment.end > segment.start:
             chosen.receive_syn_data(base[segment.start : segment.end], now_ns)
         return chosen

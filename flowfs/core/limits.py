@@ -43,6 +43,9 @@ SLICE_PACKETS = 256
 SLICE_BYTES = MIB  # copied at ~5 GB/s: 0.2 ms
 SLICE_RARE = 16  # dpkt takes ~10 µs a frame
 
+LEAP_NS = 86400 * SECOND_NS  # [R10] no capture is silent for so long
+LEAP_PACKETS = 3  # in a row that agree on a time beyond; fewer are a broken clock or a damaged file
+
 TICK_NS = 100 * MILLISECOND_NS  # how often what waits is looked at; the shortest timeout is L3's
 
 ACKED_HOLE_NS = 250 * MILLISECOND_NS  # [H1] a capture reorders by less
@@ -73,7 +76,11 @@ PINNED_SHARE = 4  # [M3] open files pin up to 1/4 of the payload budget
 CONNECTION_BYTES = 1800  # two streams, two files, four dictionary entries, keys
 QUEUE_BYTES = 640  # a queue of waiting segments, and its place in the ranking
 CHUNK_OVERHEAD_BYTES = 128  # of each waiting segment
-NOTE_BYTES = 160  # a recorded conflict or cut
+NOTE_BYTES = 200  # a recorded conflict, cut or TTL
+NOTES_BYTES = 480  # what is counted for one stream, once there is something to count
+URGENT_BYTES = 16  # a recorded offset of urgent data
 NOTES_SHARE = 8  # notes have 1/8 of what the table has, beside it; what is beyond is counted only
 MAX_CONFLICTS = 64  # [O1] recorded a stream; the rest is counted
+MAX_TTLS = 64  # [O1] ranges that came with another TTL than the stream's first segment
+MAX_URGENT = 256  # [L8]
 MAX_CUTS = 64  # [H6] ranges cut by the snapshot length that are remembered until passed

@@ -1,6 +1,7 @@
 cimport cython
 from .assembly cimport FAR_AWAY, NEVER, Owner, Room
 from .doubt cimport Doubting
+from .notes cimport UNKNOWN_TTL, Notes
 from .seq cimport advance, distance
 
 cdef long long _WINDOW_BYTES
@@ -35,3 +36,12 @@ cdef class Pickup(Doubting):
 
     cdef _anchor(self, long long low, long long now_ns)
     cdef fin_acknowledged(self, long long now_ns)
+
+    @cython.locals(offset=cython.longlong)
+    cpdef note_cut(self, long long seq, long long count)
+
+    @cython.locals(start=cython.longlong, end=cython.longlong, notes=Notes)
+    cdef note_ttl(self, int ttl, long long seq, long long count)
+
+    @cython.locals(notes=Notes)
+    cdef note_urgent(self, long long seq)

@@ -2,8 +2,8 @@
 """Where a direction begins: sequence numbers into stream offsets, 0 being the first data byte [Q1].
 
 The base is behind the ISN of the SYN [L1], or, of what is picked up midway, the lowest of the first segments
-and the peer's ACKs [L3]. Always true: while the base is not known, offsets are relative to the first number
-seen, and nothing is readable.
+and the peer's ACKs [L3]. What is noted of a sequence number is noted here, as an offset. Always true: while
+the base is not known, offsets are relative to the first number seen, and nothing is readable.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ import cython
 if not cython.compiled:
     from .assembly import FAR_AWAY, NEVER, Owner, Room
     from .doubt import Doubting
+    from .notes import UNKNOWN_TTL
     from .seq import advance, distance
 
-from .limits import UNKNOWN_WINDOW_BYTES
+from .limits import MAX_CUTS, NOTE_BYTES, UNKNOWN_WINDOW_BYTES, URGENT_BYTES
 
 _WINDOW_BYTES = UNKNOWN_WINDOW_BYTES  # a C integer when compiled: it is used with each ACK
 
@@ -143,3 +144,35 @@ class Pickup(Doubting):
 
     def fin_acknowledged(self, now_ns: int) -> None:
         """The peer has all before the FIN, and perhaps more; whoever knows of FINs sees to it [L4]."""
+
+    def note_cut(self, seq: int, count: int) -> None:
+        """`count` bytes from `seq` on were on the wire, and cut off by the snapshot length [H6]."""
+        if not self.anchored and not self.settling:
+            return
+        offset = self.offset_of(seq)
+        cuts = [cut for cut in self.cuts if cut[1] > self.rcv_nxt] if self.cuts is not None else []
+        self.room.noted_bytes -= (len(self.cuts or ()) - len(cuts)) * NOTE_BYTES
+        if len(cuts) < MAX_CUTS and self.room.take_note():
+            cuts.append((offset, offset + count))
+        self.cuts = cuts
+
+    def note_ttl(self, ttl: int, seq: int, count: int) -> None:
+        """A segment with payload came with another TTL than the first [O1]."""
+        if self.ttl == UNKNOWN_TTL:
+            self.ttl = ttl
+            return
+        start = max(self.rcv_nxt, self.offset_of(seq))
+        end = self.offset_of(seq) + count
+        notes = self.noted()
+        if notes is None or start >= end or notes.extends_ttl(start, end, ttl):
+            return
+        if notes.has_room_for_ttl() and self.take_note(NOTE_BYTES):
+            notes.add_ttl(start, end, ttl)
+
+    def note_urgent(self, seq: int) -> None:
+        """The byte with this number is urgent; it stays in line [L8]."""
+        notes = self.noted()
+        if notes is None or not self.anchored or not notes.has_room_for_urgent():
+            return
+        if self.take_note(URGENT_BYTES):
+            notes.add_urgent(self.offset_of(seq))

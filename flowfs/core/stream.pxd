@@ -1,5 +1,6 @@
 cimport cython
 from .assembly cimport FAR_AWAY, NEVER, Assembly, Owner, Room
+from .notes cimport DUPLICATE, SYN, WINDOW
 from .reach cimport Reach
 from .seq cimport advance
 
@@ -55,10 +56,9 @@ cdef class Stream(Reach):
     cpdef receive_doubted(self, bytes data, long long seq, bint fin, long long now_ns)
 
     cpdef receive_syn_data(self, bytes data, long long now_ns)
-    cpdef resolve_syn_data(self, long long accepted_bytes, long long now_ns)
 
-    @cython.locals(offset=cython.longlong)
-    cpdef note_cut(self, long long seq, long long count)
+    @cython.locals(dropped=cython.longlong)
+    cpdef resolve_syn_data(self, long long accepted_bytes, long long now_ns)
 
     @cython.locals(offset=cython.longlong)
     cpdef acknowledge(self, long long ack, long long now_ns)

@@ -16,6 +16,7 @@ import cython
 
 if not cython.compiled:
     from .assembly import FAR_AWAY, NEVER, Assembly, Owner, Room
+    from .notes import DUPLICATE, SYN, WINDOW
     from .reach import Reach
     from .seq import advance
 
@@ -25,8 +26,6 @@ from .limits import (
     ACKED_HOLE_NS,
     ACKED_HOLE_PACKETS,
     FORGED_RST_NS,
-    MAX_CUTS,
-    NOTE_BYTES,
     ONE_WAY_BYTES,
     ONE_WAY_NS,
     RESYNC_SEGMENTS,
@@ -128,6 +127,7 @@ class Stream(Reach):
         offset = self.offset_of(seq)
         if offset > _WINDOW_BYTES or offset < -_WINDOW_BYTES:
             self.room.counters.dropped_window_bytes += len(data)
+            self.note(WINDOW, len(data))
             return
         if not self.fits(offset, len(data)):
             self.settle(now_ns)  # here, since wait() would make room while `offset` is on its way
@@ -158,6 +158,7 @@ class Stream(Reach):
         offset = self.offset_of(seq)
         if offset > self.limit() or offset < self.rcv_nxt - _WINDOW_BYTES:
             self.room.counters.dropped_window_bytes += len(data)
+            self.note(WINDOW, len(data))
             return
         self.doubt(data, offset, now_ns)
         if fin:
@@ -167,6 +168,7 @@ class Stream(Reach):
         """Data of the SYN, which is in doubt until the SYN/ACK [L7]."""
         if self.syn_bytes or not self.is_fresh() or not self.anchored:
             self.room.counters.duplicate_bytes += len(data)
+            self.note(DUPLICATE, len(data))
             return
         self.syn_bytes = len(data)
         self.doubt(data, 0, now_ns)
@@ -177,20 +179,11 @@ class Stream(Reach):
             return
         self.trust(min(accepted_bytes, self.syn_bytes), now_ns)
         if self.tentative is not None:
-            self.room.counters.dropped_syn_bytes += self.tentative.drop_before(self.syn_bytes)
+            dropped = self.tentative.drop_before(self.syn_bytes)
+            self.room.counters.dropped_syn_bytes += dropped
+            self.note(SYN, dropped)
             self.drop_outdated()
         self.syn_bytes = 0
-
-    def note_cut(self, seq: int, count: int) -> None:
-        """`count` bytes from `seq` on were on the wire, and cut off by the snapshot length [H6]."""
-        if not self.anchored and not self.settling:
-            return
-        offset = self.offset_of(seq)
-        cuts = [cut for cut in self.cuts if cut[1] > self.rcv_nxt] if self.cuts is not None else []
-        self.room.noted_bytes -= (len(self.cuts or ()) - len(cuts)) * NOTE_BYTES
-        if len(cuts) < MAX_CUTS and self.room.take_note():
-            cuts.append((offset, offset + count))
-        self.cuts = cuts
 
     def acknowledge(self, ack: int, now_ns: int) -> None:
         """The peer acknowledged all before `ack`."""
@@ -308,6 +301,7 @@ class Stream(Reach):
         believed = self.peer.packets == 0 or abs(self.far_ack - offset) <= _WINDOW_BYTES
         if self.far_count < RESYNC_SEGMENTS or not believed:
             self.room.counters.dropped_window_bytes += end - start
+            self.note(WINDOW, end - start)
             return
         self.far_count = 0
         self.room.counters.resynchronised += 1

@@ -308,3 +308,11 @@ def test_52_what_looks_old_and_is_acknowledged_is_not_lost() -> None:
     conversation = with_times().server_ack(3, options=timed(901, 105)).client(0, b"abc", options=timed(104))
     outcome = run(conversation.wait(0.3).other())
     assert outcome.before.files() == {NAME: b"abc"}
+
+
+def test_options_that_were_cut_off() -> None:
+    """The snapshot length ends within the header: what is not there is not read."""
+    whole = with_times().client(0, b"abc", options=timed(50, 900)).packets
+    for captured in range(54, 70):
+        outcome = run([*whole[:-1], whole[-1]._replace(frame=whole[-1].frame[:captured])])
+        assert outcome.statistics["old_timestamps"] == (1 if captured >= 64 else 0)
