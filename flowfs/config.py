@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from .core.limits import KIB, MIB, SECOND_NS, Limits
+from .core.limits import CHECKSUM_MODES, KIB, MIB, SECOND_NS, Limits
 
 MAX_SNAPLEN = 262144  # libpcap's MAXIMUM_SNAPLEN
 MIN_SNAPLEN = 64  # the headers of Ethernet, IPv4 and TCP
@@ -75,6 +75,8 @@ class Config:
         _within("--max-fragments", limits.fragment_bytes, MIB, MAX_BUDGET, show_size)
         _within("--max-flows", limits.max_flows, 0, MAX_FLOWS)
         _within("--idle-timeout", limits.idle_ns, MIN_IDLE_NS, MAX_IDLE_NS, show_duration)
+        if limits.checksum not in CHECKSUM_MODES:
+            raise ConfigError(f"--checksum {limits.checksum}: one of {', '.join(CHECKSUM_MODES)}")
         if "\0" in self.filter:
             raise ConfigError("FILTER: a filter has no zero bytes")
         self._check_sources()

@@ -49,6 +49,7 @@ CORE: Mapping[str, frozenset[str]] = {
         "memory": "",
         "ranges": "",
         "records": "",
+        "notes": "counters limits",
         "seq": "",
         "turn": "",
         "order": "memory",
@@ -60,10 +61,15 @@ CORE: Mapping[str, frozenset[str]] = {
         "defrag": "fragment evict order counters limits",
         "pending": "evict limits",
         "store": "flow arena evict ranges memory counters limits",
-        "assembly": "store flow pending ranges order memory counters limits",
-        "stream": "assembly flow ranges seq counters limits",
-        "flows": "stream assembly store flow pending decode order seq counters limits",
-        "engine": "flows defrag store flow decode turn counters limits",
+        "assembly": "store flow pending notes ranges order memory counters limits",
+        "doubt": "assembly pending notes ranges limits",
+        "pickup": "doubt assembly notes seq limits",
+        "window": "",
+        "reach": "pickup assembly decode window seq limits",
+        "stream": "reach assembly flow notes ranges seq counters limits",
+        "flows": "stream assembly store flow pending decode notes order seq counters limits",
+        "life": "flows stream assembly store flow decode notes order seq counters limits",
+        "engine": "life defrag store flow decode notes turn counters limits",
     }.items()
 }
 

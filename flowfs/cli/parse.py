@@ -12,7 +12,7 @@ from typing import NoReturn
 
 from flowfs import __version__
 from flowfs.config import BUFFER_KIB, MAX_SNAPLEN, Config, ConfigError, duration, number, size
-from flowfs.core.limits import Limits
+from flowfs.core.limits import CHECKSUM_MODES, Limits
 
 _MOUNT_USAGE = "flowfs mount MOUNTPOINT (-i IFACE | -r FILE)... [options] [FILTER...]"
 _MOUNT_HELP = """\
@@ -76,6 +76,7 @@ def _add_sources(group: Group) -> None:
     add("-s", "--snapshot-length", metavar="BYTES", help="capture so much of each packet (262144)")
     add("-B", "--buffer-size", metavar="KIB", help="the kernel's buffer for each interface (16384)")
     add("-p", "--no-promiscuous-mode", action="store_true", help="only packets for this machine")
+    add("--checksum", choices=CHECKSUM_MODES, default="auto", help="what a wrong TCP checksum means (auto)")
     add("--direction", choices=("in", "out", "inout"), default="inout", help="which way packets go (inout)")
     add("--no-tunnels", action="store_true", help="leave what is in GRE, VXLAN and other tunnels alone")
 
@@ -150,6 +151,7 @@ def _limits(told: argparse.Namespace) -> Limits:
         fragment_bytes=_given(size, "--max-fragments", told.max_fragments, usual.fragment_bytes),
         max_flows=_given(number, "--max-flows", told.max_flows, usual.max_flows),
         idle_ns=_given(duration, "--idle-timeout", told.idle_timeout, usual.idle_ns),
+        checksum=told.checksum,
     )
 
 

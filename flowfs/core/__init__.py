@@ -1,10 +1,10 @@
 """The core: frames in, files out. Synchronous, silent, clockless; the standard library only.
 
 ```
- feed(batch) ─▶ decode ─▶ flows ─▶ stream ─▶ store ─▶ arena          read(flow) ◀─ store
-               frame →    whose?   which     bytes,   memory
-               segment             bytes?    budget
-            └▶ defrag: IP fragments → whole packet ─▶ decode
+ feed(batch) ─▶ decode ─▶ life ─▶ flows ─▶ stream ─▶ store ─▶ arena      read(flow) ◀─ store
+               frame →    what   whose?   which     bytes,   memory
+               segment    of it?          bytes?    budget
+                └▶ defrag: IP fragments → whole packet ─▶ decode
 ```
 
 A module imports only what stands to its right (and `limits`, `counters`, which everyone may use).

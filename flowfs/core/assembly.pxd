@@ -1,6 +1,18 @@
 cimport cython
 from .counters cimport Counters
 from .memory cimport untrack
+from .notes cimport (
+    AFTER_FIN,
+    DUPLICATE,
+    KEEPALIVE,
+    LATE,
+    MEMORY,
+    OUT_OF_ORDER,
+    PRE_START,
+    REFUSED,
+    UNKNOWN_TTL,
+    Notes,
+)
 from .order cimport Link
 from .pending cimport Pending, Pool
 from .flow cimport Flow
@@ -20,7 +32,9 @@ cdef class Room:
     cdef readonly Store store
     cdef public long long noted_bytes
     cdef public long long note_limit_bytes
+    cdef public int ttl
     cpdef bint take_note(self) except -1
+    cpdef bint take(self, long long count) except -1
 
 
 cdef class Owner(Link):
@@ -34,20 +48,23 @@ cdef class Owner(Link):
 
 cdef class Assembly:
     cdef public bint anchored
-    cdef public list conflicts
     cdef public list cuts
     cdef public long long fin
     cdef public bint fin_acked
     cdef public Flow flow
     cdef public long long hole_ns
     cdef public bytes key
+    cdef public Notes notes
+    cdef public long long noted_bytes
     cdef public long long origin
     cdef public bint partial
     cdef public Owner owner
+    cdef public bint unverified
     cdef public Pending pending
     cdef public long long rcv_nxt
     cdef public Room room
-    cdef public long long syn_bytes
+    cdef public long long share_bytes
+    cdef public int ttl
     cdef void empty(self, bytes key, Owner owner, Room room) noexcept
 
     @cython.locals(middle=cython.Py_ssize_t, behind=cython.longlong, known=cython.longlong)
@@ -65,15 +82,30 @@ cdef class Assembly:
     cdef _compare(self, Flow flow, const unsigned char* base, Py_ssize_t start, Py_ssize_t end, long long offset)
 
     cpdef forget_notes(self)
+    @cython.locals(notes=Notes, first_ttl=cython.int)
     cdef _conflict(self, long long offset, long long count)
 
-    @cython.locals(pending=Pending, before=cython.longlong, segments=cython.longlong)
+    cpdef Notes noted(self)
+    cdef bint take_note(self, long long count) except -1
+
+    @cython.locals(notes=Notes)
+    cpdef note(self, int fate, long long count)
+
+
+    @cython.locals(share=cython.longlong, segments=cython.longlong)
+    cdef bint is_too_much(self, Pending pending) except -1
+
+    cdef bridge(self, long long end, int reason, long long now_ns)
+    cdef lose_until(self, long long end, int reason, long long now_ns)
+    cpdef mark_unverified(self)
+
+    @cython.locals(pending=Pending, before=cython.longlong, known=cython.longlong)
     cpdef wait(self, bytes data, long long offset, long long now_ns)
 
     @cython.locals(pending=Pending)
     cpdef bint fits(self, long long offset, long long count) except -1
 
-    @cython.locals(heaviest=Assembly)
+    @cython.locals(heaviest=Pending)
     cdef _wait_hard(self, bytes data, long long offset, long long now_ns)
 
     @cython.locals(pending=Pending, half_bytes=cython.longlong, half_segments=cython.longlong)
@@ -83,7 +115,10 @@ cdef class Assembly:
     cpdef drain(self, long long now_ns)
 
     cdef _tidy(self)
+
+    @cython.locals(dropped=cython.longlong)
     cpdef drop_behind_fin(self)
+
     cpdef bint was_cut(self, long long end) except -1
 
     @cython.locals(end=cython.longlong)

@@ -18,6 +18,18 @@ if not cython.compiled:
     from .counters import Counters
     from .flow import Flow
     from .memory import untrack
+    from .notes import (
+        AFTER_FIN,
+        DUPLICATE,
+        KEEPALIVE,
+        LATE,
+        MEMORY,
+        OUT_OF_ORDER,
+        PRE_START,
+        REFUSED,
+        UNKNOWN_TTL,
+        Notes,
+    )
     from .order import Link
     from .pending import Pending, Pool
     from .store import Store
@@ -28,9 +40,12 @@ from .limits import (
     FLOW_OUT_OF_ORDER_SEGMENTS,
     MAX_CONFLICTS,
     NOTE_BYTES,
+    NOTES_BYTES,
     QUEUE_BYTES,
 )
-from .ranges import LIMIT, MEMORY, SNAPLEN
+from .notes import Conflict
+from .ranges import LIMIT, SNAPLEN
+from .ranges import MEMORY as LOST_FOR_MEMORY
 
 NEVER = -1
 FAR_AWAY = 1 << 62
@@ -39,20 +54,25 @@ FAR_AWAY = 1 << 62
 class Room:
     """What all streams share."""
 
-    __slots__ = ("counters", "note_limit_bytes", "noted_bytes", "pool", "store")
+    __slots__ = ("counters", "note_limit_bytes", "noted_bytes", "pool", "store", "ttl")
 
     def __init__(self, store: Store, pool: Pool, counters: Counters) -> None:
         self.store = store
         self.pool = pool
         self.counters = counters
-        self.noted_bytes = 0  # conflicts and cuts on record
-        self.note_limit_bytes = NOTE_BYTES * MAX_CONFLICTS
+        self.ttl = UNKNOWN_TTL  # of the packet that is being taken
+        self.noted_bytes = 0  # what is on record of conflicts, cuts and the like
+        self.note_limit_bytes = NOTES_BYTES + NOTE_BYTES * MAX_CONFLICTS
 
     def take_note(self) -> bool:
         """Charge one more note; False if it does not fit."""
-        if self.noted_bytes + NOTE_BYTES > self.note_limit_bytes:
+        return self.take(NOTE_BYTES)
+
+    def take(self, count: int) -> bool:
+        """Charge so many bytes of notes; False if they do not fit."""
+        if self.noted_bytes + count > self.note_limit_bytes:
             return False
-        self.noted_bytes += NOTE_BYTES
+        self.noted_bytes += count
         return True
 
 
@@ -79,20 +99,23 @@ class Assembly:
 
     __slots__ = (
         "anchored",
-        "conflicts",
         "cuts",
         "fin",
         "fin_acked",
         "flow",
         "hole_ns",
         "key",
+        "notes",
+        "noted_bytes",
         "origin",
         "owner",
         "partial",
         "pending",
         "rcv_nxt",
         "room",
-        "syn_bytes",
+        "share_bytes",
+        "ttl",
+        "unverified",
     )
 
     def __init__(self, key: bytes, owner: Owner, room: Room) -> None:
@@ -106,21 +129,25 @@ class Assembly:
         self.room = room
         self.flow: Flow | None = None
         self.pending: Pending | None = None
+        self.unverified = False  # bytes with a wrong checksum were taken [V2]
         self.anchored = False  # what offset 0 is, is settled; until then everything waits
         self.rcv_nxt = 0
         self.partial = False  # the beginning was not seen: offset 0 is where it was picked up [L3]
         self.origin = 0  # the stream offset of the file's byte 0: not 0 if an earlier file was evicted
         self.fin = FAR_AWAY  # the offset of the FIN, if there was one
         self.fin_acked = False  # it is certain: what lies behind is dropped
-        self.syn_bytes = 0  # so much at offset 0 of `pending` is data of a SYN, not to be stored yet [L7]
+        self.share_bytes = FLOW_OUT_OF_ORDER_BYTES  # so much may wait behind the first hole [H2]
         self.hole_ns = 0  # since when the first hole is the first
-        self.conflicts: list[tuple[int, int]] | None = None  # (offset, length) [O1]
+        self.ttl = UNKNOWN_TTL  # of the first segment [O1]
+        self.notes: Notes | None = None
+        self.noted_bytes = 0  # what notes are charged, but for cuts
         self.cuts: list[tuple[int, int]] | None = None  # [start, end) that the snapshot length took away [H6]
 
     def place(self, base: bytes, start: int, end: int, offset: int, now_ns: int) -> None:
         """Payload at `offset` that is not simply next: a probe, old, early, or both."""
         if end - start == 1 and offset == self.rcv_nxt - 1:
             self.room.counters.keepalive_bytes += 1  # [L6]
+            self.note(KEEPALIVE, 1)
             return
         if not self.fin_acked and self.fin > offset and offset + end - start > self.fin:
             middle = start + self.fin - offset
@@ -129,6 +156,7 @@ class Assembly:
         if self.fin_acked and offset + end - start > self.fin:
             behind = offset + end - start - max(self.fin, offset)
             self.room.counters.dropped_after_fin_bytes += behind
+            self.note(AFTER_FIN, behind)
             end -= behind
         if offset < self.rcv_nxt and start < end:
             known = min(end - start, self.rcv_nxt - offset)
@@ -155,12 +183,14 @@ class Assembly:
         if offset < 0:
             early = min(end - start, -offset)
             counters.dropped_pre_start_bytes += early
+            self.note(PRE_START, early)
             start += early
             offset += early
         flow = self.flow
         # Of what went with an earlier file nothing is known.
         unknown = end - start if flow is None else max(0, min(end - start, self.origin - offset))
         counters.duplicate_bytes += unknown
+        self.note(DUPLICATE, unknown)
         start += unknown
         offset += unknown
         if flow is not None and start < end:
@@ -176,25 +206,69 @@ class Assembly:
             count = gap_start - offset
             if count > 0:
                 counters.duplicate_bytes += count
+                self.note(DUPLICATE, count)
                 if self.room.store.differs(flow, offset, base, start, start + count):
                     self._conflict(offset + self.origin, count)
             counters.late_bytes += gap_end - gap_start
+            self.note(LATE, gap_end - gap_start)
             start += gap_end - offset
             offset = gap_end
 
     def _conflict(self, offset: int, count: int) -> None:
         self.room.counters.conflicts += 1
         self.room.counters.conflict_bytes += count
-        if self.conflicts is None:
-            self.conflicts = []
-        if len(self.conflicts) < MAX_CONFLICTS and self.room.take_note():
-            self.conflicts.append((offset, count))
+        notes = self.noted()
+        if notes is None or not notes.has_room_for_conflict() or not self.take_note(NOTE_BYTES):
+            return
+        first_ttl = notes.ttl_at(offset, self.ttl)
+        notes.add_conflict(Conflict(offset, count, self.room.store.now_ns, first_ttl, self.room.ttl))
+
+    def noted(self) -> Notes | None:
+        """The notes of this stream, made when there is something to note; None if they do not fit."""
+        if self.notes is None and self.take_note(NOTES_BYTES):
+            self.notes = Notes()
+        return self.notes
+
+    def take_note(self, count: int) -> bool:
+        """Charge so many bytes of notes to this stream."""
+        if not self.room.take(count):
+            return False
+        self.noted_bytes += count
+        return True
+
+    def note(self, fate: int, count: int) -> None:
+        """So many bytes had this fate; the counters of all were told already."""
+        if count:
+            notes = self.noted()
+            if notes is not None:
+                notes.add(fate, count)
+
+    def is_too_much(self, pending: Pending) -> bool:
+        """Whether more waits than one flow may have wait [H2]."""
+        share = self.share_bytes
+        segments = share // FLOW_OUT_OF_ORDER_BYTES * FLOW_OUT_OF_ORDER_SEGMENTS
+        return pending.waiting_bytes > share or len(pending.offsets) > segments
+
+    def bridge(self, end: int, reason: int, now_ns: int) -> None:
+        """All before `end` is lost. Who keeps bytes in doubt puts in what the peer has of them [T1]."""
+        self.lose_until(end, reason, now_ns)
+
+    def lose_until(self, end: int, reason: int, now_ns: int) -> None:
+        """What is missing before `end` is lost."""
+        if end > self.rcv_nxt:
+            self.lose(end - self.rcv_nxt, SNAPLEN if self.was_cut(end) else reason, now_ns)
+
+    def mark_unverified(self) -> None:
+        """Bytes are taken whose checksum is wrong."""
+        self.unverified = True
+        if self.flow is not None:
+            self.flow.unverified = True
 
     def forget_notes(self) -> None:
-        """Give back what conflicts and cuts were charged."""
-        count = len(self.conflicts or ()) + len(self.cuts or ())
-        self.conflicts = self.cuts = None
-        self.room.noted_bytes -= count * NOTE_BYTES
+        """Give back what notes and cuts were charged."""
+        self.room.noted_bytes -= self.noted_bytes + len(self.cuts or ()) * NOTE_BYTES
+        self.notes = self.cuts = None
+        self.noted_bytes = 0
 
     def wait(self, data: bytes, offset: int, now_ns: int) -> None:
         """Keep `data` until what lies before it comes, or is given up."""
@@ -209,9 +283,10 @@ class Assembly:
         before = pending.waiting_bytes
         for conflict in pending.insert(offset, data):
             self._conflict(conflict[0], conflict[1])
-        self.room.counters.duplicate_bytes += len(data) - (pending.waiting_bytes - before)
-        segments = len(pending.offsets)
-        if pending.waiting_bytes > FLOW_OUT_OF_ORDER_BYTES or segments > FLOW_OUT_OF_ORDER_SEGMENTS:
+        known = len(data) - (pending.waiting_bytes - before)
+        self.room.counters.duplicate_bytes += known
+        self.note(DUPLICATE, known)
+        if self.is_too_much(pending):
             self.relieve(now_ns)  # [H2]
 
     def fits(self, offset: int, count: int) -> bool:
@@ -227,8 +302,12 @@ class Assembly:
             heaviest = self.room.pool.heaviest()
             if heaviest is None:
                 self.room.counters.dropped_out_of_order_bytes += len(data)
+                self.note(OUT_OF_ORDER, len(data))
                 return
-            heaviest.relieve(now_ns)
+            if heaviest.tentative:
+                heaviest.owner.drop_tentative()
+            else:
+                heaviest.owner.relieve(now_ns)
         if self.anchored and self.rcv_nxt > offset:
             self.place(data, 0, len(data), offset, now_ns)
         else:
@@ -247,9 +326,9 @@ class Assembly:
             self.give_up(LIMIT, now_ns)
 
     def drain(self, now_ns: int) -> None:
-        """Hand over what follows rcv_nxt without a hole; nothing from behind a FIN or of a SYN in doubt."""
+        """Hand over what follows rcv_nxt without a hole; nothing from behind a FIN."""
         pending = self.pending
-        if pending is None or self.syn_bytes or not self.anchored:
+        if pending is None or not self.anchored:
             return
         if not pending.offsets:
             self.pending = None
@@ -257,6 +336,7 @@ class Assembly:
             for data in pending.take_run(self.rcv_nxt, self.fin):
                 self.store_next(data, 0, len(data), now_ns)
             self.hole_ns = now_ns
+            self.share_bytes = FLOW_OUT_OF_ORDER_BYTES
             self._tidy()
 
     def _tidy(self) -> None:
@@ -265,7 +345,9 @@ class Assembly:
 
     def drop_behind_fin(self) -> None:
         if self.pending is not None:
-            self.room.counters.dropped_after_fin_bytes += self.pending.drop_from(self.fin)
+            dropped = self.pending.drop_from(self.fin)
+            self.room.counters.dropped_after_fin_bytes += dropped
+            self.note(AFTER_FIN, dropped)
             self._tidy()
 
     def was_cut(self, end: int) -> bool:
@@ -284,8 +366,7 @@ class Assembly:
         if end >= self.fin:
             self.drop_behind_fin()
             return
-        if end > self.rcv_nxt:
-            self.lose(end - self.rcv_nxt, SNAPLEN if self.was_cut(end) else reason, now_ns)
+        self.bridge(end, reason, now_ns)
         self.drain(now_ns)
 
     def give_up_all(self, reason: int, now_ns: int) -> None:
@@ -297,11 +378,13 @@ class Assembly:
         flow = self._file(now_ns)
         if flow is None:
             self.room.counters.dropped_refused_bytes += end - start
+            self.note(REFUSED, end - start)
         else:
             stored = self.room.store.append(flow, base, start, end, now_ns)
             if stored < end - start:
                 self.room.counters.dropped_memory_bytes += end - start - stored
-                self.room.store.skip(flow, end - start - stored, MEMORY)
+                self.note(MEMORY, end - start - stored)
+                self.room.store.skip(flow, end - start - stored, LOST_FOR_MEMORY)
         self.rcv_nxt += end - start
 
     def lose(self, count: int, reason: int, now_ns: int) -> None:
@@ -323,6 +406,7 @@ class Assembly:
             flow.changed_ns = now_ns
             flow.source = owner.source
             flow.partial = self.partial or self.rcv_nxt > 0
+            flow.unverified = self.unverified
             owner.files += 1
             owner.carried = True
             self.origin = self.rcv_nxt

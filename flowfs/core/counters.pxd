@@ -4,6 +4,7 @@
 cdef class Counters:
     cdef public long long packets
     cdef public long long captured_bytes
+    cdef public long long doubted_times
     cdef public long long segments
     cdef public long long dissected
     cdef public long long unknown_frames
@@ -35,7 +36,11 @@ cdef class Counters:
     cdef public long long dropped_refused_bytes
     cdef public long long dropped_rst_bytes
     cdef public long long dropped_syn_bytes
+    cdef public long long dropped_tentative_bytes
+    cdef public long long dropped_checksum_bytes
     cdef public long long dropped_unacknowledging_bytes
+    cdef public long long unverified_bytes
+    cdef public long long bad_checksums
     cdef public long long conflicts
     cdef public long long conflict_bytes
     cdef public long long lost_bytes
@@ -44,6 +49,8 @@ cdef class Counters:
     cdef public long long bad_acks
     cdef public long long resynchronised
     cdef public long long rst_ignored
+    cdef public long long rst_forged
+    cdef public long long old_timestamps
     cdef public long long stray_packets
     cdef public long long late_packets
     cdef public long long connections

@@ -18,6 +18,8 @@ PAYLOAD_FATES = (
     "dropped_refused_bytes",  # of a flow that was refused [M2]
     "dropped_rst_bytes",  # payload of a RST [L5]
     "dropped_syn_bytes",  # data in a SYN that was not accepted [L7]
+    "dropped_tentative_bytes",  # in doubt, and not confirmed by the peer [T1]
+    "dropped_checksum_bytes",  # of a segment with a wrong checksum [V2 strict]
     "dropped_unacknowledging_bytes",  # a segment without ACK is no part of a connection (RFC 9293, 3.10.7.4)
 )
 
@@ -34,6 +36,7 @@ FRAGMENT_FATES = (
 NAMES = (
     "packets",
     "captured_bytes",
+    "doubted_times",  # packets whose time stamp lies too far ahead to be believed alone
     "segments",
     "dissected",  # frames that went the long way
     "unknown_frames",  # no TCP in IPv4 or IPv6 found inside, as far as known
@@ -42,11 +45,13 @@ NAMES = (
     *FRAGMENT_FATES,
     "fragments_different",  # of the duplicate ones, those with other bytes
     "datagrams_reassembled",  # each goes on as a frame does: it is counted by what it holds
-    "bad_headers",  # lengths out of bounds, a wrong IP checksum
+    "bad_headers",  # lengths out of bounds, a fragment with a wrong IP checksum
     "bad_flags",  # SYN+FIN, SYN+RST
     "cut_short",  # too short for the TCP header: the snapshot length
+    "bad_checksums",  # segments with a wrong checksum of TCP or of the IPv4 header [V2]
     "payload_bytes",
     *PAYLOAD_FATES,
+    "unverified_bytes",  # stored all the same, since nothing better came [T1]
     "conflicts",
     "conflict_bytes",
     "lost_bytes",  # holes that were given up: they read as zeros
@@ -54,7 +59,9 @@ NAMES = (
     "retransmitted_syns",
     "bad_acks",
     "resynchronised",
-    "rst_ignored",
+    "rst_ignored",  # outside the window, or the connection went on
+    "rst_forged",  # what it had closed went on, and was opened again [L5]
+    "old_timestamps",  # segments [Q3]
     "stray_packets",  # of no connection that is known
     "late_packets",  # of a connection that is over
     "connections",
@@ -84,6 +91,9 @@ class Counters:
         self.dropped_pre_start_bytes = self.dropped_window_bytes = self.dropped_out_of_order_bytes = 0
         self.dropped_memory_bytes = self.dropped_refused_bytes = self.dropped_rst_bytes = 0
         self.dropped_syn_bytes = self.dropped_unacknowledging_bytes = 0
+        self.dropped_tentative_bytes = self.dropped_checksum_bytes = self.unverified_bytes = 0
+        self.doubted_times = 0
+        self.bad_checksums = self.rst_forged = self.old_timestamps = 0
         self.conflicts = self.conflict_bytes = self.lost_bytes = self.tail_missing_bytes = 0
         self.retransmitted_syns = self.bad_acks = self.resynchronised = self.rst_ignored = 0
         self.stray_packets = self.late_packets = self.connections = self.connections_refused = 0

@@ -1,8 +1,9 @@
 cimport cython
-from .memory cimport swapped
+from .memory cimport ones_sum, swapped
 
 cdef int SEGMENT, NOT_TCP, RARE, UNKNOWN, BAD_HEADER, BAD_FLAGS, FRAGMENT, CUT_SHORT
-cdef int FIN, SYN, RST, ACK, URG
+cdef int FIN, SYN, RST, PSH, ACK, URG
+cdef int UNCHECKED, VALID, OFFLOADED, WRONG
 cdef int ETHERNET, RAW, RAW_BSD, RAW_FILE, NULL, LOOP, LINUX_SLL, LINUX_SLL2, IPV4_ONLY, IPV6_ONLY
 cdef int _TYPE_IPV4, _TYPE_IPV6, _TYPE_VLAN, _TYPE_QINQ, _TYPE_QINQ_OLD
 cdef int _TYPE_MPLS, _TYPE_MPLS_MULTICAST, _TYPE_PPPOE, _MAX_LLC_LENGTH
@@ -23,6 +24,11 @@ cdef class Segment:
     cdef public Py_ssize_t end
     cdef public Py_ssize_t wire_end
     cdef public int vlan
+    cdef public Py_ssize_t header
+    cdef public Py_ssize_t options_end
+    cdef public int ttl
+    cdef public int checksum
+    cdef public bint verify
 
 
 cpdef int decode(
@@ -64,10 +70,15 @@ cdef bint _is_tunnel(const unsigned char* base, Py_ssize_t position) noexcept
 @cython.locals(end=cython.Py_ssize_t, data=cython.Py_ssize_t, flags=cython.int)
 cdef int _tcp(
     const unsigned char* base, Py_ssize_t start, Py_ssize_t frame_end, Py_ssize_t wire_end, bytes key, int vlan,
-    Segment segment
+    Py_ssize_t addresses, Segment segment
 ) except -1
 
+@cython.locals(pseudo=cython.longlong)
+cdef int _checksum_of(
+    const unsigned char* base, Py_ssize_t start, Py_ssize_t end, Py_ssize_t addresses, Py_ssize_t address_bytes
+) noexcept
+
 @cython.locals(high=cython.longlong)
-cdef long long _word(const unsigned char* base, Py_ssize_t position) noexcept
+cdef long long word(const unsigned char* base, Py_ssize_t position) noexcept
 
 cpdef bytes reverse_key(const unsigned char* key, Py_ssize_t length, Py_ssize_t split)

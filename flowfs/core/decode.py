@@ -1,8 +1,8 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True
 """A frame → the TCP segment inside. Reads headers in place; copies nothing but the connection's key.
 
-Knows link layers, VLAN tags, IPv4 and IPv6 without extension headers, TCP, and of tunnels where there
-may be one; no connection, no stream.
+Knows link layers, VLAN tags, IPv4 and IPv6 without extension headers, TCP and its checksum, and of tunnels
+where there may be one; no connection, no stream, and so not what a wrong checksum means for one [V2].
 Always true of a decoded segment: start ≤ end ≤ wire_end, and [start, end) lies within the frame or is
 empty. Any bytes give a verdict, never an error: each index was compared with the end of the frame
 before it was used.
@@ -11,12 +11,16 @@ before it was used.
 import cython
 
 if not cython.compiled:
-    from .memory import swapped
+    from .memory import ones_sum, swapped
 
 # Verdicts on a frame.
 SEGMENT, NOT_TCP, RARE, UNKNOWN, BAD_HEADER, BAD_FLAGS, FRAGMENT, CUT_SHORT = range(8)
 
-FIN, SYN, RST, ACK, URG = 0x01, 0x02, 0x04, 0x10, 0x20
+FIN, SYN, RST, PSH, ACK, URG = 0x01, 0x02, 0x04, 0x08, 0x10, 0x20
+
+# What is known of a segment's checksums: not looked at, or cut off; right; the sum over the pseudo-header
+# alone, not complemented, as the network card was to find it or as it left merged segments; wrong.
+UNCHECKED, VALID, OFFLOADED, WRONG = range(4)
 
 # Link types by libpcap's DLT numbers, which for RAW and LOOP differ from the LINKTYPE numbers in files.
 ETHERNET, RAW, RAW_BSD, RAW_FILE = 1, 12, 14, 101
@@ -44,13 +48,21 @@ class Segment:
     """What decode() found; one object serves a whole capture.
 
     `key` is src, dst, sport, dport as on the wire, and the VLAN id in two bytes if it is not 0.
-    The payload that was captured is [start, end) of the frames; on the wire it went to `wire_end`.
-    Of a FRAGMENT only this is there: its IP packet begins at `start`, on the VLAN `vlan`.
+    The payload that was captured is [start, end) of the frames; on the wire it went to `wire_end`. The TCP
+    header begins at `header`; its options, 20 bytes further, were captured up to `options_end`. `verify`, set
+    once, says whether checksums are looked at. Of a FRAGMENT only this is there: its IP packet begins at
+    `start`, on the VLAN `vlan`.
     """
 
-    __slots__ = ("ack", "end", "flags", "key", "key_split", "seq", "start", "vlan", "window", "wire_end")
+    __slots__ = (
+        *("ack", "checksum", "end", "flags", "header", "key", "key_split", "options_end", "seq", "start"),
+        *("ttl", "verify", "vlan", "window", "wire_end"),
+    )
 
-    def __init__(self) -> None:
+    def __init__(self, verify: bool = True) -> None:
+        self.verify = verify
+        self.checksum = UNCHECKED
+        self.header = self.options_end = self.ttl = 0
         self.key = b""
         self.key_split = 0  # bytes of one address
         self.seq = self.ack = 0
@@ -128,11 +140,13 @@ def _ipv4(base: bytes, start: int, end: int, vlan: int, segment: Segment) -> int
         return BAD_HEADER
     if start + header_bytes > end:
         return CUT_SHORT
+    segment.checksum = UNCHECKED
     if not _checksum_holds(base, start, header_bytes):
-        return BAD_HEADER
+        segment.checksum = WRONG
     if fragmented:
-        return _fragment(start, vlan, segment)
+        return BAD_HEADER if segment.checksum == WRONG else _fragment(start, vlan, segment)
     segment.key_split = 4
+    segment.ttl = base[start + 8]
     if header_bytes == 20 and start + 24 <= end:
         key = base[start + 12 : start + 24]
     else:
@@ -140,7 +154,7 @@ def _ipv4(base: bytes, start: int, end: int, vlan: int, segment: Segment) -> int
         key = base[start + 12 : start + 20] + base[tcp : min(tcp + 4, end)]
     # Length 0: the network card was to cut this up, so all that was captured belongs to it.
     wire_end = start + total_bytes if total_bytes else end
-    return _tcp(base, start + header_bytes, end, wire_end, key, vlan, segment)
+    return _tcp(base, start + header_bytes, end, wire_end, key, vlan, start + 12, segment)
 
 
 def _ipv6(base: bytes, start: int, end: int, vlan: int, segment: Segment) -> int:
@@ -159,9 +173,11 @@ def _ipv6(base: bytes, start: int, end: int, vlan: int, segment: Segment) -> int
         return _beside_tcp(base, following, start + 40, end)
     payload_bytes = base[start + 4] << 8 | base[start + 5]
     segment.key_split = 16
+    segment.ttl = base[start + 7]
+    segment.checksum = UNCHECKED
     key = base[start + 8 : min(start + 44, end)]
     wire_end = start + 40 + payload_bytes if payload_bytes else end
-    return _tcp(base, start + 40, end, wire_end, key, vlan, segment)
+    return _tcp(base, start + 40, end, wire_end, key, vlan, start + 8, segment)
 
 
 def _may_carry_tcp(protocol: int) -> bool:
@@ -205,9 +221,19 @@ def _is_tunnel(base: bytes, position: int) -> bool:
 
 
 def _tcp(
-    base: bytes, start: int, frame_end: int, wire_end: int, key: bytes, vlan: int, segment: Segment
+    base: bytes,
+    start: int,
+    frame_end: int,
+    wire_end: int,
+    key: bytes,
+    vlan: int,
+    addresses: int,
+    segment: Segment,
 ) -> int:
-    """Read the TCP header at `start`. The packet ends at `wire_end`, the capture at `frame_end`."""
+    """Read the TCP header at `start`. The packet ends at `wire_end`, the capture at `frame_end`.
+
+    The IP addresses stand at `addresses`.
+    """
     end = min(frame_end, wire_end)
     if start + 20 > wire_end:
         return BAD_HEADER
@@ -221,16 +247,35 @@ def _tcp(
         return BAD_FLAGS
     segment.key = key if vlan == 0 else key + bytes((vlan >> 8, vlan & 0xFF))
     segment.flags = flags
-    segment.seq = _word(base, start + 4)
-    segment.ack = _word(base, start + 8)
+    segment.seq = word(base, start + 4)
+    segment.ack = word(base, start + 8)
     segment.window = base[start + 14] << 8 | base[start + 15]
     segment.start = data
     segment.end = max(data, end)  # the options may have been cut off: nothing of the payload is here then
     segment.wire_end = wire_end
+    segment.header = start
+    segment.options_end = min(data, end)
+    if not segment.verify:
+        segment.checksum = UNCHECKED
+    elif segment.checksum == UNCHECKED and wire_end <= frame_end:
+        segment.checksum = _checksum_of(base, start, wire_end, addresses, 2 * segment.key_split)
     return SEGMENT
 
 
-def _word(base: bytes, position: int) -> int:
+def _checksum_of(base: bytes, start: int, end: int, addresses: int, address_bytes: int) -> int:
+    """What the checksum of the segment base[start:end] is (RFC 9293, 3.1; RFC 8200, 8.1) [V2].
+
+    Sums are taken modulo 0xFFFF, in which a length above 16 bits adds up as it should.
+    """
+    pseudo = ones_sum(base, addresses, addresses + address_bytes) + _PROTOCOL_TCP + (end - start)
+    if (pseudo + ones_sum(base, start, end)) % 0xFFFF == 0:
+        return VALID
+    if (pseudo - (base[start + 16] << 8 | base[start + 17])) % 0xFFFF == 0:
+        return OFFLOADED
+    return WRONG
+
+
+def word(base: bytes, position: int) -> int:
     """Four bytes in network order."""
     high = base[position] << 8 | base[position + 1]  # a wider type than a byte shifted by 24 would get in C
     return high << 16 | base[position + 2] << 8 | base[position + 3]

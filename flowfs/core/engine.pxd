@@ -14,7 +14,7 @@ from .decode cimport (
 )
 from .defrag cimport Defrag
 from .flow cimport Flow
-from .flows cimport Flows
+from .life cimport Lives
 from .store cimport Store
 
 
@@ -23,6 +23,7 @@ cdef long long _MICROSECOND_NS
 cdef long long SLICE_BYTES, SLICE_PACKETS, TICK_NS
 cdef int SLICE_RARE
 cdef int _RAW
+cdef long long _LEAP_NS
 
 
 cdef class Engine:
@@ -30,13 +31,15 @@ cdef class Engine:
     cdef object dissect
     cdef readonly Counters counters
     cdef readonly Store store
-    cdef readonly Flows flows
+    cdef readonly Lives flows
     cdef readonly Defrag defrag
     cdef Segment segment
     cdef object turn
     cdef long long fraction_ns
     cdef readonly long long now_ns
     cdef long long next_tick_ns
+    cdef long long leap_ns
+    cdef long long leap_packets
     cdef readonly bint finished
 
     @cython.locals(
@@ -56,6 +59,7 @@ cdef class Engine:
     @cython.locals(counters=Counters)
     cdef _count_verdict(self, int verdict)
 
+    cdef bint _leaps(self, long long now_ns) except -1
     cdef _advance(self, long long now_ns)
     @cython.locals(more=cython.bint)
     cdef _tick(self)

@@ -7,7 +7,8 @@ every SLICE_PACKETS packets, SLICE_BYTES of frames or SLICE_RARE frames that are
 keeps a reader waiting ≤ 0.5 ms. What is called from here (dissect included) must not call back.
 
 Time is the packets' own; tick() is for live captures, in which no packet may come for a while. Every TICK_NS
-of packet time what waits is looked at, so a capture file gives one tree whatever its batches [R10].
+of packet time what waits is looked at, so a capture file gives one tree whatever its batches [R10]. A leap of
+more than a day counts once several packets in a row agree on it.
 """
 
 from __future__ import annotations
@@ -33,11 +34,13 @@ if not cython.compiled:
     )
     from .defrag import Defrag
     from .flow import Flow
-    from .flows import Flows
+    from .life import Lives
     from .store import Store
 
 from .limits import (
     CONNECTION_BYTES,
+    LEAP_NS,
+    LEAP_PACKETS,
     MAX_PASSES,
     SECOND_NS,
     SLICE_BYTES,
@@ -46,10 +49,12 @@ from .limits import (
     TICK_NS,
     Limits,
 )
+from .notes import About
 from .turn import Turn
 
 _SECOND_NS = SECOND_NS  # C integers when compiled, wide enough for any field of a capture
 _MICROSECOND_NS = 1000
+_LEAP_NS = LEAP_NS
 
 _RAW = 12  # the link type of bare IP
 
@@ -77,13 +82,14 @@ class Engine:
         self.dissect = dissect
         self.counters = Counters()
         self.store = Store(limits, self.counters)
-        self.flows = Flows(limits, self.store, self.counters)
+        self.flows = Lives(limits, self.store, self.counters)
         self.defrag = Defrag(limits.fragment_bytes, self.counters)
-        self.segment = Segment()
+        self.segment = Segment(limits.checksum != "off")
         self.turn = Turn()
         self.fraction_ns = _MICROSECOND_NS
         self.now_ns = 0
         self.next_tick_ns = 0
+        self.leap_ns = self.leap_packets = 0  # the time far ahead that so many packets in a row agree on
         self.finished = False
 
     def feed(
@@ -177,6 +183,11 @@ class Engine:
         with self.turn:
             return self.store.read(flow, offset, size)
 
+    def about(self, flow: Flow) -> About:
+        """What is known of a file beside its bytes, as long as the file is there."""
+        with self.turn:
+            return self.flows.about(flow)
+
     def evict(self, flow: Flow) -> None:
         """Take the flow out of the directory and free it."""
         with self.turn:
@@ -229,7 +240,8 @@ class Engine:
             room_bytes -= end - start
             counters.packets += 1
             counters.captured_bytes += end - start
-            if now_ns > self.now_ns:
+            if now_ns > self.now_ns and (now_ns - self.now_ns < _LEAP_NS or self._leaps(now_ns)):
+                self.leap_packets = 0
                 self._advance(now_ns)
             if self.now_ns >= self.next_tick_ns:
                 self._tick()
@@ -297,6 +309,22 @@ class Engine:
             counters.cut_short += 1
         else:
             counters.unknown_frames += 1
+
+    def _leaps(self, now_ns: int) -> bool:
+        """Whether a time far ahead is to be believed: the first of all is, else several in a row must agree.
+
+        Time only goes forward, so one wrong stamp would stop it for the rest of the capture.
+        """
+        if self.now_ns == 0:
+            return True
+        if abs(now_ns - self.leap_ns) > _LEAP_NS:
+            self.leap_packets = 0
+        self.leap_ns = now_ns
+        self.leap_packets += 1
+        if self.leap_packets == LEAP_PACKETS:
+            return True
+        self.counters.doubted_times += 1
+        return False
 
     def _advance(self, now_ns: int) -> None:
         """Time only goes forward, whatever a capture says."""

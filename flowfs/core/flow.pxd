@@ -24,6 +24,7 @@ cdef class Flow(Ranked):
     cdef public bint watched
     cdef public bint named
     cdef public bint partial
+    cdef public bint unverified
     cdef long long run_start
     cdef object lost
     cdef long long tail_start

@@ -60,6 +60,7 @@ class Flow(Ranked):
         "tail_end",
         "tail_position",
         "tail_start",
+        "unverified",
         "watched",
     )
 
@@ -81,6 +82,7 @@ class Flow(Ranked):
         self.source = 0
         self.evicted = self.watched = self.named = False
         self.partial = False  # the stream's first byte was not seen, or went with an earlier file
+        self.unverified = False  # there are bytes in it whose checksum was wrong [V2 T1]
         self.run_start = 0  # since here without a gap
         self.lost: Ranges | None = None
         # The extent that is being filled; those before it, as (start, position | class) a pair, in `extents`.

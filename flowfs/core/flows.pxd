@@ -1,10 +1,10 @@
 cimport cython
-from .assembly cimport FAR_AWAY, NEVER, Room
+from .assembly cimport NEVER, Room
 from .counters cimport Counters
-from .decode cimport ACK, FIN, RST, SYN, Segment, reverse_key
+from .decode cimport RST, SYN, Segment, reverse_key
+from .notes cimport Notes
 from .order cimport Queue, leave
 from .pending cimport Pool
-from .seq cimport advance, distance
 from .flow cimport Flow
 from .store cimport Store
 from .stream cimport Connection, Stream
@@ -23,49 +23,30 @@ cdef class Flows:
     cdef readonly long long live
     cdef readonly dict streams
     cdef readonly Queue half_open
+    cdef readonly Queue one_way
     cdef readonly Queue active
     cdef readonly Queue closed
     cdef list deadlines
     cdef long long scheduled
     cdef public int source
 
-    @cython.locals(stream=Stream, connection=Connection)
-    cpdef accept(self, Segment segment, const unsigned char* base, long long now_ns)
-
-    @cython.locals(connection=Connection, peer=Stream, taken=cython.bint, cut=cython.longlong)
-    cdef _data(self, Stream stream, Segment segment, const unsigned char* base, long long now_ns)
-
-    cdef _count(self, Connection connection, Stream stream, long long now_ns)
-    cdef _choose(self, Stream stream, long long ack)
-
     @cython.locals(peer=Stream, connection=Connection)
     cdef _follow_up(self, Stream stream, long long now_ns)
 
-    @cython.locals(deadline_ns=cython.longlong)
     cdef _look_after(self, Stream stream, long long now_ns)
-
-    @cython.locals(chosen=Stream)
-    cdef Stream _control(self, Stream stream, Segment segment, const unsigned char* base, long long now_ns)
-
-    cdef Stream _syn(self, Stream stream, Segment segment, long long now_ns)
-
-    @cython.locals(peer=Stream, renewed=Stream, acked_isn=cython.longlong, beyond=cython.longlong)
-    cdef Stream _syn_ack(self, Stream stream, Segment segment, long long now_ns)
-
-    @cython.locals(peer=Stream, refuses=cython.bint)
-    cdef _reset(self, Stream stream, Segment segment, long long now_ns)
+    cdef _wake(self, Stream stream, long long deadline_ns, long long now_ns)
 
     cdef _drop_dead_deadlines(self)
+    @cython.locals(used=cython.longlong, free=cython.longlong, middle=cython.longlong)
     cdef long long _free_generation(self, bytes key, bytes reverse, long long generation) except -1
+
+    cdef bint _is_used(self, bytes key, bytes reverse, long long generation) except -1
 
     @cython.locals(reverse=bytes)
     cdef Stream _admit(self, Segment segment, long long now_ns)
 
     @cython.locals(connection=Connection, stream=Stream, peer=Stream)
     cdef Stream _open(self, bytes key, bytes reverse, long long generation, long long now_ns)
-
-    @cython.locals(payload=cython.longlong, successor=Stream)
-    cdef Stream _after_close(self, Stream stream, Segment segment, long long now_ns)
 
     @cython.locals(connection=Connection)
     cdef bint _begins_anew(self, Stream stream, Segment segment, long long now_ns) except -1
@@ -87,6 +68,9 @@ cdef class Flows:
 
     @cython.locals(connection=Connection)
     cdef _lose_file(self, Flow flow)
+
+    @cython.locals(stream=Stream, connection=Connection, notes=Notes)
+    cpdef object about(self, Flow flow)
 
     @cython.locals(stream=Stream, connection=Connection, count=cython.longlong, due=cython.longlong)
     cpdef bint tick(self, long long now_ns) except -1

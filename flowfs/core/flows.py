@@ -1,14 +1,15 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True
-"""The connection table: whose segment it is, and the life of a connection.
+"""The connection table: it begins and ends connections and generations, and looks after what waits.
 
 Finds a stream by addresses, ports and VLAN (a dictionary with Python's salted hash, full compare [K1]);
-pairs both directions; begins and ends connections and generations; looks after what waits. Knows no byte.
+pairs both directions. Knows no byte, and no segment but the first of a connection: `life` does.
 Always true:
- - a connection stands in exactly one of the queues half_open, active, closed, or is closed and has files;
+ - a connection stands in exactly one of the queues half_open, one_way, active, closed, or is closed and has
+   files;
  - `live` connections are charged to the table's budget from their first packet until their last file went;
  - a generation's number is not used twice while a file of that name is there [R8].
 
-The rules, by letter: SYN [L1 L2], RST [L5], timeouts [L9], no file without data [L10], pressure [M2].
+The rules, by letter: generations [L2], timeouts [L9], no file without data [L10], pressure [M2].
 """
 
 from __future__ import annotations
@@ -19,13 +20,12 @@ from typing import Any
 import cython
 
 if not cython.compiled:
-    from .assembly import FAR_AWAY, NEVER, Room
+    from .assembly import NEVER, Room
     from .counters import Counters
-    from .decode import ACK, FIN, RST, SYN, Segment, reverse_key
+    from .decode import RST, SYN, Segment, reverse_key
     from .flow import Flow
     from .order import Queue, leave
     from .pending import Pool
-    from .seq import advance, distance
     from .store import Store
     from .stream import Connection, Stream
 
@@ -43,12 +43,13 @@ from .limits import (
     TOUCH_NS,
     Limits,
 )
+from .notes import About
 
 _SPARE_DEADLINES = 1000  # dead ones that are not worth a look
 
 
 class Flows:
-    """All connections of a mount."""
+    """All connections of a mount; `Lives` hands it the segments."""
 
     def __init__(self, limits: Limits, store: Store, counters: Counters) -> None:
         self.store = store
@@ -61,89 +62,34 @@ class Flows:
         self.live = 0
         self.streams: dict[bytes, Stream] = {}
         self.half_open = Queue()
+        self.one_way = Queue()  # carry data, and the peer was never seen: the address may be forged
         self.active = Queue()
         self.closed = Queue()  # without files; those with files end when their last file goes
         self.deadlines: list[tuple[int, int, Stream]] = []  # a heap: (when, a number for ties, stream)
         self.scheduled = 0
         self.source = 0
 
-    def accept(self, segment: Segment, base: bytes, now_ns: int) -> None:
-        """One TCP segment, whose payload lies in `base`."""
-        self.counters.payload_bytes += segment.end - segment.start
-        stream = self.streams.get(segment.key)
-        if stream is None:
-            stream = self._admit(segment, now_ns)
-        elif stream.connection.state != OPEN:
-            stream = self._after_close(stream, segment, now_ns)
-        if stream is None:
-            return
-        if segment.flags & (SYN | RST):
-            stream = self._control(stream, segment, base, now_ns)
-            if stream is None:
-                return
-        else:
-            self._data(stream, segment, base, now_ns)
-        self._follow_up(stream, now_ns)
-
-    def _data(self, stream: Stream, segment: Segment, base: bytes, now_ns: int) -> None:
-        """A segment without SYN or RST: an ACK, data, a FIN, in this order of importance."""
-        connection = stream.connection
-        self._count(connection, stream, now_ns)
-        peer = stream.peer
-        if segment.flags & ACK:
-            if peer.other_isn != NEVER:
-                self._choose(peer, segment.ack)
-            peer.acknowledge(segment.ack, now_ns)
-            if peer.syn_bytes:
-                peer.resolve_syn_data(peer.peer_ack >= peer.syn_bytes, now_ns)
-        else:
-            self.counters.dropped_unacknowledging_bytes += segment.end - segment.start
-            return
-        if segment.wire_end > segment.start:
-            if stream.syn_bytes:
-                taken = distance(segment.seq, advance(stream.isn, 1)) >= stream.syn_bytes
-                stream.resolve_syn_data(taken, now_ns)
-            if segment.end > segment.start:
-                stream.receive(base, segment.start, segment.end, segment.seq, now_ns)
-            if segment.end < segment.wire_end:
-                cut = segment.wire_end - segment.end
-                stream.note_cut(advance(segment.seq, segment.end - segment.start), cut)
-        if segment.flags & FIN:
-            stream.receive_fin(advance(segment.seq, segment.wire_end - segment.start), now_ns)
-        if connection.queue is self.half_open and peer.packets:
-            self.active.append(connection)
-
-    def _count(self, connection: Connection, stream: Stream, now_ns: int) -> None:
-        connection.packets += 1
-        stream.packets += 1
-        connection.last_ns = now_ns
-        if now_ns - connection.touched_ns >= self.touch_ns:
-            connection.touched_ns = now_ns
-            if connection.queue is self.active:
-                self.active.append(connection)
-
-    def _choose(self, stream: Stream, ack: int) -> None:
-        """Of two ISNs that were offered, the peer's first ACK chooses [L1]."""
-        if stream.is_fresh() and ack == advance(stream.other_isn, 1) and ack != advance(stream.isn, 1):
-            stream.restart(stream.other_isn)
-            stream.other_isn = NEVER
-
     def _follow_up(self, stream: Stream, now_ns: int) -> None:
         """Look at what waits in both directions; close the connection if both have ended."""
         peer = stream.peer
-        if stream.settling or stream.pending is not None or stream.fin < FAR_AWAY:
+        if stream.waits():
             self._look_after(stream, now_ns)
-        if peer.settling or peer.pending is not None or peer.fin < FAR_AWAY:
+        if peer.waits():
             self._look_after(peer, now_ns)
         connection = stream.connection
         if stream.done and (peer.done or peer.packets == 0):
             self._close(connection, ENDED_BY_FIN, now_ns)
         elif connection.queue is self.half_open and connection.carried:
-            self.active.append(connection)
+            (self.active if stream.packets and peer.packets else self.one_way).append(connection)
 
     def _look_after(self, stream: Stream, now_ns: int) -> None:
         stream.review(now_ns)
-        deadline_ns = stream.deadline_ns
+        if stream.reset_at != NEVER and stream.is_reset(now_ns):
+            self._close(stream.connection, ENDED_BY_RST, now_ns)
+        self._wake(stream, stream.deadline_ns, now_ns)
+
+    def _wake(self, stream: Stream, deadline_ns: int, now_ns: int) -> None:
+        """Let tick() look after the stream at `deadline_ns`; 0 is never."""
         assert deadline_ns == 0 or deadline_ns > now_ns, "tick() would not end"
         if deadline_ns and (stream.scheduled_ns == 0 or deadline_ns < stream.scheduled_ns):
             stream.scheduled_ns = deadline_ns
@@ -154,82 +100,10 @@ class Flows:
 
     def _drop_dead_deadlines(self) -> None:
         """Streams that are over are let go of, though their time has not come."""
-        self.deadlines = [item for item in self.deadlines if not item[2].over]
+        self.deadlines = [
+            item for item in self.deadlines if not item[2].over or item[2].tentative is not None
+        ]
         heapify(self.deadlines)
-
-    def _control(self, stream: Stream, segment: Segment, base: bytes, now_ns: int) -> Stream | None:
-        """A SYN or a RST; returns the stream that goes on with it, if one does."""
-        if segment.flags & RST:
-            self.counters.dropped_rst_bytes += segment.end - segment.start
-            self._count(stream.connection, stream, now_ns)
-            self._reset(stream, segment, now_ns)
-            return None
-        if segment.flags & ACK:
-            chosen = self._syn_ack(stream, segment, now_ns)
-        else:
-            chosen = self._syn(stream, segment, now_ns)
-        if chosen is None:
-            self.counters.dropped_syn_bytes += segment.end - segment.start
-            return None
-        self._count(chosen.connection, chosen, now_ns)
-        if segment.end > segment.start:
-            chosen.receive_syn_data(base[segment.start : segment.end], now_ns)
-        return chosen
-
-    def _syn(self, stream: Stream, segment: Segment, now_ns: int) -> Stream | None:
-        """A SYN [L1 L2]; returns the stream whose SYN it is, None if that is not certain."""
-        if stream.isn == segment.seq:
-            self.counters.retransmitted_syns += 1
-            return stream
-        if stream.isn == NEVER and stream.takes_isn(segment.seq, now_ns):
-            return stream
-        if stream.is_fresh() and stream.peer.is_fresh():
-            stream.other_isn = stream.isn
-            stream.restart(segment.seq)  # the SYN/ACK may still choose the other
-            return stream
-        if stream.peer.packets == 0:
-            return self._renew(stream, segment.seq, NEVER, now_ns)
-        stream.other_isn = segment.seq  # only its SYN/ACK makes it true
-        return None
-
-    def _syn_ack(self, stream: Stream, segment: Segment, now_ns: int) -> Stream | None:
-        """A SYN/ACK [L1 L2 L7]; returns the stream that sent it, None if it belongs to nothing."""
-        peer = stream.peer
-        acked_isn = advance(segment.ack, -1)
-        beyond = distance(acked_isn, peer.isn)
-        if peer.isn == NEVER:
-            peer.takes_isn(acked_isn, now_ns)
-        elif acked_isn == peer.other_isn and acked_isn != peer.isn:
-            if not peer.is_fresh() or not stream.is_fresh():
-                renewed = self._renew(peer, acked_isn, segment.seq, now_ns)
-                return renewed.peer if renewed is not None else None
-            peer.restart(acked_isn)
-        elif (beyond < 0 or beyond > peer.syn_bytes) and peer.packets and stream.isn != segment.seq:
-            self.counters.bad_acks += 1
-            return None
-        peer.resolve_syn_data(beyond > 0, now_ns)
-        if stream.isn == segment.seq:
-            self.counters.retransmitted_syns += 1
-        elif stream.isn == NEVER:
-            if not stream.takes_isn(segment.seq, now_ns):
-                return None
-        elif stream.is_fresh():
-            stream.other_isn = stream.isn
-            stream.restart(segment.seq)
-        else:
-            return None
-        return stream
-
-    def _reset(self, stream: Stream, segment: Segment, now_ns: int) -> None:
-        """A RST closes if its number is exact, or if it answers a SYN [L5]."""
-        peer = stream.peer
-        refuses = not stream.anchored and segment.flags & ACK and peer.isn != NEVER and peer.is_fresh()
-        if refuses:
-            refuses = distance(segment.ack, advance(peer.isn, 1)) in (0, peer.syn_bytes)
-        if refuses or stream.expects(segment.seq):
-            self._close(stream.connection, ENDED_BY_RST, now_ns)
-        else:
-            self.counters.rst_ignored += 1
 
     def _admit(self, segment: Segment, now_ns: int) -> Stream | None:
         """The first packet of a connection; None if it begins none, or there is no room [M2]."""
@@ -244,10 +118,25 @@ class Flows:
         return self._open(segment.key, reverse, self._free_generation(segment.key, reverse, 0), now_ns)
 
     def _free_generation(self, key: bytes, reverse: bytes, generation: int) -> int:
-        """The first number from `generation` on that no file of these addresses and ports has [R8]."""
-        while self.store.find(key, generation) or self.store.find(reverse, generation):
-            generation += 1
-        return generation
+        """A number from `generation` on that no file of these addresses and ports has [R8], one behind such.
+
+        By steps that double, and then halve: somebody may have used thousands.
+        """
+        used = generation - 1
+        free = generation
+        while self._is_used(key, reverse, free):
+            free, used = 2 * free - used + 1, free
+        while free - used > 1:
+            middle = (used + free) // 2
+            if self._is_used(key, reverse, middle):
+                used = middle
+            else:
+                free = middle
+        return free
+
+    def _is_used(self, key: bytes, reverse: bytes, generation: int) -> bool:
+        store = self.store
+        return store.find(key, generation) is not None or store.find(reverse, generation) is not None
 
     def _open(self, key: bytes, reverse: bytes, generation: int, now_ns: int) -> Stream:
         connection = Connection.__new__(Connection)
@@ -263,18 +152,6 @@ class Flows:
         self.live += 1
         self.counters.connections += 1
         return stream
-
-    def _after_close(self, stream: Stream, segment: Segment, now_ns: int) -> Stream | None:
-        """A packet of a connection that is over: late, or the first of a new one [L2 L9]."""
-        payload = segment.end - segment.start
-        if self._begins_anew(stream, segment, now_ns):
-            successor = self._succeed(stream, now_ns)
-            if successor is None:
-                self.counters.dropped_refused_bytes += payload
-            return successor
-        self.counters.late_packets += 1
-        self.counters.dropped_after_close_bytes += payload
-        return None
 
     def _begins_anew(self, stream: Stream, segment: Segment, now_ns: int) -> bool:
         """Whether a packet of a closed connection is the first of another: a SYN of its own, or late data."""
@@ -323,6 +200,8 @@ class Flows:
     def _untrack(self, connection: Connection) -> None:
         """Addresses and ports lead to this connection no more; without files it is gone."""
         connection.tracked = False
+        connection.one.drop_tentative()
+        connection.other.drop_tentative()
         leave(connection)
         del self.streams[connection.one.key]
         self.streams.pop(connection.other.key, None)
@@ -359,6 +238,21 @@ class Flows:
             else:
                 self._dispose(connection)
 
+    def about(self, flow: Flow) -> About:
+        """What is known of the file beside its bytes; an evicted one knows but its own."""
+        connection = flow.owner
+        if connection is None:
+            return About(0, flow.partial, flow.unverified, flow.gaps(), [], [], {}, 0)
+        stream = connection.one if connection.one.flow is flow else connection.other
+        notes = stream.notes
+        return About(
+            *(stream.origin, flow.partial, flow.unverified, flow.gaps()),
+            list(notes.conflicts or ()) if notes is not None else [],
+            list(notes.urgent or ()) if notes is not None else [],
+            notes.fates_by_name() if notes is not None else {},
+            stream.tail_missing_bytes,
+        )
+
     def tick(self, now_ns: int) -> bool:
         """See to what waits, and end what has timed out [H1 H3 L3 L9]; whether there is more to see to."""
         due = DUE_PER_TICK
@@ -366,10 +260,13 @@ class Flows:
             due -= 1
             stream = heappop(self.deadlines)[2]
             stream.scheduled_ns = 0
-            if not stream.over:
+            if stream.over:
+                stream.drop_tentative()
+            else:
                 self._look_after(stream, now_ns)
                 self._follow_up(stream, now_ns)
         self._expire(self.half_open, now_ns - HALF_OPEN_NS, now_ns)
+        self._expire(self.one_way, now_ns - self.idle_ns, now_ns)
         self._expire(self.active, now_ns - self.idle_ns, now_ns)
         count = 0
         while self.closed.oldest is not None and count < EXPIRED_PER_TICK:
@@ -404,14 +301,20 @@ class Flows:
         return True
 
     def _make_room(self, now_ns: int) -> bool:
-        """Forget the oldest connection, or closed flow: closed without files, half-open, closed, idle [M2].
+        """Forget the oldest connection, or closed flow [M2].
+
+        The order: closed without files, half-open, of a peer that was never seen, closed, idle.
 
         Half-open ones come second: on a busy link most of them are about to open, and one that is forgotten
-        is picked up midway; of the others nothing is lost but the memory that absorbs late packets.
+        is picked up midway; of the others nothing is lost but the memory that absorbs late packets. Anyone
+        can send a SYN and a byte from any address, so that makes no connection active. Of a capture that sees
+        only one way, those go first that were silent longest.
         """
         connection = self.closed.oldest
         if connection is None:
             connection = self.half_open.oldest
+        if connection is None:
+            connection = self.one_way.oldest
         if connection is None and self.store.ranking.closed.oldest is not None:
             self.store.evict(self.store.ranking.closed.oldest)
             self.collect()

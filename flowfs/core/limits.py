@@ -1,4 +1,4 @@
-"""Every number that bounds memory or time, with the reason for its value.
+"""Every number that bounds memory or time, with the reason for its value; and what a checksum means.
 
 Letters and digits in brackets name the rule, see the heads of `stream` and `flows`. Times are packet
 time in nanoseconds.
@@ -12,9 +12,12 @@ SECOND_NS = 1_000_000_000
 MILLISECOND_NS = 1_000_000
 
 
+CHECKSUM_MODES = ("auto", "strict", "off")
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The budgets of one mount. Sizes in bytes, times in nanoseconds."""
+    """The budgets of one mount, and its choice of rules. Sizes in bytes, times in nanoseconds."""
 
     payload_bytes: int = 256 * MIB
     """Readable payload, by capacity of the blocks that hold it [M1]."""
@@ -34,6 +37,9 @@ class Limits:
     idle_ns: int = 600 * SECOND_NS
     """A connection without a packet for so long is over [L9]."""
 
+    checksum: str = "auto"
+    """What a wrong TCP checksum means, one of CHECKSUM_MODES [V2]."""
+
 
 # One call of feed() holds the reader off for at most this much work, so that a read waits ≤ 0.5 ms.
 SLICE_PACKETS = 256
@@ -41,6 +47,9 @@ SLICE_BYTES = MIB  # copied at ~5 GB/s: 0.2 ms
 SLICE_RARE = 16  # dissection takes 2 to 10 µs a frame
 # Dissections and reassemblies by turns for one frame; a tunnel with fragments on both sides takes 3.
 MAX_PASSES = 5
+
+LEAP_NS = 86400 * SECOND_NS  # [R10] no capture is silent for so long
+LEAP_PACKETS = 3  # in a row that agree on a time beyond; fewer are a broken clock or a damaged file
 
 TICK_NS = 100 * MILLISECOND_NS  # how often what waits is looked at; the shortest timeout is L3's
 
@@ -50,6 +59,8 @@ FLOW_OUT_OF_ORDER_BYTES = MIB  # [H2]
 FLOW_OUT_OF_ORDER_SEGMENTS = 3072  # [H2]
 ONE_WAY_NS = 3 * SECOND_NS  # [H3] no ACK will ever come
 ONE_WAY_BYTES = 256 * KIB  # [H3]
+
+FORGED_RST_NS = 2 * SECOND_NS  # [L5] several round trips: a connection that goes on has said so by then
 
 UNKNOWN_WINDOW_BYTES = 16 * MIB  # [Q2] the largest that Linux advertises unless told otherwise: 6 MiB
 RESYNC_SEGMENTS = 3  # [Q2]
@@ -80,7 +91,11 @@ CONNECTION_BYTES = 1800  # two streams, two files, four dictionary entries, keys
 QUEUE_BYTES = 640  # a queue of waiting segments, and its place in the ranking
 CHUNK_OVERHEAD_BYTES = 128  # of each waiting segment
 DATAGRAM_BYTES = 900  # a datagram of which fragments wait, and its sender, who may have no other
-NOTE_BYTES = 160  # a recorded conflict or cut
+NOTE_BYTES = 200  # a recorded conflict, cut or TTL
+NOTES_BYTES = 480  # what is counted for one stream, once there is something to count
+URGENT_BYTES = 16  # a recorded offset of urgent data
 NOTES_SHARE = 8  # notes have 1/8 of what the table has, beside it; what is beyond is counted only
 MAX_CONFLICTS = 64  # [O1] recorded a stream; the rest is counted
+MAX_TTLS = 64  # [O1] ranges that came with another TTL than the stream's first segment
+MAX_URGENT = 256  # [L8]
 MAX_CUTS = 64  # [H6] ranges cut by the snapshot length that are remembered until passed

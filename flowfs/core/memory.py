@@ -1,8 +1,8 @@
-"""The byte moves of the core, and its one word to the garbage collector.
+"""The byte moves of the core, its sum over bytes, and its one word to the garbage collector.
 
-Interpreted, moves are slices; compiled, `memory.pxd` makes them memcpy and memcmp. Callers have checked the
-bounds. `to` and `view` are writable memoryviews, `base` is bytes. Numbers in an array are taken and put
-without making objects of them.
+Interpreted, moves are slices; compiled, `memory.pxd` makes them memcpy and memcmp, and the sum a loop in C.
+Callers have checked the bounds. `to` and `view` are writable memoryviews, `base` is bytes. Numbers in an
+array are taken and put without making objects of them.
 """
 
 from __future__ import annotations
@@ -46,6 +46,14 @@ def swapped(key: bytes, length: int, split: int) -> bytes:
     ports = 2 * split
     addresses = key[split:ports] + key[0:split]
     return addresses + key[ports + 2 : ports + 4] + key[ports : ports + 2] + key[ports + 4 : length]
+
+
+def ones_sum(base: bytes, start: int, end: int) -> int:
+    """The ones' complement sum of base[start:end] in 16-bit words (RFC 1071), an odd byte padded with zero.
+
+    Not complemented, modulo 0xFFFF: 0 and 0xFFFF are the same number there, and are both 0 here.
+    """
+    return (int.from_bytes(base[start:end], "big") << ((end - start & 1) << 3)) % 0xFFFF
 
 
 def untrack(thing: object) -> None:

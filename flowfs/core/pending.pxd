@@ -15,13 +15,15 @@ cdef class Pool:
 
 cdef class Pending:
     cdef Pool pool
-    cdef object owner
+    cdef readonly object owner
+    cdef readonly bint tentative
     cdef readonly list offsets
     cdef readonly list chunks
     cdef readonly long long waiting_bytes
     cdef readonly long long charged_bytes
 
     cpdef long long first(self) except? -1
+    cpdef long long first_end(self) except? -1
     cpdef long long end(self) except? -1
 
     cpdef long long cost(self, long long offset, long long count) except -1

@@ -33,18 +33,19 @@ class Pool:
         return self.used_bytes + charge_bytes <= self.limit_bytes
 
     def heaviest(self) -> Any:
-        """The owner of the heaviest queue (within a factor of two)."""
+        """The heaviest queue (within a factor of two), None if there is none."""
         return self.queues.heaviest()
 
 
 class Pending:
-    """The queue of one stream; `owner` is what Pool.heaviest() gives back."""
+    """A queue of the stream `owner`; `tentative` if what it holds is in doubt [T1]."""
 
-    __slots__ = ("chunks", "charged_bytes", "offsets", "owner", "pool", "waiting_bytes")
+    __slots__ = ("chunks", "charged_bytes", "offsets", "owner", "pool", "tentative", "waiting_bytes")
 
-    def __init__(self, pool: Pool, owner: object) -> None:
+    def __init__(self, pool: Pool, owner: Any, tentative: bool = False) -> None:
         self.pool = pool
         self.owner = owner
+        self.tentative = tentative
         self.offsets: list[int] = []
         self.chunks: list[bytes] = []
         self.waiting_bytes = 0
@@ -53,6 +54,10 @@ class Pending:
     def first(self) -> int:
         """The offset of the first chunk; there must be one."""
         return self.offsets[0]
+
+    def first_end(self) -> int:
+        """The offset behind the first chunk; there must be one."""
+        return self.offsets[0] + len(self.chunks[0])
 
     def end(self) -> int:
         """The offset behind the last chunk; there must be one."""
@@ -169,4 +174,4 @@ class Pending:
             charged_bytes = QUEUE_BYTES + self.waiting_bytes + len(self.offsets) * CHUNK_OVERHEAD_BYTES
         self.pool.used_bytes += charged_bytes - self.charged_bytes
         self.charged_bytes = charged_bytes
-        self.pool.queues.put(self.owner, charged_bytes)
+        self.pool.queues.put(self, charged_bytes)

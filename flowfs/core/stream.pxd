@@ -1,6 +1,8 @@
 cimport cython
 from .assembly cimport FAR_AWAY, NEVER, Assembly, Owner, Room
-from .seq cimport advance, distance
+from .notes cimport DUPLICATE, SYN, WINDOW
+from .reach cimport Reach
+from .seq cimport advance
 
 cdef int _NOT_LOST, OPEN, ENDED_BY_FIN
 cdef int ACK, CLOSE, LIMIT, ONE_WAY, SNAPLEN
@@ -23,66 +25,67 @@ cdef class Connection(Owner):
 
 
 @cython.final
-cdef class Stream(Assembly):
+cdef class Stream(Reach):
     cdef public long long acked_ns
     cdef public long long acked_to
-    cdef public long long base_seq
     cdef public Connection connection
     cdef public long long deadline_ns
     cdef public bint done
+    cdef public long long doubted_fin
     cdef public long long far_ack
     cdef public int far_count
     cdef public long long far_next
-    cdef public long long hint_high
-    cdef public long long hint_low
-    cdef public bint hinted
-    cdef public long long isn
     cdef public long long other_isn
     cdef public bint over
     cdef public long long packet_limit
     cdef public long long packets
     cdef public Stream peer
-    cdef public long long peer_ack
+    cdef public long long reset_at
+    cdef public long long reset_known
+    cdef public long long reset_ns
+    cdef public long long reset_packets
     cdef public long long scheduled_ns
-    cdef public int settle_count
-    cdef public bint settling
+    cdef public long long syn_bytes
+    cdef public long long tail_missing_bytes
+    cdef public bint verified
     cdef void begin(self, bytes key, Connection connection, Room room) noexcept
 
-    @cython.locals(base=cython.longlong, low=cython.longlong)
-    cpdef bint takes_isn(self, long long isn, long long now_ns) except -1
-
-    cdef _is_whole(self)
+    cdef _keep_alone(self, long long now_ns)
     cpdef restart(self, long long isn)
-    cpdef bint is_fresh(self) except -1
-    cdef long long _offset(self, long long seq) noexcept
-    cdef _anchor(self, long long low, long long now_ns)
-    cdef _begin_settling(self, long long seq, long long now_ns)
-
     @cython.locals(offset=cython.longlong)
     cdef _gather(self, bytes data, long long seq, long long now_ns)
-
-    @cython.locals(low=cython.longlong)
-    cdef _settle(self, long long now_ns)
-
-    @cython.locals(offset=cython.longlong)
-    cdef _hint(self, long long ack)
 
     @cython.locals(offset=cython.longlong)
     cpdef receive(self, const unsigned char* base, Py_ssize_t start, Py_ssize_t end, long long seq, long long now_ns)
 
+    @cython.locals(offset=cython.longlong)
+    cpdef receive_doubted(self, bytes data, long long seq, bint fin, long long now_ns)
+
     cpdef receive_syn_data(self, bytes data, long long now_ns)
-    cpdef resolve_syn_data(self, bint accepted, long long now_ns)
+
+    @cython.locals(dropped=cython.longlong)
+    cpdef resolve_syn_data(self, long long accepted_bytes, long long now_ns)
 
     @cython.locals(offset=cython.longlong)
-    cpdef note_cut(self, long long seq, long long count)
-
-    @cython.locals(offset=cython.longlong, known=cython.longlong)
     cpdef acknowledge(self, long long ack, long long now_ns)
 
     @cython.locals(offset=cython.longlong)
     cpdef receive_fin(self, long long seq, long long now_ns)
 
-    cdef _fin_acknowledged(self, long long now_ns)
+    cdef long long limit(self) noexcept
+    @cython.locals(end=cython.longlong)
+    cdef long long known_end(self) noexcept
+
+    @cython.locals(offset=cython.longlong)
+    cdef bint takes_reset(self, long long seq, long long now_ns) except -1
+
+    @cython.locals(known=cython.longlong, goes_on=cython.bint, waited=cython.bint)
+    cdef bint is_reset(self, long long now_ns) except -1
+
+    @cython.locals(offset=cython.longlong)
+    cdef bint confirms(self, long long ack) except -1
+
+    cdef reopen(self, long long now_ns)
 
     @cython.locals(offset=cython.longlong)
     cpdef bint expects(self, long long seq) except -1
@@ -92,13 +95,23 @@ cdef class Stream(Assembly):
         self, const unsigned char* base, Py_ssize_t start, Py_ssize_t end, long long offset, long long now_ns
     )
 
+    cdef bint waits(self) noexcept
+
     @cython.locals(reason=cython.int)
     cpdef review(self, long long now_ns)
+
+    cdef void _wake_at(self, long long when_ns) noexcept
+
+    @cython.locals(end=cython.longlong)
+    cdef _review_doubts(self, long long now_ns)
 
     cdef int _reason_to_give_up(self, long long end, long long now_ns) except -2
 
     @cython.locals(connection=Connection)
     cdef bint _acked_long_enough(self, long long end, long long now_ns) except -1
+
+    @cython.locals(missing=cython.longlong)
+    cdef _miss_tail(self, long long end)
 
     cdef _check_done(self, long long now_ns)
 

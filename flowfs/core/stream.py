@@ -1,14 +1,13 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True
 """One direction of a connection, as TCP tells of it: where it begins and ends, and which holes are lost.
 
-Turns sequence numbers into stream offsets (offset 0 is the first data byte) and gives the bytes to its
-`Assembly`. Knows its peer's ACKs; finds no connection. While the base is not known (mid-stream pickup),
-offsets are relative to the first number seen, and nothing is readable.
+Gives the bytes to its `Assembly`, at the offsets that `Pickup` finds, or in doubt to `Doubting`. Knows its
+peer's ACKs; finds no connection.
 
 The rules, by the letters used here. Offsets: [Q1], windows [Q2] [Q4]. A hole is lost when [H1] the peer
 acknowledged what lies behind, [H2] too much waits, [H3] the peer is never seen and time passes, [H4] the
 connection or the capture ends; [H5] an ACK alone never grows a file; [H6] the snapshot length cut it.
-SYN: [L1 L2]. Pickup: [L3]. FIN: [L4]. RST: [L5]. Data in a SYN: [L7].
+SYN: [L1 L2]. FIN: [L4]. RST: [L5]. Data in a SYN: [L7].
 """
 
 from __future__ import annotations
@@ -17,15 +16,16 @@ import cython
 
 if not cython.compiled:
     from .assembly import FAR_AWAY, NEVER, Assembly, Owner, Room
-    from .seq import advance, distance
+    from .notes import DUPLICATE, SYN, WINDOW
+    from .reach import Reach
+    from .seq import advance
 
 from .flow import FIN as ENDED_BY_FIN
 from .flow import OPEN
 from .limits import (
     ACKED_HOLE_NS,
     ACKED_HOLE_PACKETS,
-    MAX_CUTS,
-    NOTE_BYTES,
+    FORGED_RST_NS,
     ONE_WAY_BYTES,
     ONE_WAY_NS,
     RESYNC_SEGMENTS,
@@ -59,33 +59,33 @@ class Connection(Owner):
         self.tracked = True  # found by its addresses and ports
 
 
-class Stream(Assembly):
+class Stream(Reach):
     """One direction. `peer` is the other one, `connection` what they share; the table sets both up."""
 
     peer: Stream
     __slots__ = (
         "acked_ns",
         "acked_to",
-        "base_seq",
         "connection",
         "deadline_ns",
         "done",
+        "doubted_fin",
         "far_ack",
         "far_count",
         "far_next",
-        "hint_high",
-        "hint_low",
-        "hinted",
-        "isn",
         "other_isn",
         "over",
         "packet_limit",
         "packets",
         "peer",
-        "peer_ack",
+        "reset_at",
+        "reset_known",
+        "reset_ns",
+        "reset_packets",
         "scheduled_ns",
-        "settle_count",
-        "settling",
+        "syn_bytes",
+        "tail_missing_bytes",
+        "verified",
     )
 
     def __init__(self, key: bytes, connection: Connection, room: Room) -> None:
@@ -93,218 +93,145 @@ class Stream(Assembly):
 
     def begin(self, key: bytes, connection: Connection, room: Room) -> None:
         """What __init__ does, see Connection.begin()."""
-        self.empty(key, connection, room)
+        self.unlimited(key, connection, room)
         self.connection = connection
         self.packets = 0
-        self.isn = self.other_isn = NEVER
-        # other_isn: of a SYN that only its SYN/ACK makes true [L1 L2]
-        self.base_seq = 0  # the sequence number of offset 0
-        self.settling = False  # first segments are being gathered [L3]
-        self.settle_count = 0
-        self.hinted = False  # hint_low and hint_high are ACKs of the peer from before the base was known
-        self.hint_low = self.hint_high = 0
-        self.peer_ack = 0  # the highest offset that the peer acknowledged; a FIN counts for one
+        self.other_isn = NEVER  # of a SYN that only its SYN/ACK makes true [L1 L2]
         self.acked_ns = NEVER  # [H1] when it was seen that the peer has all below acked_to
         self.acked_to = self.packet_limit = 0
         self.far_next = self.far_ack = NEVER  # far_ack: an ACK beyond all windows
         self.far_count = 0
+        self.verified = False  # checksums were right: a wrong one means something [V2]
+        self.doubted_fin = NEVER  # the offset of a FIN that is in doubt [T1]
+        self.syn_bytes = 0  # so much in doubt at offset 0 came with the SYN [L7]
+        self.reset_at = NEVER  # the offset of a RST that is not exact, and may be forged [L5]
+        self.reset_ns = self.reset_known = self.reset_packets = (
+            0  # when, and what was known of the stream then
+        )
+        self.tail_missing_bytes = 0  # acknowledged when it ended, and never seen [H5]
         self.done = False  # ended by its FIN
         self.over = False  # close() was called
         self.deadline_ns = 0  # when to look at this again, if nothing comes before
         self.scheduled_ns = 0  # the table's: for when that stands in its queue
 
-    def takes_isn(self, isn: int, now_ns: int) -> bool:
-        """The base is behind `isn`, if that can be true of what was seen so far; returns whether it can."""
-        base = advance(isn, 1)
-        low = self._offset(base)
-        if self.anchored:
-            if low > 0 or low < -_WINDOW_BYTES:
-                return False
-            if low == 0:
-                self._is_whole()
-        elif self.settling:
-            if low > _WINDOW_BYTES or low < -_WINDOW_BYTES:
-                return False
-            if self.pending is not None:
-                self.room.counters.dropped_pre_start_bytes += self.pending.drop_before(low)
-            self._anchor(low, now_ns)
-        else:
-            self.base_seq = base
-            self.anchored = True
-        self.isn = isn
-        return True
-
-    def _is_whole(self) -> None:
-        """The SYN came late, and the stream was picked up at its very beginning."""
-        self.partial = False
-        if self.flow is not None and self.origin == 0:
-            self.flow.partial = False
-
     def restart(self, isn: int) -> None:
         """Begin anew at another ISN; there must be no file and no data yet, but that of a SYN."""
-        if self.pending is not None:
-            self.room.counters.dropped_syn_bytes += self.pending.clear()
-            self.pending = None
-        self.syn_bytes = 0
+        self.resolve_syn_data(0, 0)
+        self.forget_syn()
         self.isn = isn
         self.base_seq = advance(isn, 1)
         self.rcv_nxt = self.peer_ack = 0
         self.fin = FAR_AWAY
         self.fin_acked = self.done = self.partial = False
-        self.acked_ns = self.far_ack = NEVER
+        self.acked_ns = self.far_ack = self.doubted_fin = NEVER
+        self.drop_tentative()
         self.forget_notes()
         self.anchored = True
-
-    def is_fresh(self) -> bool:
-        """Whether no data was seen but that of a SYN."""
-        return self.rcv_nxt == 0 and (self.pending is None or self.syn_bytes > 0) and not self.settling
-
-    def _offset(self, seq: int) -> int:
-        """The stream offset of a sequence number: the nearest to rcv_nxt [Q1]."""
-        return self.rcv_nxt + distance(seq, advance(self.base_seq, self.rcv_nxt))
-
-    def _anchor(self, low: int, now_ns: int) -> None:
-        """What was offset `low` is offset 0 from here on, and known to be."""
-        self.base_seq = advance(self.base_seq, low)
-        if self.pending is not None:
-            self.pending.shift(low)
-        if self.fin < FAR_AWAY:
-            self.fin = max(0, self.fin - low)
-        if self.hinted:
-            self.peer_ack = max(0, self.hint_high - low)
-        self.settling = False
-        self.anchored = True
-        if self.peer_ack > self.fin:
-            self._fin_acknowledged(now_ns)
-        self.drain(now_ns)
-
-    def _begin_settling(self, seq: int, now_ns: int) -> None:
-        if not self.hinted:
-            self.base_seq = seq
-        self.settling = True
-        self.hole_ns = now_ns
 
     def _gather(self, data: bytes, seq: int, now_ns: int) -> None:
         """A segment while the base is not known [L3]."""
         if not self.settling:
-            self._begin_settling(seq, now_ns)
-        offset = self._offset(seq)
+            self.begin_settling(seq, now_ns)
+        offset = self.offset_of(seq)
         if offset > _WINDOW_BYTES or offset < -_WINDOW_BYTES:
             self.room.counters.dropped_window_bytes += len(data)
+            self.note(WINDOW, len(data))
             return
         if not self.fits(offset, len(data)):
-            self._settle(now_ns)  # here, since wait() would make room while `offset` is on its way
+            self.settle(now_ns)  # here, since wait() would make room while `offset` is on its way
             self.receive(data, 0, len(data), seq, now_ns)
             return
         self.wait(data, offset, now_ns)
         self.settle_count += 1
         if self.settling and self.settle_count >= SETTLE_SEGMENTS:
-            self._settle(now_ns)
-
-    def _settle(self, now_ns: int) -> None:
-        """The base is the lowest of the first segments and the peer's ACK [L3]."""
-        low = self.hint_low if self.hinted else FAR_AWAY
-        if self.pending is not None:
-            low = min(low, self.pending.first())
-        low = min(low, self.fin)
-        self.partial = True
-        self._anchor(0 if low == FAR_AWAY else low, now_ns)
-
-    def _hint(self, ack: int) -> None:
-        """The peer acknowledges `ack`, while the base is not known."""
-        if not self.settling and not self.hinted:
-            self.base_seq = ack
-            self.hinted = True
-            return
-        offset = self._offset(ack)
-        if offset > _WINDOW_BYTES or offset < -_WINDOW_BYTES:
-            self.room.counters.bad_acks += 1
-            return
-        self.hint_low = min(self.hint_low, offset) if self.hinted else offset
-        self.hint_high = max(self.hint_high, offset) if self.hinted else offset
-        self.hinted = True
+            self.settle(now_ns)
 
     def receive(self, base: bytes, start: int, end: int, seq: int, now_ns: int) -> None:
         """The payload base[start:end] with sequence number `seq`."""
         if not self.anchored:
             self._gather(base[start:end], seq, now_ns)
             return
-        offset = self._offset(seq)
+        offset = self.offset_of(seq)
         if offset == self.rcv_nxt and self.pending is None and self.fin == FAR_AWAY:
             self.store_next(base, start, end, now_ns)
-        elif offset > max(self.rcv_nxt, self.peer_ack) + _WINDOW_BYTES:
+        elif offset > self.limit():
             self._receive_far(base, start, end, offset, now_ns)
         else:
             self.place(base, start, end, offset, now_ns)
 
+    def receive_doubted(self, data: bytes, seq: int, fin: bool, now_ns: int) -> None:
+        """Payload in doubt with sequence number `seq`, and whether there was a FIN behind it [T1]."""
+        if not self.anchored and not self.settling:
+            self.begin_settling(seq, now_ns)
+        offset = self.offset_of(seq)
+        if offset > self.limit() or offset < self.rcv_nxt - _WINDOW_BYTES:
+            self.room.counters.dropped_window_bytes += len(data)
+            self.note(WINDOW, len(data))
+            return
+        self.doubt(data, offset, now_ns)
+        if fin:
+            self.doubted_fin = offset + len(data)
+
     def receive_syn_data(self, data: bytes, now_ns: int) -> None:
-        """Data of the SYN: kept apart until the SYN/ACK [L7]."""
-        if self.pending is not None or self.rcv_nxt > 0 or not self.anchored:
+        """Data of the SYN, which is in doubt until the SYN/ACK [L7]."""
+        if self.syn_bytes or not self.is_fresh() or not self.anchored:
             self.room.counters.duplicate_bytes += len(data)
+            self.note(DUPLICATE, len(data))
             return
         self.syn_bytes = len(data)
-        self.wait(data, 0, now_ns)
-        if self.pending is None:
-            self.syn_bytes = 0
+        self.doubt(data, 0, now_ns)
 
-    def resolve_syn_data(self, accepted: bool, now_ns: int) -> None:
-        """The SYN/ACK, or the data that follows, tells whether the peer took the data of the SYN [L7]."""
-        if self.syn_bytes == 0 or self.pending is None:
+    def resolve_syn_data(self, accepted_bytes: int, now_ns: int) -> None:
+        """The SYN/ACK, or what follows, tells how much the peer took of the data of the SYN [L7]."""
+        if self.syn_bytes == 0:
             return
-        if not accepted:
-            self.room.counters.dropped_syn_bytes += self.pending.drop_before(self.syn_bytes)
+        self.trust(min(accepted_bytes, self.syn_bytes), now_ns)
+        if self.tentative is not None:
+            dropped = self.tentative.drop_before(self.syn_bytes)
+            self.room.counters.dropped_syn_bytes += dropped
+            self.note(SYN, dropped)
+            self.drop_outdated()
         self.syn_bytes = 0
-        self.drain(now_ns)
-
-    def note_cut(self, seq: int, count: int) -> None:
-        """`count` bytes from `seq` on were on the wire, and cut off by the snapshot length [H6]."""
-        if not self.anchored:
-            return
-        offset = self._offset(seq)
-        cuts = [cut for cut in self.cuts if cut[1] > self.rcv_nxt] if self.cuts is not None else []
-        self.room.noted_bytes -= (len(self.cuts or ()) - len(cuts)) * NOTE_BYTES
-        if len(cuts) < MAX_CUTS and self.room.take_note():
-            cuts.append((offset, offset + count))
-        self.cuts = cuts
 
     def acknowledge(self, ack: int, now_ns: int) -> None:
         """The peer acknowledged all before `ack`."""
         if not self.anchored:
-            self._hint(ack)
+            self.hint(ack)
             return
-        offset = self._offset(ack)
+        offset = self.offset_of(ack)
         if offset <= self.peer_ack:
+            if self.pending is not None:
+                self.see_peer_wait()
             return
-        known = self.rcv_nxt if self.pending is None else max(self.rcv_nxt, self.pending.end())
-        if offset > known + _WINDOW_BYTES:  # [Q4]
+        if offset > self.known_end() + self.reach_bytes:  # [Q4]
             self.room.counters.bad_acks += 1
             self.far_ack = offset
             return
         self.peer_ack = offset
         if offset > self.fin and not self.fin_acked:
-            self._fin_acknowledged(now_ns)
+            self.fin_acknowledged(now_ns)
 
     def receive_fin(self, seq: int, now_ns: int) -> None:
         """A FIN with sequence number `seq`, which is provisional until it is acknowledged [L4]."""
         if not self.anchored and not self.settling:
-            self._begin_settling(seq, now_ns)
-        offset = self._offset(seq)
-        if self.fin < FAR_AWAY or offset > max(self.rcv_nxt, self.peer_ack) + _WINDOW_BYTES:
+            self.begin_settling(seq, now_ns)
+        offset = self.offset_of(seq)
+        if self.fin < FAR_AWAY or offset > self.limit():
             return
         if self.anchored and offset < self.rcv_nxt:
             return
         self.fin = offset
         if self.peer_ack > offset:
-            self._fin_acknowledged(now_ns)
+            self.fin_acknowledged(now_ns)
 
     def relieve(self, now_ns: int) -> None:
         """Give up the lowest holes until half of what waits is left [H2]."""
         if self.settling:
-            self._settle(now_ns)
-        self.resolve_syn_data(False, now_ns)
+            self.settle(now_ns)
+        self.resolve_syn_data(0, now_ns)
         Assembly.relieve(self, now_ns)
 
-    def _fin_acknowledged(self, now_ns: int) -> None:
+    def fin_acknowledged(self, now_ns: int) -> None:
         if self.peer_ack > self.fin + 1:
             self.fin = FAR_AWAY  # the peer has data from behind it: that FIN was none
             self.drain(now_ns)
@@ -312,9 +239,58 @@ class Stream(Assembly):
         self.fin_acked = True
         self.drop_behind_fin()
 
+    def limit(self) -> int:
+        """The last offset that the peer may take [Q2]."""
+        return max(self.rcv_nxt, self.peer_ack) + self.reach_bytes
+
+    def known_end(self) -> int:
+        """Behind the last byte that was seen, also in doubt."""
+        end = self.rcv_nxt if self.pending is None else max(self.rcv_nxt, self.pending.end())
+        return end if self.tentative is None else max(end, self.tentative.end())
+
+    def takes_reset(self, seq: int, now_ns: int) -> bool:
+        """A RST that is not exact: if it is inside the window, time will tell [L5]; returns whether it is."""
+        offset = self.offset_of(seq)
+        if not self.anchored or offset <= self.rcv_nxt or offset > self.limit():
+            return False
+        if self.reset_at == NEVER:
+            self.reset_ns = now_ns
+            self.reset_known = self.known_end()
+        self.reset_at = offset
+        self.reset_packets = self.packets
+        return True
+
+    def is_reset(self, now_ns: int) -> bool:
+        """Whether a RST that was waited with was a true one; it is void if the connection went on [L5]."""
+        if self.reset_at == self.rcv_nxt:
+            return True  # what lay before it has come
+        known = self.known_end()
+        goes_on = known > self.reset_known and (known > self.reset_at or self.peer_ack > self.reset_known)
+        waited = now_ns - self.reset_ns >= FORGED_RST_NS
+        if goes_on or (waited and self.packets > self.reset_packets):
+            self.reset_at = NEVER
+            self.room.counters.rst_ignored += 1
+            return False
+        if not waited:
+            self._wake_at(self.reset_ns + FORGED_RST_NS)
+        return waited
+
+    def confirms(self, ack: int) -> bool:
+        """Whether the peer's ACK takes in something that is in doubt after the RST."""
+        if self.tentative is None or not self.over:
+            return False
+        offset = self.offset_of(ack)
+        return self.rcv_nxt < offset <= self.tentative.end()
+
+    def reopen(self, now_ns: int) -> None:
+        """The RST that closed it was forged [L5]."""
+        self.over = False
+        if self.flow is not None and not self.done:
+            self.room.store.set_state(self.flow, OPEN, now_ns)
+
     def expects(self, seq: int) -> bool:
         """Whether a RST with this number is exact: it comes where the next byte would [L5]."""
-        offset = self._offset(seq)
+        offset = self.offset_of(seq)
         if not self.anchored:
             return self.hinted and self.hint_low <= offset <= self.hint_high
         if offset == self.rcv_nxt or (offset == self.peer_ack and offset > self.rcv_nxt):
@@ -333,6 +309,7 @@ class Stream(Assembly):
         believed = self.peer.packets == 0 or abs(self.far_ack - offset) <= _WINDOW_BYTES
         if self.far_count < RESYNC_SEGMENTS or not believed:
             self.room.counters.dropped_window_bytes += end - start
+            self.note(WINDOW, end - start)
             return
         self.far_count = 0
         self.room.counters.resynchronised += 1
@@ -341,23 +318,46 @@ class Stream(Assembly):
             self.lose(offset - self.rcv_nxt, LIMIT, now_ns)
         self.place(base, start, end, offset, now_ns)
 
+    def waits(self) -> bool:
+        """Whether there is anything for review() to look at."""
+        if self.pending is not None or self.tentative is not None or self.fin < FAR_AWAY:
+            return True
+        return self.settling or self.reset_at != NEVER
+
     def review(self, now_ns: int) -> None:
         """Give up the holes that are lost; end the stream if it has ended; set the time of the next look."""
         self.deadline_ns = 0
         if self.settling:
             if now_ns - self.hole_ns < SETTLE_NS:
-                self.deadline_ns = self.hole_ns + SETTLE_NS
+                self._wake_at(self.hole_ns + SETTLE_NS)
                 return
-            self._settle(now_ns)
-        while self.pending is not None and not self.syn_bytes:
+            self.settle(now_ns)
+        while self.pending is not None:
             if self.rcv_nxt >= self.fin:
                 break
             reason = self._reason_to_give_up(self.pending.first(), now_ns)
             if reason == _NOT_LOST:
                 break
             self.give_up(reason, now_ns)
+        if self.tentative is not None or self.doubted_fin != NEVER:
+            self._review_doubts(now_ns)
         if self.fin < FAR_AWAY and not self.done:
             self._check_done(now_ns)
+
+    def _wake_at(self, when_ns: int) -> None:
+        if self.deadline_ns == 0 or when_ns < self.deadline_ns:
+            self.deadline_ns = when_ns
+
+    def _review_doubts(self, now_ns: int) -> None:
+        """What the peer has long acknowledged, and nothing better came for, is data [T1 H1]."""
+        end = self.confirmed_end()
+        while end > self.rcv_nxt and self._acked_long_enough(end, now_ns):
+            self.bridge(end, ACK, now_ns)
+            self.drain(now_ns)
+            end = self.confirmed_end()
+        if self.doubted_fin == self.rcv_nxt and self.peer_ack == self.rcv_nxt + 1 and self.fin == FAR_AWAY:
+            self.fin = self.doubted_fin
+            self.fin_acknowledged(now_ns)
 
     def _reason_to_give_up(self, end: int, now_ns: int) -> int:
         """Why the first hole, which ends at `end`, is lost; _NOT_LOST while it may still be filled."""
@@ -369,7 +369,7 @@ class Stream(Assembly):
             assert self.pending is not None
             if self.pending.waiting_bytes > ONE_WAY_BYTES or now_ns - self.hole_ns >= ONE_WAY_NS:
                 return ONE_WAY
-            self.deadline_ns = self.hole_ns + ONE_WAY_NS
+            self._wake_at(self.hole_ns + ONE_WAY_NS)
         return _NOT_LOST
 
     def _acked_long_enough(self, end: int, now_ns: int) -> bool:
@@ -381,7 +381,7 @@ class Stream(Assembly):
             self.packet_limit = connection.packets + ACKED_HOLE_PACKETS
         if now_ns - self.acked_ns >= ACKED_HOLE_NS or connection.packets >= self.packet_limit:
             return True
-        self.deadline_ns = self.acked_ns + ACKED_HOLE_NS
+        self._wake_at(self.acked_ns + ACKED_HOLE_NS)
         return False
 
     def _check_done(self, now_ns: int) -> None:
@@ -394,24 +394,43 @@ class Stream(Assembly):
         elif not self.fin_acked and self.peer.packets:
             return
         if self.rcv_nxt < self.fin:
-            self.room.counters.tail_missing_bytes += self.fin - self.rcv_nxt  # [H5]
+            self._miss_tail(self.fin)
             self.fin = self.rcv_nxt  # the size is final: what still comes is behind the FIN [R7]
         self.done = True
         if self.flow is not None:
             self.room.store.set_state(self.flow, ENDED_BY_FIN, now_ns)
 
+    def _miss_tail(self, end: int) -> None:
+        """The peer has all up to `end`, which was never seen [H5]; a stream that closes twice counts once."""
+        missing = end - self.rcv_nxt
+        self.room.counters.tail_missing_bytes += max(0, missing - self.tail_missing_bytes)
+        self.tail_missing_bytes = missing
+
+    def _keep_alone(self, now_ns: int) -> None:
+        """The only packet of a connection had one byte: nothing came that says that it was a probe [L6]."""
+        assert self.tentative is not None
+        self.partial = True
+        self._anchor(self.tentative.first(), now_ns)
+        self.trust(FAR_AWAY, now_ns)
+
     def close(self, state: int, now_ns: int) -> None:
         """The connection ended with this state (OPEN: the capture did): nothing more will come [H4]."""
         if self.over:
+            self.drop_tentative()
             return
         self.over = True
         if self.settling:
-            self._settle(now_ns)
-        self.resolve_syn_data(False, now_ns)
+            self.settle(now_ns)
+        if self.tentative is not None and self.connection.packets == 1:
+            self._keep_alone(now_ns)
+        self.resolve_syn_data(0, now_ns)
         self.give_up_all(CLOSE, now_ns)
+        self.confirm(now_ns)
+        self.drop_tentative()
         end = self.peer_ack if self.fin == FAR_AWAY else self.fin
         if self.anchored and end > self.rcv_nxt:
-            self.room.counters.tail_missing_bytes += end - self.rcv_nxt  # [H5]
+            self._miss_tail(end)
         self.deadline_ns = 0
+        self.reset_at = NEVER
         if self.flow is not None and state != OPEN and self.flow.state == OPEN:
             self.room.store.set_state(self.flow, ENDED_BY_FIN if self.done else state, now_ns)

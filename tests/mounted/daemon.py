@@ -85,7 +85,7 @@ class Steering:
         vars(self.tree)["read"] = broken
 
 
-async def main(mountpoint: str, uid: int, limits: dict[str, int]) -> None:
+async def main(mountpoint: str, uid: int, limits: dict[str, Any]) -> None:
     engine = Engine(Limits(**limits))
     tree = Tree(engine)
     if uid:

@@ -136,7 +136,7 @@ def lead(conversation: Conversation, how: str) -> None:
 
 def send(conversation: Conversation, event: Event) -> None:
     conversation.clock_ns = max(conversation.clock_ns, event.time_ns)
-    flags = "FA" if event.piece.fin else "A"
+    flags = "FPA" if event.piece.fin else "PA"  # else one byte at the beginning may be a probe [L6]
     if event.side == CLIENT:
         ack = conversation.server_isn + 1 + event.acked
         conversation.client(event.piece.start, event.piece.data(), ack=ack, flags=flags)

@@ -164,6 +164,54 @@ def test_44_keepalive() -> None:
     assert outcome.statistics["keepalive_bytes"] == 1
 
 
+def test_44_keepalive_first() -> None:
+    """The probe is the first packet that is seen: its byte is no data."""
+    conversation = Conversation().client(2, b"Z", flags="A").server_ack(3).client(3, b"def")
+    outcome = run(conversation.wait(0.2).other())
+    assert outcome.before.files() == {NAME: b"def"}
+    assert outcome.gaps(NAME) == []
+    assert outcome.statistics["dropped_tentative_bytes"] == 1
+    assert outcome.statistics["conflicts"] == 0
+
+
+def test_44_one_byte_and_nothing_else() -> None:
+    """Nothing came that says that it was a probe."""
+    outcome = run(Conversation().client(2, b"Z", flags="A").wait(20).other())
+    assert outcome.before.files() == {}
+    assert outcome.files() == {NAME: b"Z"}
+
+
+def test_44_keepalive_behind_the_peers_ack() -> None:
+    conversation = Conversation().server_ack(3).client(2, b"Z").client(3, b"def").wait(0.2).other()
+    assert run(conversation).before.files() == {NAME: b"def"}
+
+
+def test_44_one_byte_that_is_data() -> None:
+    """Typed into a terminal: pushed, or where the peer's ACK expects it."""
+    conversation = Conversation().client(7, b"l").client(8, b"s").wait(0.2).other()
+    assert run(conversation).before.files() == {NAME: b"ls"}
+    conversation = Conversation().server_ack(7).client(7, b"l", flags="A").client(8, b"s").wait(0.2).other()
+    assert run(conversation).before.files() == {NAME: b"ls"}
+
+
+def test_45_zero_window_probe() -> None:
+    conversation = Conversation().handshake().client(0, b"abc").server_ack(3, window=0).wait(1)
+    conversation.client(3, b"X", flags="A").server_ack(3, window=0).wait(1).server_ack(3, window=999)
+    outcome = run(conversation.client(3, b"def").server_ack(6))
+    assert outcome.before.files() == {NAME: b"abcdef"}
+    assert outcome.statistics["conflicts"] == 0
+    assert outcome.statistics["dropped_tentative_bytes"] == 1
+
+
+def test_45_zero_window_probe_that_was_taken() -> None:
+    """The window had opened: the peer acknowledges the byte, and it is not sent again [T1]."""
+    conversation = Conversation().handshake().client(0, b"abc").server_ack(3, window=0).wait(1)
+    conversation.client(3, b"d", flags="A").server_ack(4, window=999).client(4, b"ef").server_ack(6)
+    outcome = run(conversation.wait(0.3).other())
+    assert outcome.before.files() == {NAME: b"abcdef"}
+    assert outcome.gaps(NAME) == []
+
+
 def test_46_tfo_accepted() -> None:
     outcome = run(Conversation().syn(payload=b"abc").syn_ack(acked=3).client(3, b"def"))
     assert outcome.before.files() == {NAME: b"abcdef"}
@@ -174,3 +222,17 @@ def test_47_tfo_ignored() -> None:
     assert outcome.before.files() == {NAME: b"abc"}
     assert outcome.statistics["conflicts"] == 0
     assert outcome.statistics["dropped_syn_bytes"] == 3
+
+
+def test_47_tfo_taken_in_part() -> None:
+    """The SYN/ACK says how much [L7]."""
+    outcome = run(Conversation().syn(payload=b"abcdef").syn_ack(acked=3).client(3, b"DEF"))
+    assert outcome.before.files() == {NAME: b"abcDEF"}
+    assert outcome.statistics["dropped_syn_bytes"] == 3
+    assert outcome.statistics["conflicts"] == 0
+
+
+def test_46_tfo_without_its_syn_ack() -> None:
+    """[L7] What follows tells."""
+    outcome = run(Conversation().syn(payload=b"abc").client(3, b"def"))
+    assert outcome.before.files() == {NAME: b"abcdef"}

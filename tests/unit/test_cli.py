@@ -71,7 +71,7 @@ def test_every_option() -> None:
     told = config(
         "/mnt -i eth0 -i lo -s 100 -B 2048 -p --direction in --no-tunnels --max-memory 1G"
         " --max-out-of-order 32M --max-table 16MiB --max-fragments 1M --max-flows 1000 --idle-timeout 1h"
-        " -o ro -o nodev,noexec -f --no-wait -Z nobody -q -v"
+        " -o ro -o nodev,noexec -f --no-wait -Z nobody -q -v --checksum strict"
     )
     assert told == Config(
         "/mnt",
@@ -88,6 +88,7 @@ def test_every_option() -> None:
             fragment_bytes=MIB,
             max_flows=1000,
             idle_ns=3600 * 10**9,
+            checksum="strict",
         ),
         mount_options=("ro", "nodev,noexec"),
         foreground=True,
@@ -147,6 +148,7 @@ def test_a_filter_from_a_file(tmp_path: Path) -> None:
         ("mount /mnt -i lo -s 5", "-s 5: must be from 64 to 262144"),
         ("mount /mnt -i lo -s many", "-s many: not a whole number"),
         ("mount /mnt -i lo -B 0", "-B 0: must be from 1 to 2097151"),
+        ("mount /mnt -i lo --checksum lax", "--checksum: invalid choice: 'lax'"),
         ("mount /mnt -i lo --direction up", "--direction: invalid choice: 'up'"),
         ("mount /mnt -i lo --max-memory lots", "--max-memory lots: not a size"),
         ("mount /mnt -i lo --max-memory 1k", "--max-memory 1K: must be from 1M"),

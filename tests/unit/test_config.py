@@ -38,6 +38,7 @@ def test_only_a_place_and_a_source_are_needed() -> None:
         ("--max-table 1K", {"limits": Limits(table_bytes=1024)}),
         ("--max-fragments 1K", {"limits": Limits(fragment_bytes=1024)}),
         ("--max-flows -1", {"limits": Limits(max_flows=-1)}),
+        ("--checksum lax", {"limits": Limits(checksum="lax")}),
         ("--idle-timeout 0s", {"limits": Limits(idle_ns=0)}),
         ("FILTER", {"filter": "tcp\0port 25"}),
         ("-s is about interfaces", {"files": ("a",), "snaplen": 100}),

@@ -29,9 +29,11 @@ from craft import (
     tcp,
 )
 from flowfs.core.decode import Segment, decode, decode_ip, reverse_key
+from flowfs.core.memory import ones_sum
 
 # As in decode.py, which hides them when compiled.
 SEGMENT, NOT_TCP, RARE, UNKNOWN, BAD_HEADER, BAD_FLAGS, FRAGMENT, CUT_SHORT = range(8)
+UNCHECKED, RIGHT, OFFLOADED, WRONG = range(4)
 RAW_BSD, RAW_FILE, IPV4_ONLY, IPV6_ONLY = 14, 101, 228, 229
 FIN, SYN, RST, ACK = 0x01, 0x02, 0x04, 0x10
 
@@ -193,7 +195,8 @@ def test_data_offset(version: int, words: int, payload: int, verdict: int) -> No
         ({"total_length": 39}, BAD_HEADER),
         ({"total_length": 40}, SEGMENT),
         ({"total_length": 65535}, SEGMENT),  # the rest was cut off
-        ({"checksum": 1}, BAD_HEADER),
+        ({"checksum": 1}, SEGMENT),  # V2 has to say what that means
+        ({"checksum": 1, "fragment": 0x2000}, BAD_HEADER),
         ({"checksum": 0}, SEGMENT),  # left to the network card
         ({"protocol": 17}, NOT_TCP),
         ({"version": 5}, UNKNOWN),
@@ -209,9 +212,72 @@ def test_ipv4_header(fields: dict[str, Any], verdict: int) -> None:
 
 def test_ipv4_options_are_in_the_checksum() -> None:
     packet = bytearray(ip(*ENDS[4], segment_of(4), options=b"\x94\x04\0\0"))
-    assert verdict_of(bytes(packet), RAW)[0] == SEGMENT
+    assert verdict_of(bytes(packet), RAW)[1].checksum == RIGHT
     packet[22] ^= 1
-    assert verdict_of(bytes(packet), RAW)[0] == BAD_HEADER
+    assert verdict_of(bytes(packet), RAW)[1].checksum == WRONG
+
+
+# --- checksums [V2] ------------------------------------------------------------------------------
+
+
+@given(st.binary(max_size=300), st.integers(0, 9))
+def test_ones_sum(data: bytes, before: int) -> None:
+    """Against 16-bit words added one by one."""
+    words = [data[at : at + 2].ljust(2, b"\0") for at in range(0, len(data), 2)]
+    total = sum(int.from_bytes(word, "big") for word in words)
+    assert ones_sum(b"\xff" * before + data + b"\xff", before, before + len(data)) == total % 0xFFFF
+
+
+@pytest.mark.parametrize("version", [4, 6])
+@given(payload=st.binary(max_size=200), flip=st.integers(0, 10_000), by=st.integers(1, 255))
+def test_a_checksum_sees_every_byte(version: int, payload: bytes, flip: int, by: int) -> None:
+    """Of addresses, header and payload; compiled as well, where the sum is a loop in C."""
+    packet = bytearray(ip(*ENDS[version], segment_of(version, payload)))
+    assert verdict_of(bytes(packet), RAW)[1].checksum == RIGHT
+    summed = [*range(12, len(packet))] if version == 4 else [*range(8, len(packet))]
+    lengths = {32, 33} if version == 4 else {52, 53}  # of the header, and flags: other verdicts
+    place = [at for at in summed if at not in lengths][flip % (len(summed) - 2)]
+    packet[place] ^= by
+    assert verdict_of(bytes(packet), RAW)[1].checksum == WRONG
+
+
+@pytest.mark.parametrize("version", [4, 6])
+@pytest.mark.parametrize("size", [0, 1, 31, 32, 1447, 1448, 60_000])
+@pytest.mark.parametrize("how, checksum", [("good", RIGHT), ("pseudo", OFFLOADED), ("bad", WRONG)])
+def test_what_a_checksum_is(version: int, size: int, how: str, checksum: int) -> None:
+    payload = random.Random(size).randbytes(size)
+    packet = ip(*ENDS[version], segment_of(version, payload, checksum=how))
+    assert verdict_of(packet, RAW)[1].checksum == checksum
+    segment = Segment(verify=False)
+    assert decode(packet, 0, len(packet), RAW, segment) == SEGMENT
+    assert segment.checksum == UNCHECKED
+
+
+@pytest.mark.parametrize("version", [4, 6])
+@pytest.mark.parametrize("size", [65_535, 70_000, 150_001])
+def test_a_checksum_over_more_than_a_length_holds(version: int, size: int) -> None:
+    """Length 0, left to the network card: the length in the pseudo-header is the true one."""
+    length: dict[str, Any] = {"total_length": 0} if version == 4 else {"payload_length": 0}
+    payload = random.Random(size).randbytes(size)
+    start = segment_of(version, b"", checksum=0) + payload
+    words = [*map(packed, ENDS[version]), (6).to_bytes(2, "big"), len(start).to_bytes(4, "big"), start]
+    whole = b"".join(words)
+    total = ones_sum(whole, 0, len(whole))
+    segment = bytearray(start)
+    segment[16:18] = (0xFFFF - total).to_bytes(2, "big")
+    assert verdict_of(ip(*ENDS[version], bytes(segment), **length), RAW)[1].checksum == RIGHT
+
+
+@pytest.mark.parametrize("version", [4, 6])
+def test_what_was_cut_off_cannot_be_checked(version: int) -> None:
+    packet = ip(*ENDS[version], segment_of(version, checksum="bad"))
+    assert verdict_of(packet[:-1], RAW)[1].checksum == UNCHECKED
+    assert verdict_of(packet, RAW)[1].checksum == WRONG
+
+
+def test_padding_is_not_in_the_checksum() -> None:
+    packet = ip(*ENDS[4], segment_of(4, b"abc"))
+    assert verdict_of(link_header(ETHERNET, packet) + packet + b"\x55" * 9, ETHERNET)[1].checksum == RIGHT
 
 
 @pytest.mark.parametrize("payload_length, verdict", [(19, BAD_HEADER), (20, SEGMENT), (65535, SEGMENT)])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from craft import Conversation
+from craft import Conversation, wscale
 from engines import feed, started
 from flowfs.core.limits import MIB, SECOND_NS, Limits
 
@@ -33,7 +33,8 @@ def test_no_number_of_a_generation_is_used_twice() -> None:
 def test_nothing_grows_behind_a_fin_that_was_acknowledged() -> None:
     """The bytes before it were lost: what is readable then is final [R7], and its memory is not forgotten."""
     with started(Limits(payload_bytes=MIB)) as engine:
-        conversation = Conversation().handshake().client(0, b"x" * 10).fin(8_000_000)
+        conversation = Conversation().handshake(wscale(7)).server_ack(0)
+        conversation.client(0, b"x" * 10).fin(8_000_000)
         for _ in range(41):
             conversation.server_ack(8_000_001)
         feed(engine, conversation)

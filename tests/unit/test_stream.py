@@ -385,8 +385,8 @@ def test_data_of_a_syn(pair: Pair, accepted: bool, content: bytes) -> None:
     stream.receive_syn_data(b"abc", 0)  # resent
     stream.review(HUGE)
     assert pair.content() == b""
-    stream.resolve_syn_data(accepted, 0)
-    stream.resolve_syn_data(not accepted, 0)
+    stream.resolve_syn_data(3 if accepted else 0, 0)
+    stream.resolve_syn_data(0 if accepted else 3, 0)
     pair.send(3, b"d")
     stream.close(OPEN, HUGE)
     assert pair.content() == content

@@ -23,7 +23,7 @@ MIB = 1 << 20
 class Directory:
     """A tree above an engine that is fed with conversations."""
 
-    def __init__(self, **limits: int) -> None:
+    def __init__(self, **limits: Any) -> None:
         self.engine = Engine(Limits(**limits))
         self.tree = Tree(self.engine)
 

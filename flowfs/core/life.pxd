@@ -1,0 +1,62 @@
+cimport cython
+from .assembly cimport NEVER
+from .counters cimport Counters
+from .decode cimport ACK, FIN, PSH, RST, SYN, URG, VALID, WRONG, Segment
+from .flows cimport Flows
+from .notes cimport AFTER_CLOSE, CHECKSUM, KEEPALIVE, UNACKNOWLEDGING
+from .notes cimport RST as OF_RST
+from .order cimport Queue
+from .seq cimport advance, distance
+from .store cimport Store
+from .stream cimport Connection, Stream
+
+
+@cython.final
+cdef class Lives(Flows):
+    cdef bint strict
+
+    @cython.locals(stream=Stream, connection=Connection)
+    cpdef accept(self, Segment segment, const unsigned char* base, long long now_ns)
+
+    @cython.locals(payload=cython.longlong, fin=cython.bint)
+    cdef bint _doubts(self, Stream stream, Segment segment, const unsigned char* base, long long now_ns) except -1
+
+    @cython.locals(connection=Connection, peer=Stream)
+    cdef bint _goes_on(self, Stream stream, Segment segment, const unsigned char* base, long long now_ns) except -1
+
+    cdef _reopen(self, Connection connection, long long now_ns)
+
+    @cython.locals(connection=Connection, payload=cython.longlong, successor=Stream)
+    cdef Stream _after_close(self, Stream stream, Segment segment, const unsigned char* base, long long now_ns)
+
+    @cython.locals(connection=Connection, offset=cython.longlong, reached=cython.longlong)
+    cdef bint _is_doubtful(self, Stream stream, Segment segment, long long now_ns) except -1
+
+    @cython.locals(pointer=cython.longlong)
+    cdef _urgent(self, Stream stream, Segment segment, const unsigned char* base)
+
+    @cython.locals(data=bytes)
+    cdef _take_old(self, Stream stream, Segment segment, const unsigned char* base, long long now_ns)
+
+    cdef bint _is_probe(self, Stream stream, Segment segment, const unsigned char* base, long long now_ns) except -1
+
+    @cython.locals(cut=cython.longlong)
+    cdef _payload(self, Stream stream, Segment segment, const unsigned char* base, long long now_ns)
+
+    @cython.locals(connection=Connection, peer=Stream)
+    cdef _data(self, Stream stream, Segment segment, const unsigned char* base, long long now_ns)
+
+    @cython.locals(queue=Queue)
+    cdef _count(self, Connection connection, Stream stream, long long now_ns)
+    cdef _choose(self, Stream stream, long long ack)
+
+    @cython.locals(chosen=Stream)
+    cdef Stream _control(self, Stream stream, Segment segment, const unsigned char* base, long long now_ns)
+
+    cdef Stream _syn(self, Stream stream, Segment segment, long long now_ns)
+
+    @cython.locals(peer=Stream, renewed=Stream, acked_isn=cython.longlong, beyond=cython.longlong)
+    cdef Stream _syn_ack(self, Stream stream, Segment segment, long long now_ns)
+
+    @cython.locals(peer=Stream, refuses=cython.bint)
+    cdef _reset(self, Stream stream, Segment segment, long long now_ns)

@@ -1,0 +1,311 @@
+# cython: boundscheck=False, wraparound=False, cdivision=True
+"""What a segment means for the connection that it belongs to.
+
+Finds whose it is in the table, asks whether its checksum lets it count [V2], and takes it apart: SYN, RST,
+ACK, data, FIN. Knows no byte. Always true: a segment without SYN or RST begins no other generation,
+and what is ignored is counted.
+
+The rules, by letter: SYN [L1 L2], RST [L5], data of a SYN [L7].
+"""
+
+from __future__ import annotations
+
+import cython
+
+if not cython.compiled:
+    from .assembly import NEVER
+    from .counters import Counters
+    from .decode import ACK, FIN, PSH, RST, SYN, URG, VALID, WRONG, Segment
+    from .flows import Flows
+    from .notes import AFTER_CLOSE, CHECKSUM, KEEPALIVE, UNACKNOWLEDGING
+    from .notes import RST as OF_RST
+    from .seq import advance, distance
+    from .store import Store
+    from .stream import Connection, Stream
+
+from .flow import OPEN
+from .flow import RST as ENDED_BY_RST
+from .limits import REMEMBER_NS, Limits
+
+
+class Lives(Flows):
+    """The table of connections, and what segments do to it."""
+
+    def __init__(self, limits: Limits, store: Store, counters: Counters) -> None:
+        Flows.__init__(self, limits, store, counters)
+        self.strict = limits.checksum == "strict"
+
+    def accept(self, segment: Segment, base: bytes, now_ns: int) -> None:
+        """One TCP segment, whose payload lies in `base`."""
+        self.counters.payload_bytes += segment.end - segment.start
+        if segment.checksum == WRONG:
+            self.counters.bad_checksums += 1
+            if self.strict:
+                self.counters.dropped_checksum_bytes += segment.end - segment.start
+                return
+        stream = self.streams.get(segment.key)
+        if stream is None:
+            stream = self._admit(segment, now_ns)
+        elif stream.connection.state != OPEN and not self._goes_on(stream, segment, base, now_ns):
+            stream = self._after_close(stream, segment, base, now_ns)
+        if stream is None:
+            return
+        if segment.checksum == WRONG and self._doubts(stream, segment, base, now_ns):
+            return
+        if segment.flags & (SYN | RST):
+            stream = self._control(stream, segment, base, now_ns)
+            if stream is None:
+                return
+        else:
+            self._data(stream, segment, base, now_ns)
+        if segment.checksum == VALID:
+            stream.verified = True
+        self._follow_up(stream, now_ns)
+
+    def _doubts(self, stream: Stream, segment: Segment, base: bytes, now_ns: int) -> bool:
+        """Whether a wrong checksum means that the receiver did not take the segment [V2].
+
+        It does where the direction has right ones. Then only payload and FIN are kept, in doubt: an ACK,
+        a SYN or a RST that nobody took must not change anything.
+        """
+        payload = segment.end - segment.start
+        if not stream.verified:
+            if payload:
+                stream.mark_unverified()
+            return False
+        if segment.flags & (SYN | RST) or not segment.flags & ACK:
+            self.counters.dropped_checksum_bytes += payload
+            stream.note(CHECKSUM, payload)
+        elif payload or segment.flags & FIN:
+            self._count(stream.connection, stream, now_ns)
+            fin = segment.flags & FIN != 0
+            stream.receive_doubted(base[segment.start : segment.end], segment.seq, fin, now_ns)
+            self._follow_up(stream, now_ns)
+        return True
+
+    def _goes_on(self, stream: Stream, segment: Segment, base: bytes, now_ns: int) -> bool:
+        """Whether a connection goes on that a RST closed: the peer has data that was sent after it [L5]."""
+        connection = stream.connection
+        peer = stream.peer
+        if connection.state != ENDED_BY_RST or segment.flags & (SYN | RST) or not segment.flags & ACK:
+            return False
+        if segment.checksum == WRONG or now_ns - connection.closed_ns > REMEMBER_NS:
+            return False
+        if peer.confirms(segment.ack):
+            self._reopen(connection, now_ns)
+            peer.acknowledge(segment.ack, now_ns)
+            peer.trust(peer.peer_ack, now_ns)
+            return True
+        return False
+
+    def _reopen(self, connection: Connection, now_ns: int) -> None:
+        self.counters.rst_forged += 1
+        connection.state = OPEN
+        connection.one.reopen(now_ns)
+        connection.other.reopen(now_ns)
+        connection.last_ns = connection.touched_ns = now_ns
+        self.active.append(connection)
+
+    def _after_close(self, stream: Stream, segment: Segment, base: bytes, now_ns: int) -> Stream | None:
+        """A segment of a connection that is over: in doubt, late, or the first of a new one [L2 L5 L9]."""
+        connection = stream.connection
+        payload = segment.end - segment.start
+        if self._is_doubtful(stream, segment, now_ns):
+            self.counters.late_packets += 1
+            stream.doubt(base[segment.start : segment.end], stream.offset_of(segment.seq), now_ns)
+            self._wake(stream, connection.closed_ns + REMEMBER_NS + 1, now_ns)
+            return None
+        if self._begins_anew(stream, segment, now_ns):
+            successor = self._succeed(stream, now_ns)
+            if successor is None:
+                self.counters.dropped_refused_bytes += payload
+            return successor
+        self.counters.late_packets += 1
+        self.counters.dropped_after_close_bytes += payload
+        stream.note(AFTER_CLOSE, payload)
+        return None
+
+    def _is_doubtful(self, stream: Stream, segment: Segment, now_ns: int) -> bool:
+        """Whether it is in-sequence data after a RST, which may be forged [L5]."""
+        connection = stream.connection
+        if connection.state != ENDED_BY_RST or segment.end == segment.start or segment.checksum == WRONG:
+            return False
+        if segment.flags & (SYN | RST) or not segment.flags & ACK or not stream.anchored:
+            return False
+        if now_ns - connection.closed_ns > REMEMBER_NS:
+            return False
+        offset = stream.offset_of(segment.seq)
+        reached = stream.rcv_nxt if stream.tentative is None else stream.tentative.end()
+        return offset <= reached and offset + segment.end - segment.start > stream.rcv_nxt
+
+    def _data(self, stream: Stream, segment: Segment, base: bytes, now_ns: int) -> None:
+        """A segment without SYN or RST: an ACK, data, a FIN, in this order of importance."""
+        connection = stream.connection
+        self._count(connection, stream, now_ns)
+        peer = stream.peer
+        if stream.paws and stream.is_old(base, segment.header + 20, segment.options_end, peer):
+            self._take_old(stream, segment, base, now_ns)
+            return
+        if segment.flags & ACK:
+            if peer.other_isn != NEVER:
+                self._choose(peer, segment.ack)
+            peer.acknowledge(segment.ack, now_ns)
+            if segment.window != stream.said_window:
+                stream.advertise(segment.window, peer)
+            if peer.syn_bytes:
+                peer.resolve_syn_data(peer.peer_ack, now_ns)
+        else:
+            self.counters.dropped_unacknowledging_bytes += segment.end - segment.start
+            stream.note(UNACKNOWLEDGING, segment.end - segment.start)
+            return
+        if segment.wire_end > segment.start:
+            self._payload(stream, segment, base, now_ns)
+        if segment.flags & FIN:
+            stream.receive_fin(advance(segment.seq, segment.wire_end - segment.start), now_ns)
+        if connection.queue is not self.active and peer.packets:
+            self.active.append(connection)
+
+    def _payload(self, stream: Stream, segment: Segment, base: bytes, now_ns: int) -> None:
+        """The payload of a segment, as far as it was captured."""
+        self.room.ttl = segment.ttl
+        if segment.ttl != stream.ttl:
+            stream.note_ttl(segment.ttl, segment.seq, segment.wire_end - segment.start)
+        if stream.syn_bytes:
+            stream.resolve_syn_data(max(0, distance(segment.seq, advance(stream.isn, 1))), now_ns)
+        if segment.wire_end - segment.start == 1 and self._is_probe(stream, segment, base, now_ns):
+            return
+        if segment.end > segment.start:
+            stream.receive(base, segment.start, segment.end, segment.seq, now_ns)
+            if segment.flags & URG:
+                self._urgent(stream, segment, base)
+        if segment.end < segment.wire_end:
+            cut = segment.wire_end - segment.end
+            stream.note_cut(advance(segment.seq, segment.end - segment.start), cut)
+
+    def _urgent(self, stream: Stream, segment: Segment, base: bytes) -> None:
+        """The pointer is that of the byte behind the urgent one, as everyone has it (RFC 6093, 3.1) [L8]."""
+        pointer = base[segment.header + 18] << 8 | base[segment.header + 19]
+        if 0 < pointer <= segment.wire_end - segment.start:
+            stream.note_urgent(advance(segment.seq, pointer - 1))
+
+    def _take_old(self, stream: Stream, segment: Segment, base: bytes, now_ns: int) -> None:
+        """A segment that is older than what the peer took: it drops it, so its bytes are in doubt [Q3 T1]."""
+        self.counters.old_timestamps += 1
+        if segment.end > segment.start:
+            data = base[segment.start : segment.end]
+            stream.receive_doubted(data, segment.seq, False, now_ns)
+
+    def _is_probe(self, stream: Stream, segment: Segment, base: bytes, now_ns: int) -> bool:
+        """Whether one byte is sent to hear of the peer, and not, or not yet, to be data [L6].
+
+        A byte right before what comes next, which is there already, Assembly.place() knows.
+        """
+        if segment.flags & FIN:
+            return False
+        if stream.is_probe(segment.seq, segment.flags & PSH != 0):
+            alone = not stream.hinted
+            stream.skip_probe(segment.seq)
+            if alone and segment.end > segment.start:
+                stream.doubt(base[segment.start : segment.end], stream.offset_of(segment.seq), now_ns)
+            else:
+                self.counters.keepalive_bytes += segment.end - segment.start
+                stream.note(KEEPALIVE, segment.end - segment.start)
+            return True
+        if stream.closed and stream.anchored and stream.offset_of(segment.seq) >= stream.peer_ack:
+            stream.receive_doubted(base[segment.start : segment.end], segment.seq, False, now_ns)
+            return True
+        return False
+
+    def _count(self, connection: Connection, stream: Stream, now_ns: int) -> None:
+        connection.packets += 1
+        stream.packets += 1
+        connection.last_ns = now_ns
+        if now_ns - connection.touched_ns >= self.touch_ns:
+            connection.touched_ns = now_ns
+            queue = connection.queue
+            if queue is not None and queue is not self.half_open:
+                queue.append(connection)
+
+    def _choose(self, stream: Stream, ack: int) -> None:
+        """Of two ISNs that were offered, the peer's first ACK chooses [L1]."""
+        if stream.is_fresh() and ack == advance(stream.other_isn, 1) and ack != advance(stream.isn, 1):
+            stream.restart(stream.other_isn)
+            stream.other_isn = NEVER
+
+    def _control(self, stream: Stream, segment: Segment, base: bytes, now_ns: int) -> Stream | None:
+        """A SYN or a RST; returns the stream that goes on with it, if one does."""
+        if segment.flags & RST:
+            self.counters.dropped_rst_bytes += segment.end - segment.start
+            stream.note(OF_RST, segment.end - segment.start)
+            self._count(stream.connection, stream, now_ns)
+            self._reset(stream, segment, now_ns)
+            return None
+        if segment.flags & ACK:
+            chosen = self._syn_ack(stream, segment, now_ns)
+        else:
+            chosen = self._syn(stream, segment, now_ns)
+        if chosen is None:
+            self.counters.dropped_syn_bytes += segment.end - segment.start
+            return None
+        self._count(chosen.connection, chosen, now_ns)
+        chosen.read_syn(base, segment.header + 20, segment.options_end, segment.window, chosen.peer)
+        if segment.end > segment.start:
+            chosen.receive_syn_data(base[segment.start : segment.end], now_ns)
+        return chosen
+
+    def _syn(self, stream: Stream, segment: Segment, now_ns: int) -> Stream | None:
+        """A SYN [L1 L2]; returns the stream whose SYN it is, None if that is not certain."""
+        if stream.isn == segment.seq:
+            self.counters.retransmitted_syns += 1
+            return stream
+        if stream.isn == NEVER and stream.takes_isn(segment.seq, now_ns):
+            return stream
+        if stream.is_fresh() and stream.peer.is_fresh():
+            stream.other_isn = stream.isn
+            stream.restart(segment.seq)  # the SYN/ACK may still choose the other
+            return stream
+        if stream.peer.packets == 0:
+            return self._renew(stream, segment.seq, NEVER, now_ns)
+        stream.other_isn = segment.seq  # only its SYN/ACK makes it true
+        return None
+
+    def _syn_ack(self, stream: Stream, segment: Segment, now_ns: int) -> Stream | None:
+        """A SYN/ACK [L1 L2 L7]; returns the stream that sent it, None if it belongs to nothing."""
+        peer = stream.peer
+        acked_isn = advance(segment.ack, -1)
+        beyond = distance(acked_isn, peer.isn)
+        if peer.isn == NEVER:
+            peer.takes_isn(acked_isn, now_ns)
+        elif acked_isn == peer.other_isn and acked_isn != peer.isn:
+            if not peer.is_fresh() or not stream.is_fresh():
+                renewed = self._renew(peer, acked_isn, segment.seq, now_ns)
+                return renewed.peer if renewed is not None else None
+            peer.restart(acked_isn)
+        elif (beyond < 0 or beyond > peer.syn_bytes) and peer.packets and stream.isn != segment.seq:
+            self.counters.bad_acks += 1
+            return None
+        peer.resolve_syn_data(beyond, now_ns)
+        if stream.isn == segment.seq:
+            self.counters.retransmitted_syns += 1
+        elif stream.isn == NEVER:
+            if not stream.takes_isn(segment.seq, now_ns):
+                return None
+        elif stream.is_fresh():
+            stream.other_isn = stream.isn
+            stream.restart(segment.seq)
+        else:
+            return None
+        return stream
+
+    def _reset(self, stream: Stream, segment: Segment, now_ns: int) -> None:
+        """A RST closes if its number is exact, or if it answers a SYN; inside the window time tells [L5]."""
+        peer = stream.peer
+        refuses = not stream.anchored and segment.flags & ACK and peer.isn != NEVER and peer.is_fresh()
+        if refuses:
+            refuses = distance(segment.ack, advance(peer.isn, 1)) in (0, peer.syn_bytes)
+        if refuses or stream.expects(segment.seq):
+            self._close(stream.connection, ENDED_BY_RST, now_ns)
+        elif stream.takes_reset(segment.seq, now_ns):
+            self._look_after(stream, now_ns)
+        else:
+            self.counters.rst_ignored += 1

@@ -1,0 +1,47 @@
+cimport cython
+from .assembly cimport FAR_AWAY, NEVER, Owner, Room
+from .doubt cimport Doubting
+from .notes cimport UNKNOWN_TTL, Notes
+from .seq cimport advance, distance
+
+cdef long long _WINDOW_BYTES
+
+
+cdef class Pickup(Doubting):
+    cdef public long long base_seq
+    cdef public long long hint_high
+    cdef public long long hint_low
+    cdef public bint hinted
+    cdef public long long isn
+    cdef public int settle_count
+    cdef public bint settling
+    cdef void unknown(self, bytes key, Owner owner, Room room) noexcept
+
+    @cython.locals(base=cython.longlong, low=cython.longlong)
+    cpdef bint takes_isn(self, long long isn, long long now_ns) except -1
+
+    cdef _is_whole(self)
+    cpdef bint is_fresh(self) except -1
+    cdef long long offset_of(self, long long seq) noexcept
+    cdef begin_settling(self, long long seq, long long now_ns)
+
+    @cython.locals(offset=cython.longlong)
+    cdef hint(self, long long ack)
+
+    cdef bint is_probe(self, long long seq, bint pushed) except -1
+    cdef skip_probe(self, long long seq)
+
+    @cython.locals(low=cython.longlong)
+    cdef settle(self, long long now_ns)
+
+    cdef _anchor(self, long long low, long long now_ns)
+    cdef fin_acknowledged(self, long long now_ns)
+
+    @cython.locals(offset=cython.longlong)
+    cpdef note_cut(self, long long seq, long long count)
+
+    @cython.locals(start=cython.longlong, end=cython.longlong, notes=Notes)
+    cdef note_ttl(self, int ttl, long long seq, long long count)
+
+    @cython.locals(notes=Notes)
+    cdef note_urgent(self, long long seq)

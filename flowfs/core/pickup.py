@@ -1,0 +1,178 @@
+# cython: boundscheck=False, wraparound=False, cdivision=True
+"""Where a direction begins: sequence numbers into stream offsets, 0 being the first data byte [Q1].
+
+The base is behind the ISN of the SYN [L1], or, of what is picked up midway, the lowest of the first segments
+and the peer's ACKs [L3]. What is noted of a sequence number is noted here, as an offset. Always true: while
+the base is not known, offsets are relative to the first number seen, and nothing is readable.
+"""
+
+from __future__ import annotations
+
+import cython
+
+if not cython.compiled:
+    from .assembly import FAR_AWAY, NEVER, Owner, Room
+    from .doubt import Doubting
+    from .notes import UNKNOWN_TTL
+    from .seq import advance, distance
+
+from .limits import MAX_CUTS, NOTE_BYTES, UNKNOWN_WINDOW_BYTES, URGENT_BYTES
+
+_WINDOW_BYTES = UNKNOWN_WINDOW_BYTES  # a C integer when compiled: it is used with each ACK
+
+
+class Pickup(Doubting):
+    """A direction that has, or has not yet, its base."""
+
+    __slots__ = ("base_seq", "hint_high", "hint_low", "hinted", "isn", "settle_count", "settling")
+
+    def __init__(self, key: bytes, owner: Owner, room: Room) -> None:
+        self.unknown(key, owner, room)
+
+    def unknown(self, key: bytes, owner: Owner, room: Room) -> None:
+        """Begin without a base. Subclasses call this, see Link.unlinked()."""
+        self.trusting(key, owner, room)
+        self.isn = NEVER
+        self.base_seq = 0  # the sequence number of offset 0
+        self.settling = False  # first segments are being gathered [L3]
+        self.settle_count = 0
+        self.hinted = False  # hint_low and hint_high are ACKs of the peer from before the base was known
+        self.hint_low = self.hint_high = 0
+
+    def takes_isn(self, isn: int, now_ns: int) -> bool:
+        """The base is behind `isn`, if that can be true of what was seen so far; returns whether it can."""
+        base = advance(isn, 1)
+        low = self.offset_of(base)
+        if self.anchored:
+            if low > 0 or low < -_WINDOW_BYTES:
+                return False
+            if low == 0:
+                self._is_whole()
+        elif self.settling:
+            if low > _WINDOW_BYTES or low < -_WINDOW_BYTES:
+                return False
+            if self.pending is not None:
+                self.room.counters.dropped_pre_start_bytes += self.pending.drop_before(low)
+            self._anchor(low, now_ns)
+        else:
+            self.base_seq = base
+            self.anchored = True
+        self.isn = isn
+        return True
+
+    def _is_whole(self) -> None:
+        """The SYN came late, and the stream was picked up at its very beginning."""
+        self.partial = False
+        if self.flow is not None and self.origin == 0:
+            self.flow.partial = False
+
+    def is_fresh(self) -> bool:
+        """Whether no data was seen but that of a SYN."""
+        return self.rcv_nxt == 0 and self.pending is None and not self.settling
+
+    def offset_of(self, seq: int) -> int:
+        """The stream offset of a sequence number: the nearest to rcv_nxt [Q1]."""
+        return self.rcv_nxt + distance(seq, advance(self.base_seq, self.rcv_nxt))
+
+    def begin_settling(self, seq: int, now_ns: int) -> None:
+        """Offsets count from `seq` on, until it is known better; unless the peer's ACK came first."""
+        if not self.hinted:
+            self.base_seq = seq
+        self.settling = True
+        self.hole_ns = now_ns
+
+    def hint(self, ack: int) -> None:
+        """The peer acknowledges `ack`, while the base is not known."""
+        if not self.settling and not self.hinted:
+            self.base_seq = ack
+            self.hinted = True
+            return
+        offset = self.offset_of(ack)
+        if offset > _WINDOW_BYTES or offset < -_WINDOW_BYTES:
+            self.room.counters.bad_acks += 1
+            return
+        self.hint_low = min(self.hint_low, offset) if self.hinted else offset
+        self.hint_high = max(self.hint_high, offset) if self.hinted else offset
+        self.hinted = True
+
+    def is_probe(self, seq: int, pushed: bool) -> bool:
+        """Whether one byte, the first of this direction that is seen, is a keep-alive probe [L6].
+
+        The peer's ACKs tell. Where there are none, data is pushed, and the probes of hosts that put a byte in
+        them are not (RFC 9293, 3.8.4).
+        """
+        if self.anchored or self.settling:
+            return False
+        if not self.hinted:
+            return not pushed
+        return self.offset_of(seq) == self.hint_high - 1
+
+    def skip_probe(self, seq: int) -> None:
+        """The stream goes on behind this byte, as if the peer had acknowledged it."""
+        self.hint(advance(seq, 1))
+
+    def settle(self, now_ns: int) -> None:
+        """The base is the lowest of the first segments and the peer's ACK [L3]."""
+        low = self.hint_low if self.hinted else FAR_AWAY
+        if self.pending is not None:
+            low = min(low, self.pending.first())
+        elif low == FAR_AWAY and self.tentative is not None:
+            low = self.tentative.first()
+        low = min(low, self.fin)
+        self.partial = True
+        self._anchor(0 if low == FAR_AWAY else low, now_ns)
+
+    def _anchor(self, low: int, now_ns: int) -> None:
+        """What was offset `low` is offset 0 from here on, and known to be."""
+        self.base_seq = advance(self.base_seq, low)
+        if self.pending is not None:
+            self.pending.shift(low)
+        if self.tentative is not None:
+            self.tentative.shift(low)
+            self.drop_outdated()
+        if self.cuts is not None:
+            self.cuts = [(cut[0] - low, cut[1] - low) for cut in self.cuts]
+        if self.fin < FAR_AWAY:
+            self.fin = max(0, self.fin - low)
+        if self.hinted:
+            self.peer_ack = max(0, self.hint_high - low)
+        self.settling = False
+        self.anchored = True
+        if self.peer_ack > self.fin:
+            self.fin_acknowledged(now_ns)
+        self.drain(now_ns)
+
+    def fin_acknowledged(self, now_ns: int) -> None:
+        """The peer has all before the FIN, and perhaps more; whoever knows of FINs sees to it [L4]."""
+
+    def note_cut(self, seq: int, count: int) -> None:
+        """`count` bytes from `seq` on were on the wire, and cut off by the snapshot length [H6]."""
+        if not self.anchored and not self.settling:
+            return
+        offset = self.offset_of(seq)
+        cuts = [cut for cut in self.cuts if cut[1] > self.rcv_nxt] if self.cuts is not None else []
+        self.room.noted_bytes -= (len(self.cuts or ()) - len(cuts)) * NOTE_BYTES
+        if len(cuts) < MAX_CUTS and self.room.take_note():
+            cuts.append((offset, offset + count))
+        self.cuts = cuts
+
+    def note_ttl(self, ttl: int, seq: int, count: int) -> None:
+        """A segment with payload came with another TTL than the first [O1]."""
+        if self.ttl == UNKNOWN_TTL:
+            self.ttl = ttl
+            return
+        start = max(self.rcv_nxt, self.offset_of(seq))
+        end = self.offset_of(seq) + count
+        notes = self.noted()
+        if notes is None or start >= end or notes.extends_ttl(start, end, ttl):
+            return
+        if notes.has_room_for_ttl() and self.take_note(NOTE_BYTES):
+            notes.add_ttl(start, end, ttl)
+
+    def note_urgent(self, seq: int) -> None:
+        """The byte with this number is urgent; it stays in line [L8]."""
+        notes = self.noted()
+        if notes is None or not self.anchored or not notes.has_room_for_urgent():
+            return
+        if self.take_note(URGENT_BYTES):
+            notes.add_urgent(self.offset_of(seq))

@@ -1,0 +1,37 @@
+cimport cython
+from .assembly cimport Owner, Room
+from .decode cimport word
+from .pickup cimport Pickup
+from .seq cimport distance
+from .window cimport ABSENT, scale_of, timestamps_at
+
+cdef long long _WINDOW_BYTES
+cdef long long _SHARE_BYTES
+cdef int _NO_SYN
+
+
+cdef class Reach(Pickup):
+    cdef public bint closed
+    cdef public bint offers_stamps
+    cdef public bint paws
+    cdef public long long reach_bytes
+    cdef public bint reach_known
+    cdef public int said_window
+    cdef public int scale
+    cdef public long long stamp
+    cdef void unlimited(self, bytes key, Owner owner, Room room) noexcept
+
+    cdef forget_syn(self)
+    cdef _begin_at(self, long long window_bytes)
+
+    @cython.locals(at=cython.Py_ssize_t)
+    cdef read_syn(self, const unsigned char* base, Py_ssize_t start, Py_ssize_t end, int window, Reach peer)
+
+    cdef advertise(self, long long window, Reach peer)
+    cdef allow(self, long long window_bytes)
+    cdef heed(self, long long echo)
+
+    @cython.locals(at=cython.Py_ssize_t)
+    cdef bint is_old(self, const unsigned char* base, Py_ssize_t start, Py_ssize_t end, Reach peer) except -1
+
+    cdef see_peer_wait(self)

@@ -1,0 +1,106 @@
+# cython: boundscheck=False, wraparound=False, cdivision=True
+"""How far a direction may reach, and how old its segments may be: what the peer says of windows and times.
+
+[Q2] The largest window that the peer advertised, scaled as both SYNs say; UNKNOWN_WINDOW_BYTES while that
+is not certain. [Q3] PAWS (RFC 7323, 5) by what the peer echoes, which is what it compares with: so nobody but
+the peer can make segments look old. [H2] Who sees the peer wait knows that all within its window may wait.
+"""
+
+from __future__ import annotations
+
+import cython
+
+if not cython.compiled:
+    from .assembly import Owner, Room
+    from .decode import word
+    from .pickup import Pickup
+    from .seq import distance
+    from .window import ABSENT, scale_of, timestamps_at
+
+from .limits import FLOW_OUT_OF_ORDER_BYTES, UNKNOWN_WINDOW_BYTES
+
+_WINDOW_BYTES = UNKNOWN_WINDOW_BYTES
+_SHARE_BYTES = FLOW_OUT_OF_ORDER_BYTES
+_NO_SYN = -2  # as a scale: the SYN was not seen; ABSENT: it had none
+
+
+class Reach(Pickup):
+    """A direction and the limits that its peer sets."""
+
+    __slots__ = (
+        *("closed", "offers_stamps", "paws", "reach_bytes", "reach_known", "said_window", "scale", "stamp"),
+    )
+
+    def __init__(self, key: bytes, owner: Owner, room: Room) -> None:
+        self.unlimited(key, owner, room)
+
+    def unlimited(self, key: bytes, owner: Owner, room: Room) -> None:
+        """Begin without a limit. Subclasses call this, see Link.unlinked()."""
+        self.unknown(key, owner, room)
+        self.reach_bytes = _WINDOW_BYTES
+        self.scale = _NO_SYN  # of the windows that this side advertises
+        self.said_window = ABSENT  # the field of its last segment
+        self.stamp = ABSENT  # the newest time of this side that the peer has echoed
+        self.reach_known = self.closed = self.offers_stamps = self.paws = False
+
+    def forget_syn(self) -> None:
+        """What this side's SYN said holds no more."""
+        self.scale = _NO_SYN
+        self.said_window = self.stamp = ABSENT
+        self.offers_stamps = self.paws = False
+
+    def read_syn(self, base: bytes, start: int, end: int, window: int, peer: Reach) -> None:
+        """This side's SYN had the options base[start:end], and a window that is never scaled."""
+        if self.scale != _NO_SYN:
+            return  # sent again
+        self.scale = scale_of(base, start, end)
+        self.said_window = window
+        at = timestamps_at(base, start, end)
+        self.offers_stamps = at != ABSENT
+        if self.offers_stamps and peer.offers_stamps:
+            self.paws = peer.paws = True
+            peer.heed(word(base, at + 4))
+        if peer.scale != _NO_SYN:
+            self._begin_at(peer.said_window)
+            peer._begin_at(window)
+            self.said_window = peer.said_window = ABSENT  # the same field means more from here on
+
+    def _begin_at(self, window_bytes: int) -> None:
+        """Both SYNs were seen: this is the window that the peer began with."""
+        self.reach_known = False
+        self.allow(window_bytes)
+
+    def advertise(self, window: int, peer: Reach) -> None:
+        """This side says with a segment that so much may be sent to it."""
+        self.said_window = window
+        peer.closed = window == 0
+        if self.scale == ABSENT or peer.scale == ABSENT:
+            peer.allow(window)
+        elif self.scale >= 0 and peer.scale >= 0:
+            peer.allow(window << self.scale)
+
+    def allow(self, window_bytes: int) -> None:
+        """The peer takes so much beyond what it acknowledged; the largest counts, since segments overtake."""
+        if not self.reach_known or window_bytes > self.reach_bytes:
+            self.reach_bytes = window_bytes
+        self.reach_known = True
+
+    def heed(self, echo: int) -> None:
+        """The peer echoes this time; 0 is none."""
+        if echo and (self.stamp == ABSENT or distance(echo, self.stamp) > 0):
+            self.stamp = echo
+
+    def is_old(self, base: bytes, start: int, end: int, peer: Reach) -> bool:
+        """Whether a segment with the options base[start:end] is older than one that the peer took [Q3]."""
+        at = timestamps_at(base, start, end)
+        if at == ABSENT:
+            return False
+        if self.stamp != ABSENT and distance(word(base, at), self.stamp) < 0:
+            return True
+        peer.heed(word(base, at + 4))
+        return False
+
+    def see_peer_wait(self) -> None:
+        """The peer says again that the first hole is its own: it has all behind that in its window [H2]."""
+        if self.pending is not None and self.reach_known and self.peer_ack < self.pending.first():
+            self.share_bytes = max(_SHARE_BYTES, min(self.reach_bytes, _WINDOW_BYTES))
