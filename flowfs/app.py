@@ -182,6 +182,7 @@ class _House:
             nursery.start_soon(self._tell_the_kernel)
             nursery.start_soon(self._report)
             nursery.start_soon(self._end_with_the_listener)
+            nursery.start_soon(self._prepare)
             nursery.start_soon(self._load)
             if self._capture.live or self._config.follow or not self._config.wait:
                 self._ready()
@@ -195,6 +196,11 @@ class _House:
         await self.mount.serve(task_status)
         heard_enough()
         all_of_it.cancel()
+
+    async def _prepare(self) -> None:
+        """While files are loaded, another core sees to the memory for them; an interface fills it slowly."""
+        total = self._capture.progress[1]
+        await trio.to_thread.run_sync(self._engine.prepare, total, abandon_on_cancel=True)
 
     async def _load(self) -> None:
         await self._capture.run()

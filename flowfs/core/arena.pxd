@@ -1,5 +1,5 @@
 cimport cython
-from .memory cimport chunk, copy, same
+from .memory cimport chunk, copy, populate, same
 
 cdef long long UNIT_BYTES
 cdef int CLASSES
@@ -20,14 +20,16 @@ cdef class Arena:
     cdef int[::1] next_free
     cdef int[::1] previous_free
     cdef int[::1] heads
+    cdef unsigned int available
     cdef long long fresh_unit
 
-    @cython.locals(split=cython.int, unit=cython.longlong)
+    @cython.locals(split=cython.int, unit=cython.longlong, available=cython.uint)
     cpdef long long allocate(self, int level) noexcept
 
     @cython.locals(unit=cython.longlong, buddy=cython.longlong)
     cpdef void release(self, long long position, int level) noexcept
 
+    cpdef void prepare(self, Py_ssize_t position, Py_ssize_t count) noexcept
     cpdef void write(self, Py_ssize_t position, const unsigned char* base, Py_ssize_t start, Py_ssize_t end) noexcept
     cpdef bytes read(self, Py_ssize_t position, Py_ssize_t count)
     cpdef bint holds(self, Py_ssize_t position, const unsigned char* base, Py_ssize_t start, Py_ssize_t end) noexcept

@@ -59,7 +59,6 @@ cdef int _ipv6(const unsigned char* base, Py_ssize_t start, Py_ssize_t end, int 
 cdef bint _may_carry_tcp(int protocol) noexcept
 cdef int _fragment(Py_ssize_t start, int vlan, Segment segment) noexcept
 
-@cython.locals(total=cython.uint, position=cython.Py_ssize_t)
 cdef bint _checksum_holds(const unsigned char* base, Py_ssize_t start, int header_bytes) noexcept
 
 cdef int _beside_tcp(const unsigned char* base, int protocol, Py_ssize_t start, Py_ssize_t end) noexcept

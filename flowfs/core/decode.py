@@ -193,14 +193,7 @@ def _fragment(start: int, vlan: int, segment: Segment) -> int:
 
 def _checksum_holds(base: bytes, start: int, header_bytes: int) -> bool:
     """Whether the IPv4 header's checksum is right, or was left (0) to the network card."""
-    total = 0
-    position = start
-    while position < start + header_bytes:
-        total += base[position] << 8 | base[position + 1]
-        position += 2
-    total = (total & 0xFFFF) + (total >> 16)
-    total = (total & 0xFFFF) + (total >> 16)
-    return total == 0xFFFF or (base[start + 10] | base[start + 11]) == 0
+    return ones_sum(base, start, start + header_bytes) == 0 or (base[start + 10] | base[start + 11]) == 0
 
 
 def _beside_tcp(base: bytes, protocol: int, start: int, end: int) -> int:

@@ -40,6 +40,9 @@ cdef class Flows:
     @cython.locals(used=cython.longlong, free=cython.longlong, middle=cython.longlong)
     cdef long long _free_generation(self, bytes key, bytes reverse, long long generation) except -1
 
+    @cython.locals(stream=Stream, flow=Flow)
+    cpdef Flow find(self, bytes key, long long generation)
+
     cdef bint _is_used(self, bytes key, bytes reverse, long long generation) except -1
 
     @cython.locals(reverse=bytes)
@@ -59,6 +62,7 @@ cdef class Flows:
 
     cdef _close(self, Connection connection, int state, long long now_ns)
 
+    @cython.locals(stream=Stream)
     cdef _untrack(self, Connection connection)
 
     @cython.locals(one=Stream, other=Stream)

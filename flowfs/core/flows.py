@@ -134,6 +134,15 @@ class Flows:
                 free = middle
         return free
 
+    def find(self, key: bytes, generation: int) -> Flow | None:
+        """The file of this name that is in the directory."""
+        stream = self.streams.get(key)
+        if stream is not None and stream.connection.generation == generation:
+            flow = stream.flow
+            if flow is not None and not flow.evicted:
+                return flow
+        return self.store.find(key, generation)
+
     def _is_used(self, key: bytes, reverse: bytes, generation: int) -> bool:
         store = self.store
         return store.find(key, generation) is not None or store.find(reverse, generation) is not None
@@ -207,6 +216,10 @@ class Flows:
         self.streams.pop(connection.other.key, None)
         if connection.files == 0:
             self._dispose(connection)
+            return
+        for stream in (connection.one, connection.other):
+            if stream.flow is not None:
+                self.store.keep_name(stream.flow)
 
     def _dispose(self, connection: Connection) -> None:
         """Break the circle of references: these objects are not seen by the garbage collector."""

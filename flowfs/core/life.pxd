@@ -10,6 +10,9 @@ from .seq cimport advance, distance
 from .store cimport Store
 from .stream cimport Connection, Stream
 
+cdef int OPEN, ENDED_BY_RST
+cdef long long REMEMBER_NS
+
 
 @cython.final
 cdef class Lives(Flows):

@@ -51,6 +51,8 @@ MAX_PASSES = 5
 LEAP_NS = 86400 * SECOND_NS  # [R10] no capture is silent for so long
 LEAP_PACKETS = 3  # in a row that agree on a time beyond; fewer are a broken clock or a damaged file
 
+PREPARED_BYTES = 4 * MIB  # memory that is made ready at once: two pages of the largest kind, ~1 ms
+
 TICK_NS = 100 * MILLISECOND_NS  # how often what waits is looked at; the shortest timeout is L3's
 
 ACKED_HOLE_NS = 250 * MILLISECOND_NS  # [H1] a capture reorders by less

@@ -18,15 +18,24 @@ cdef inline bint same(
     return memcmp(&view[position], base + start, end - start) == 0
 
 
+cdef extern from "sys/mman.h":
+    int madvise(void* address, size_t length, int advice) nogil
+
+
+cdef inline void populate(unsigned char[::1] view, Py_ssize_t position, Py_ssize_t count) noexcept:
+    cdef void* address = &view[position]
+    with nogil:
+        madvise(address, count, 23)  # MADV_POPULATE_WRITE; a kernel before 5.14 refuses, and nothing is lost
+
+
 cdef inline array emptied(array like):
     return clone(like, 0, False)
 
 
-cdef inline int push(array to, long long first, long long second) except -1:
+cdef inline int push(array to, long long value) except -1:
     cdef Py_ssize_t count = len(to)
-    resize_smart(to, count + 2)
-    to.data.as_longlongs[count] = first
-    to.data.as_longlongs[count + 1] = second
+    resize_smart(to, count + 1)
+    to.data.as_longlongs[count] = value
     return 0
 
 

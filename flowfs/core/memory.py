@@ -25,15 +25,21 @@ def same(view: memoryview, position: int, base: bytes, start: int, end: int) -> 
     return view[position : position + end - start] == base[start:end]
 
 
+def populate(view: memoryview, position: int, count: int) -> None:
+    """Have the kernel give memory to [position, position + count), without the interpreter's lock.
+
+    Nothing to do when interpreted: it would take longer than what it spares.
+    """
+
+
 def emptied(like: array[int]) -> array[int]:
     """An array without items, like this one of 64-bit numbers."""
     return like[:0]
 
 
-def push(to: array[int], first: int, second: int) -> None:
-    """Append two numbers."""
-    to.append(first)
-    to.append(second)
+def push(to: array[int], value: int) -> None:
+    """Append a number."""
+    to.append(value)
 
 
 def item(of: array[int], index: int) -> int:

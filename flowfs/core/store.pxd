@@ -1,4 +1,5 @@
 cimport cython
+from cpython.array cimport array
 from .arena cimport CLASSES, LARGEST_BLOCK_BYTES, UNIT_BYTES, Arena, size_class
 from .counters cimport Counters
 from .evict cimport Ranking
@@ -21,7 +22,7 @@ cdef class Store:
     cdef readonly long long pinned_bytes
     cdef long long pin_limit_bytes
     cdef dict names
-    cdef object serials
+    cdef array serials
     cdef list rows
     cdef long long first_row
     cdef public long long appeared
@@ -32,6 +33,7 @@ cdef class Store:
     @cython.locals(flow=Flow)
     cpdef Flow create(self, bytes key, long long generation, object owner)
 
+    cpdef keep_name(self, Flow flow)
     cpdef Flow find(self, bytes key, long long generation)
 
     @cython.locals(row=cython.longlong)

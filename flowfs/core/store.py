@@ -34,7 +34,7 @@ _MIN_ROWS = 64  # not worth closing ranks
 
 
 class Store:
-    """All files, by serial number (the order of appearance) and by key and generation."""
+    """All files, by serial number (the order of appearance); some by key and generation, too."""
 
     def __init__(self, limits: Limits, counters: Counters) -> None:
         self.arena = Arena(limits.payload_bytes)
@@ -46,7 +46,7 @@ class Store:
         self.count = 0
         self.pinned_bytes = 0  # of evicted flows that somebody still has open
         self.pin_limit_bytes = self.arena.capacity_bytes // PINNED_SHARE
-        self.names: dict[bytes, Flow] = {}
+        self.names: dict[bytes, Flow] = {}  # of files that nobody else finds, see keep_name()
         # Rows in order of serial; the row of an evicted flow is None until half of them are.
         self.serials = array("q")
         self.rows: list[Flow | None] = []
@@ -67,9 +67,8 @@ class Store:
         flow = Flow.__new__(Flow)
         flow.begin(self.next_serial, key, generation, owner)
         self.next_serial += 1
-        self.names[name_key(key, generation)] = flow
         flow.row = len(self.rows)
-        self.serials.append(flow.serial)
+        push(self.serials, flow.serial)
         self.rows.append(flow)
         self.ranking.add(flow)
         self.count += 1
@@ -77,9 +76,17 @@ class Store:
         self.counters.flows_total += 1
         return flow
 
+    def keep_name(self, flow: Flow) -> None:
+        """The file is found here from now on: its connection is not found by addresses and ports any more.
+
+        The table of connections finds all others, so that most files cost no second entry.
+        """
+        if not flow.evicted:
+            self.names[name_key(flow.key, flow.generation)] = flow
+
     def find(self, key: bytes, generation: int) -> Flow | None:
-        """The file of this name that is in the directory."""
-        return self.names.get(name_key(key, generation))
+        """The file of this name, of those whose name was kept."""
+        return self.names.get(name_key(key, generation)) if self.names else None
 
     def get(self, serial: int) -> Flow | None:
         """The file with this number, unless it was evicted."""
@@ -136,7 +143,8 @@ class Store:
         flow.evicted = True
         self.counters.flows_evicted += 1
         self.counters.evicted_bytes += flow.size - flow.start
-        del self.names[name_key(flow.key, flow.generation)]
+        if self.names:
+            self.names.pop(name_key(flow.key, flow.generation), None)
         self.count -= 1
         self._drop_row(flow.row)
         self.orphans.append(flow)
@@ -336,7 +344,8 @@ class Store:
     def _shelve(self, flow: Flow, start: int, reference: int) -> None:
         if flow.extents is None:
             flow.extents = emptied(_NO_EXTENTS)
-        push(flow.extents, start, reference)
+        push(flow.extents, start)
+        push(flow.extents, reference)
 
     def _tell(self, flow: Flow) -> None:
         """Remember that the flow changed, if somebody was given its attributes since the last time."""

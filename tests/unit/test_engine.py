@@ -410,3 +410,15 @@ def test_a_reader_gets_its_turn_within_a_batch(engine: Engine) -> None:
     thread.join(20)
     sys.setswitchinterval(interval)
     assert turns >= 20
+
+
+@pytest.mark.parametrize("count", [0, 1, 5 * MIB, 1 << 40])
+def test_memory_that_is_made_ready_is_as_it_was(count: int) -> None:
+    conversation = Conversation().handshake().client(0, b"abc" * 1000)
+    with started(Limits(payload_bytes=8 * MIB)) as engine:
+        feed(engine, conversation.packets)
+        before = engine.statistics()
+        engine.prepare(count)
+        (flow,) = engine.list_after(0, 10)
+        assert engine.read(flow, 0, 5000) == b"abc" * 1000
+        assert engine.statistics() == before

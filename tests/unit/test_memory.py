@@ -36,9 +36,9 @@ def test_what_was_read_stays() -> None:
 def test_numbers_in_an_array() -> None:
     numbers = emptied(array("q", [1, 2, 3]))
     assert len(numbers) == 0
-    push(numbers, -(2**63), 2**63 - 1)
-    push(numbers, 5, 6)
-    assert numbers.tolist() == [-(2**63), 2**63 - 1, 5, 6]
+    for number in (-(2**63), 2**63 - 1, 5):
+        push(numbers, number)
+    assert numbers.tolist() == [-(2**63), 2**63 - 1, 5]
     assert item(numbers, 2) == 5
 
 

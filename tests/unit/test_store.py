@@ -51,6 +51,7 @@ class File:
     gaps: list[tuple[int, int, str]] = field(default_factory=list)
     start: int = 0
     opens: int = 0
+    named: bool = False
     pinned: bool = False
 
     def check(self, store: Store) -> None:
@@ -78,7 +79,10 @@ class Model:
         self.now_ns = 0
 
     def create(self) -> None:
-        self.files.append(File(create(self.store, len(self.files))))
+        file = File(create(self.store, len(self.files)), named=len(self.files) % 2 == 0)
+        self.files.append(file)
+        if file.named:
+            self.store.keep_name(file.flow)
 
     def append(self, file: File, place: int, count: int) -> None:
         """As assembly does: what there is no room for is skipped."""
@@ -134,7 +138,7 @@ class Model:
             file.check(store)
             found = None if file.flow.evicted else file.flow
             assert store.get(file.flow.serial) is found
-            assert store.find(file.flow.key, 0) is found
+            assert store.find(file.flow.key, 0) is (found if file.named else None)
 
 
 STEPS = st.lists(
@@ -421,12 +425,18 @@ def test_names_and_numbers(store: Store) -> None:
     with_generation = store.create(first.key, 1, None)
     assert with_generation is not None
     assert [first.serial, with_generation.serial] == [1, 2]
+    assert store.find(first.key, 0) is None  # the table of connections finds it
+    store.keep_name(first)
+    store.keep_name(with_generation)
     assert store.find(first.key, 0) is first
     assert store.find(first.key, 1) is with_generation
     assert store.find(first.key, 2) is None
     store.evict(first)
+    store.keep_name(first)
+    assert store.find(first.key, 0) is None
     again = create(store)
     assert again.serial == 3
+    store.keep_name(again)
     assert store.find(first.key, 0) is again
     assert [store.get(number) for number in (0, 1, 2, 3, 4)] == [None, None, with_generation, again, None]
 
