@@ -210,14 +210,11 @@ class Flows:
         peer.resolve_syn_data(beyond > 0, now_ns)
         if stream.isn == segment.seq:
             self.counters.retransmitted_syns += 1
-        elif stream.isn == NEVER:
-            if not stream.takes_isn(segment.seq, now_ns):
+        elif stream.isn != NEVER or not stream.takes_isn(segment.seq, now_ns):
+            if not stream.is_fresh():
                 return None
-        elif stream.is_fresh():
             stream.other_isn = stream.isn
             stream.restart(segment.seq)
-        else:
-            return None
         return stream
 
     def _reset(self, stream: Stream, segment: Segment, now_ns: int) -> None:

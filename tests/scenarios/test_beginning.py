@@ -135,6 +135,14 @@ def test_32_reuse_active_midstream() -> None:
     assert outcome.state(name) == "idle"
 
 
+def test_32_reuse_of_one_that_only_ended() -> None:
+    """Of the server's direction nothing was seen but its FIN."""
+    conversation = Conversation().syn().client_ack(0).server_fin().client_ack(1).wait(0.2)
+    conversation.again(71_000, 570_000).handshake().server(0, b"new").client_ack(3)
+    outcome = run(conversation)
+    assert outcome.files() == {conversation.server_name(): b"new"}
+
+
 def test_32b_reuse_one_way() -> None:
     conversation = Conversation().syn().client(0, b"abc").wait(1)
     conversation.again(5_000_000, 0).syn().client(0, b"DEF")
