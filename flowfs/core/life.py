@@ -274,27 +274,24 @@ class Lives(Flows):
         peer = stream.peer
         acked_isn = advance(segment.ack, -1)
         beyond = distance(acked_isn, peer.isn)
-        if peer.isn == NEVER:
-            peer.takes_isn(acked_isn, now_ns)
-        elif acked_isn == peer.other_isn and acked_isn != peer.isn:
+        if acked_isn == peer.other_isn and acked_isn != peer.isn:
             if not peer.is_fresh() or not stream.is_fresh():
                 renewed = self._renew(peer, acked_isn, segment.seq, now_ns)
                 return renewed.peer if renewed is not None else None
             peer.restart(acked_isn)
+        elif peer.isn == NEVER:
+            peer.takes_isn(acked_isn, now_ns)
         elif (beyond < 0 or beyond > peer.syn_bytes) and peer.packets and stream.isn != segment.seq:
             self.counters.bad_acks += 1
             return None
         peer.resolve_syn_data(beyond, now_ns)
         if stream.isn == segment.seq:
             self.counters.retransmitted_syns += 1
-        elif stream.isn == NEVER:
-            if not stream.takes_isn(segment.seq, now_ns):
+        elif stream.isn != NEVER or not stream.takes_isn(segment.seq, now_ns):
+            if not stream.is_fresh():
                 return None
-        elif stream.is_fresh():
             stream.other_isn = stream.isn
             stream.restart(segment.seq)
-        else:
-            return None
         return stream
 
     def _reset(self, stream: Stream, segment: Segment, now_ns: int) -> None:

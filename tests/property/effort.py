@@ -6,15 +6,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from typing import Any
 
 import hypothesis
 
 EFFORT = float(os.environ.get("FLOWFS_EFFORT", "0"))
 
 
-def examples(count: int) -> Callable[[Any], Any]:
-    """Decorates a test that is to see so many examples; a tree that passed once passes again."""
+def examples(count: int, steps: int = 50) -> hypothesis.settings:
+    """Decorates a test that is to see so many examples; a tree that passed once passes again.
+
+    Also the settings of a machine that takes up to so many steps in each.
+    """
     number = max(1, round(count * EFFORT)) if EFFORT else count
-    return hypothesis.settings(max_examples=number, derandomize=not EFFORT, deadline=None)
+    return hypothesis.settings(
+        max_examples=number, stateful_step_count=steps, derandomize=not EFFORT, deadline=None
+    )

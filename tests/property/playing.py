@@ -8,7 +8,7 @@ from flowfs.core.engine import Engine
 from flowfs.core.limits import Limits
 from property import cores
 from property.hostile import Action, Script
-from property.readers import Reader
+from property.readers import POOLS, Reader
 
 
 def check_counters(engine: Engine) -> None:
@@ -18,6 +18,13 @@ def check_counters(engine: Engine) -> None:
     assert numbers["fragments"] == sum(numbers[name] for name in FRAGMENT_FATES)
     assert numbers["out_of_order_used_bytes"] == numbers["fragments_used_bytes"] == 0
     assert min(numbers.values()) >= 0
+
+
+def check_closed(engine: Engine) -> None:
+    """Nothing is left of a closed engine."""
+    left = engine.statistics()
+    assert left["flows"] == 0
+    assert not any(left[f"{pool}_used_bytes"] for pool in POOLS)
 
 
 def parts(script: Script, link_type: int) -> list[list[Packet] | Action]:

@@ -14,8 +14,8 @@ from property import cores
 from property.collected import loaded, packets_of
 from property.effort import examples
 from property.hostile import LINK_TYPES, TINY_LIMITS, Action, Script, scripts
-from property.playing import check_counters, played
-from property.readers import POOLS, Reader
+from property.playing import check_closed, check_counters, played
+from property.readers import Reader
 
 SIZES = (1, 2, 3, 7, 1000)
 
@@ -68,6 +68,4 @@ def watch(limits: Limits, script: Script, link_type: int, *, zeros_are_gaps: boo
     check_counters(engine)
     reader.release_all()
     engine.close()
-    left = engine.statistics()
-    assert left["flows"] == 0
-    assert not any(left[f"{pool}_used_bytes"] for pool in POOLS)
+    check_closed(engine)

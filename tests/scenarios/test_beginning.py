@@ -126,6 +126,23 @@ def test_32_reuse_active(isn: int) -> None:
     assert outcome.statistics["connections"] == 2
 
 
+def test_32_reuse_active_midstream() -> None:
+    """A connection whose SYNs were not seen gives way as well."""
+    conversation = Conversation().client(0, b"abc").server(0, b"xy").wait(0.2).client_ack(2)
+    outcome = run(conversation.again(71_000, 570_000).handshake().client(0, b"new").server_ack(3))
+    name = conversation.client_name()
+    assert outcome.files() == {name: b"abc", conversation.server_name(): b"xy", name + "c1": b"new"}
+    assert outcome.state(name) == "idle"
+
+
+def test_32_reuse_of_one_that_only_ended() -> None:
+    """Of the server's direction nothing was seen but its FIN."""
+    conversation = Conversation().syn().client_ack(0).server_fin().client_ack(1).wait(0.2)
+    conversation.again(71_000, 570_000).handshake().server(0, b"new").client_ack(3)
+    outcome = run(conversation)
+    assert outcome.files() == {conversation.server_name(): b"new"}
+
+
 def test_32b_reuse_one_way() -> None:
     conversation = Conversation().syn().client(0, b"abc").wait(1)
     conversation.again(5_000_000, 0).syn().client(0, b"DEF")

@@ -1,0 +1,321 @@
+"""The machine that every machine is made of: a few pairs of hosts, a tap, and engines that take its capture.
+
+Owns the rules that draw what hosts and readers do. One engine takes the capture packet by packet and is
+looked at after each; one takes it in batches [R10]; one in batches and with other initial sequence numbers.
+Whenever a batch ends, all three must show the same.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import NamedTuple
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
+
+from craft import Packet, Tag
+from flowfs.core.limits import SETTLE_NS, Limits
+from property import cores
+from property.cuttings import CLIENT, ISNS, SERVER, SPACE
+from property.hostile import BASE_NS, Action
+from property.hosts import STREAM_BYTES, Line, Segment
+from property.playing import check_closed, check_counters
+from property.readers import Reader
+
+STEP_NS = 10_000
+BATCH = 40  # packets at the most; less wherever something else happens
+
+
+class Fate(NamedTuple):
+    """What becomes of a segment on its way."""
+
+    arrives: bool = True
+    times: int = 1  # that the tap sees it
+    held: bool = False  # until later
+
+
+PLAIN = Fate()
+UNSEEN = Fate(times=0)
+LOST = Fate(arrives=False)
+FATES = st.sampled_from([PLAIN, PLAIN, PLAIN, UNSEEN, LOST, Fate(False, 0), Fate(held=True), Fate(times=2)])
+
+SLOTS = (
+    {"client_address": "10.0.0.1", "server_address": "10.0.0.2"},
+    {"client_address": "10.0.0.1", "server_address": "10.0.0.2", "tags": (Tag(42),)},
+    {"client_address": "2001:db8::1", "server_address": "2001:db8::2", "tags": (Tag(7), Tag(42, pcp=5))},
+    {"client_address": "::1", "server_address": "::1", "tags": (Tag(0, pcp=3),)},
+)
+LEADS = ("handshake", "handshake", "no SYN", "no SYN/ACK", "ACKs", "midway", "one-way", "one-way")
+SIDES = st.sampled_from([CLIENT, SERVER])
+WHICH = st.integers(0, 7)
+LENGTHS = st.sampled_from([1, 1, 1, 2, 3, 10, 100, 1460, 2500])
+WAITS_NS = (1_000_000, 1_000_000, 110_000_000, 110_000_000, 260_000_000, 260_000_000, 2_900_000_000)
+AGES_NS = 601 * 10**9
+LONG_WAITS_NS = (31 * 10**9, 61 * 10**9, AGES_NS)
+TALK = st.lists(st.tuples(LENGTHS, FATES), min_size=1, max_size=8)
+FIRST_LEADS = st.tuples(st.sampled_from(LEADS), st.sampled_from(LEADS))
+RAISED = st.tuples(st.integers(0, SPACE - 1), st.integers(0, SPACE - 1))
+
+
+class Player:
+    """One engine, the packets that wait to be fed to it, and who reads from it."""
+
+    def __init__(self, limits: Limits, raised: tuple[int, int] = (0, 0)) -> None:
+        core = cores.under_test()
+        self.engine = core.start(limits)
+        self.reader = Reader(core, self.engine, limits, zeros_are_gaps=True)
+        self.raised = raised
+        self.waiting: list[Packet] = []
+
+    def flush(self) -> None:
+        cores.feed(self.engine, self.waiting)
+        self.waiting = []
+
+
+class Wire(RuleBasedStateMachine):
+    """Hosts that talk, and readers. Whoever inherits begins it."""
+
+    def begin(self, limits: Limits, raised: tuple[int, int], leads: tuple[str, str]) -> None:
+        """Before the first packet."""
+        self.first = Player(limits)
+        self.players = (self.first, Player(limits), Player(limits, raised))
+        self.clock_ns = BASE_NS
+        self.lines: list[Line] = []  # all there ever were
+        self.current: dict[int, Line] = {}
+        self.held: list[tuple[Line, Segment]] = []
+        for slot, lead in enumerate(leads):
+            self.open(slot, lead, (slot * 1000, SPACE - 500), 0)
+
+    # --- the way to the engines ----------------------------------------------------------------------
+
+    def say(self, line: Line, segment: Segment, fate: Fate = PLAIN) -> None:
+        if fate.arrives:
+            line.arrive(segment)
+        if fate.held:
+            self.held.append((line, segment))
+            return
+        for _ in range(fate.times):
+            self.show(line, segment)
+
+    def show(self, line: Line, segment: Segment) -> None:
+        """The tap sees a segment that a host sent; where all goes one way, it never sees the server's."""
+        if line.lead != "one-way" or segment.side == CLIENT:
+            line.see(segment, self.clock_ns + STEP_NS)
+            self.put(line, segment)
+
+    def put(self, line: Line, segment: Segment) -> None:
+        """A packet for every engine."""
+        self.clock_ns += STEP_NS
+        for player in self.players:
+            player.waiting.append(line.packet(segment, self.clock_ns, player.raised))
+        self.first.flush()
+        self.first.reader.look()
+        self.look(line)
+        if len(self.players[1].waiting) >= BATCH:
+            self.flush()
+
+    def look(self, line: Line) -> None:
+        """What else must be true of a line after each of its packets."""
+
+    def flush(self) -> None:
+        """The batch ends: all engines show the same."""
+        for player in self.players:
+            player.flush()
+        tree, batched, raised = (cores.tree(player.engine) for player in self.players)
+        assert batched == tree, "other batches"
+        assert raised == tree, "other sequence numbers"
+
+    def pick(self, which: int) -> Line:
+        """One of the connections that last."""
+        lines = [line for line in self.current.values() if not line.dead]
+        return lines[which % len(lines)]
+
+    def talks(self) -> bool:
+        return not all(line.dead for line in self.current.values())
+
+    # --- what hosts do ---------------------------------------------------------------------------------
+
+    @rule(
+        slot=st.integers(0, len(SLOTS) - 1),
+        lead=st.sampled_from(LEADS),
+        isns=st.tuples(ISNS, ISNS),
+        by=st.sampled_from([70_000, 1 << 20, 1 << 30]),
+    )
+    def open(self, slot: int, lead: str, isns: tuple[int, int], by: int) -> None:
+        """A connection; the next one on the same addresses and ports has ISNs behind those of the last."""
+        old = self.current.get(slot)
+        if old is not None:
+            lead = "handshake"
+            isns = ((old.isns[CLIENT] + by) % SPACE, (old.isns[SERVER] + by) % SPACE)
+            old.dead = True
+            # A SYN before the base is settled counts as its own, come late [L3]; so does any, where of a side
+            # only ACKs are known, until that has timed out.
+            self.wait(SETTLE_NS if old.lead != "ACKs" else AGES_NS)
+        line = Line(SLOTS[slot], isns, lead, salt=len(self.lines) * 13)
+        if old is not None and not old.carried():
+            line.begun_ns = old.begun_ns  # of no account to the tap: it may take both for one
+        self.current[slot] = line
+        self.lines.append(line)
+        if lead == "midway":
+            self.join(line)
+            return
+        self.say(line, Segment(CLIENT, "S", -1, b"", 0), UNSEEN if lead in ("no SYN", "ACKs") else PLAIN)
+        self.say(line, Segment(SERVER, "SA", -1, b"", 0), UNSEEN if lead in ("no SYN/ACK", "ACKs") else PLAIN)
+        self.say(line, line.bare(CLIENT))
+        if lead == "ACKs":
+            self.say(line, line.bare(SERVER))
+
+    def join(self, line: Line) -> None:
+        """The capture begins while the connection lasts; its base is settled before anything else [L3]."""
+        self.say(line, line.write(CLIENT, 20))
+        self.say(line, line.write(SERVER, 10))
+        self.clock_ns += SETTLE_NS
+
+    @precondition(talks)
+    @rule(which=WHICH, side=SIDES, talk=TALK, answer=FATES)
+    def write(self, which: int, side: int, talk: list[tuple[int, Fate]], answer: Fate) -> None:
+        """Some segments, and one ACK for all."""
+        line = self.pick(which)
+        for count, fate in talk:
+            room = STREAM_BYTES - line.hosts[side].written
+            if room and not line.hosts[side].fin_sent:
+                self.say(line, line.write(side, min(room, count)), fate)
+        self.say(line, line.bare(1 - side), answer)
+
+    @precondition(talks)
+    @rule(
+        which=WHICH,
+        side=SIDES,
+        count=LENGTHS,
+        acked=st.booleans(),
+        packets=st.sampled_from([0, 0, 0, 29, 30, 31, 40]),
+        wait_ns=st.sampled_from([0, 0, 240_000_000, 250_000_000, 2_900_000_000]),
+    )
+    def write_out_of_order(
+        self, which: int, side: int, count: int, acked: bool, packets: int, wait_ns: int
+    ) -> None:
+        """The tap sees a segment after the next one, and after ACKs for both: as late as may be [H1]."""
+        line = self.pick(which)
+        if line.hosts[side].fin_sent or line.hosts[side].written + count >= STREAM_BYTES:
+            return
+        late = line.write(side, count)
+        line.arrive(late)
+        self.say(line, line.write(side, 1))
+        for _ in range(packets + acked):
+            self.say(line, line.bare(1 - side if acked else side))
+        self.clock_ns += wait_ns
+        self.show(line, late)
+
+    @precondition(talks)
+    @rule(which=WHICH, side=SIDES, start=st.integers(0, 9), count=st.integers(1, 9), fate=FATES)
+    def write_again(self, which: int, side: int, start: int, count: int, fate: Fate) -> None:
+        """Some tenths of what was written, cut anywhere."""
+        line = self.pick(which)
+        written = line.hosts[side].written
+        begin, end = written * start // 10, min(written, written * (start + count) // 10)
+        if begin < end:
+            self.say(line, line.data(side, begin, end), fate)
+
+    @precondition(talks)
+    @rule(which=WHICH, side=SIDES, fate=FATES)
+    def write_what_lacks(self, which: int, side: int, fate: Fate) -> None:
+        """As TCP does it: again from the first byte that is not acknowledged."""
+        line = self.pick(which)
+        host, peer = line.hosts[side], line.hosts[1 - side]
+        end = min(host.written, peer.rcv_nxt + 1460)
+        if peer.rcv_nxt < end:
+            self.say(line, line.data(side, peer.rcv_nxt, end), fate)
+
+    @precondition(talks)
+    @rule(
+        which=WHICH, side=SIDES, start=st.integers(0, 9), count=st.integers(1, 3000), paint=st.integers(1, 2)
+    )
+    def forge(self, which: int, side: int, start: int, count: int, paint: int) -> None:
+        """Other bytes in the place of what was written."""
+        line = self.pick(which)
+        written = line.hosts[side].written
+        begin = written * start // 10
+        if begin < written:
+            segment = line.data(side, begin, min(written, begin + count), paint)
+            self.say(line, segment, LOST)
+
+    @precondition(talks)
+    @rule(which=WHICH, side=SIDES, fate=FATES)
+    def acknowledge(self, which: int, side: int, fate: Fate) -> None:
+        line = self.pick(which)
+        self.say(line, line.bare(side), fate)
+
+    @precondition(talks)
+    @rule(which=WHICH, side=SIDES, how=st.sampled_from(["FIN", "FIN", "both", "both", "RST"]), fate=FATES)
+    def end(self, which: int, side: int, how: str, fate: Fate) -> None:
+        """One side has said all, or both have, which the tap sees; or one has had enough."""
+        line = self.pick(which)
+        if how == "RST":
+            self.say(line, line.bare(side, "RA"), fate)
+        elif how == "FIN":
+            self.say(line, line.fin(side), fate)
+        else:
+            self.say(line, line.fin(side))
+            self.say(line, line.fin(1 - side))
+            self.say(line, line.bare(side))
+            self.say(line, line.bare(1 - side))
+
+    # --- time, the tap, readers --------------------------------------------------------------------------
+
+    @rule(wait_ns=st.sampled_from(WAITS_NS * 3 + LONG_WAITS_NS))
+    def wait(self, wait_ns: int) -> None:
+        self.clock_ns += wait_ns
+        for line in self.lines:
+            line.dead = line.dead or line.may_be_forgotten(self.clock_ns)
+
+    @rule()
+    def tick(self) -> None:
+        self.flush()
+        for player in self.players:
+            player.engine.tick(self.clock_ns)
+        self.first.reader.look()
+        self.flush()
+
+    @precondition(lambda self: self.held)
+    @rule(which=WHICH)
+    def see_late(self, which: int) -> None:
+        """The tap sees what it did not see in time."""
+        line, segment = self.held.pop(which % len(self.held))
+        if not line.dead:
+            self.show(line, segment)
+
+    @rule(what=st.sampled_from(["open", "open", "open", "release", "release", "evict"]), which=WHICH)
+    def read(self, what: str, which: int) -> None:
+        self.flush()
+        if what == "evict":
+            self.before_evicting(which)
+        for player in self.players:
+            player.reader.act(Action(what, which))
+        self.first.reader.look()
+        self.flush()
+
+    def before_evicting(self, which: int) -> None:
+        """A reader is about to evict the flow of this number."""
+
+    # --- the end -----------------------------------------------------------------------------------------
+
+    def finish(self) -> None:
+        """The capture ends."""
+        self.flush()
+        for player in self.players:
+            player.engine.finish()
+            check_counters(player.engine)
+        self.first.reader.look()
+        self.flush()
+
+    def teardown(self) -> None:
+        if not hasattr(self, "players"):
+            return
+        whole = sys.exception() is None  # else that is what is told, not what follows from it
+        if whole:
+            self.finish()
+        for player in self.players:
+            player.reader.release_all()
+            player.engine.close()
+            if whole:
+                check_closed(player.engine)
