@@ -20,12 +20,13 @@ from property.hostile import BASE_NS, FLAGS, WAITS_NS, Action, Header, Piece, Sh
 
 MOST_PACKETS = 300
 MOST_PIECES = 24  # of one segment
+LONGEST_RUN = 20  # such a one of long segments fills the payload of any of LIMITS
 
 _CONNECTIONS = (0, 0, 0, 0, 1, 2, 3, 4)
 OFFSET_BY = 0x10  # so that a few offsets are below 0
 _JUMPS = (0, 0, 0, 0, 64 * KIB, 256 * KIB, 16384 * KIB, 1 << 31)  # how far away from what is there
 _ISNS = (0, 0, 0, 0, 0, 1, 500, 1 << 31)
-_LENGTHS = (0, 1, 1, 2, 7, 100, 1460, 9000)
+_LENGTHS = (0, 1, 1, 2, 7, 100, 1460, 30_000)
 _ACTIONS = ("open", "release", "evict")
 
 Script = list[Packet | Action]
@@ -90,10 +91,13 @@ def script_of(cursor: Cursor) -> Script:
 
 
 def packets_of(step: int, cursor: Cursor) -> Iterator[Header | Piece]:
-    """A segment, the fragments of one, or a single forged fragment."""
+    """A segment, several in a row, the fragments of one, or a single forged fragment."""
     header = header_of(step, cursor)
-    if step < 0xA0:
+    if step < 0x80:
         yield header
+    elif step < 0xA0:
+        for number in range(1 + cursor.byte() % LONGEST_RUN):
+            yield header._replace(offset=header.offset + number * header.length)
     elif step < 0xE0:
         yield from pieces_of(header._replace(length=min(header.length, 400)), cursor)
     else:

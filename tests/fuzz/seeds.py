@@ -154,7 +154,7 @@ def several_interfaces(frame: bytes) -> bytes:
 # --- fragments -----------------------------------------------------------------------------------
 
 SERVER, CLIENT, VLAN, V6_CONNECTION = 0, 1, 10, 12  # the last two are to be added
-SEGMENT, PIECES, FORGED = 0x30, 0xA0, 0xE0
+SEGMENT, RUN, PIECES, FORGED = 0x30, 0x80, 0xA0, 0xE0
 _FLAGS = {"PA": 0, "A": 0x10, "FA": 0x12, "S": 0x13, "SA": 0x14, "R": 0x16}
 SEVEN, LONG, FAR = 4, 7, 0xA0  # lengths, and 256 KiB further on
 
@@ -182,7 +182,19 @@ def fragments_seeds() -> dict[str, bytes]:
         "talk": opening() + data(7) + data(0) + acked + step(CLIENT, "FA", 14, 0) + step(SERVER, "FA", 0, 15),
         "hole": opening() + data(14) + acked + a_while + step(SERVER, "A", 0, 21) + data(0),
         "many-holes": opening() + b"".join(data(100 * number) for number in range(1, 20)) + a_while + acked,
-        "long": opening() + b"".join(data(9000 * (number % 5), LONG) for number in range(1, 25)),
+        "long": opening() + data(60_000 % 0x3000, LONG, RUN, 7) + data(0, LONG, RUN, 3) + a_while + acked,
+        "full": opening() + data(0, LONG, RUN, 19) + opening(VLAN) + data(0, LONG, RUN, 7, connection=VLAN),
+        "full-and-open": opening()
+        + data(0)
+        + b"\x21\0"
+        + data(7, LONG, RUN, 9)
+        + opening(VLAN)
+        + data(0, LONG, RUN, 19, connection=VLAN),
+        "idle": opening()
+        + data(0, LONG, RUN, 2)
+        + half_a_minute
+        + opening(VLAN)
+        + data(0, LONG, RUN, 9, connection=VLAN),
         "reset": opening() + data(0) + step(SERVER, "R", 0, 7) + opening() + data(0),
         "pieces": opening() + data(0, SEVEN, PIECES, 0, 0, 0, 0) + data(7, SEVEN, PIECES, 1, 0x10, 0, 0),
         "pieces-differ": opening() + data(0, SEVEN, PIECES, 0, 0x28, 0, 0),

@@ -76,7 +76,17 @@ class Watched:
             compare(self.engine, glance)
         for flow in self.engine.list_after(0, FLOWS):
             self._seen[flow.serial] = glance_at(self.engine, flow)
+        self._check_changes()
         check_budgets(self.engine.statistics(), self.limits)
+
+    def _check_changes(self) -> None:
+        """Whoever watches is told of flows that are gone, once."""
+        changes = self.engine.changes()
+        assert not self.engine.changed()
+        assert all(flow.evicted for flow in changes.gone)
+        for glance in self._seen.values():
+            if not glance.flow.evicted:
+                glance.flow.watched = glance.flow.named = True
 
     def finish(self) -> None:
         """The capture ends: every byte has its fate, and nothing is left behind."""
