@@ -1,8 +1,9 @@
 """The target `captures`: any bytes as a capture file, as a file and through a pipe, compressed or not.
 
-An input is a byte that chooses how the rest is packed, and the rest. A fuzzer gets behind no checksum, so
-what is to be within compressed bytes is compressed here; bytes that come as they are may be so already. File
-and pipe must give the same packets, all of them within the bytes that were read; what they give is fed.
+An input is a byte that chooses how the rest is packed and comes, and the rest. A fuzzer gets behind no
+checksum, so what is to be within compressed bytes is compressed here; bytes that come as they are may be so
+already. File and pipe must give the same packets, all of them within the bytes that were read; what they
+give is fed.
 """
 
 from __future__ import annotations
@@ -11,11 +12,12 @@ import bz2
 import gzip
 import lzma
 import os
+import struct
 import sys
 from collections.abc import Callable
 from typing import NamedTuple
 
-from flowfs.capture.formats import Unreadable
+from flowfs.capture.formats import Unreadable, format_of
 from flowfs.capture.inputs import Damaged
 from flowfs.capture.savefile import Savefile
 from flowfs.capture.sources import META_BYTES, Batch, Damage
@@ -27,6 +29,8 @@ else:
     from backports import zstd
 
 MOST_BYTES = 48 << 10  # a pipe takes so much without anyone who reads it
+FIRST_BYTES = 64  # more than what tells the format: whoever opens a pipe waits for that
+CHUNK_BYTES = (MOST_BYTES, 1, 7, 100, 1000)
 MOST_BATCHES = 40  # a few compressed bytes may be gigabytes
 
 PACKERS: tuple[Callable[[bytes], bytes], ...] = (
@@ -50,13 +54,25 @@ class Found(NamedTuple):
 def run(data: bytes) -> None:
     """Read and feed what the input is. Raises AssertionError where a promise is broken."""
     how = data[0] if data else 0
-    packed = PACKERS[how % len(PACKERS)](data[1:])[:MOST_BYTES]
+    packing, chunk = how % len(PACKERS), CHUNK_BYTES[how // len(PACKERS) % len(CHUNK_BYTES)]
+    packed = PACKERS[packing](data[1:])[:MOST_BYTES]
     watched = Watched(LIMITS[0])
-    as_file = read(regular(packed), watched)
+    as_file = read(regular(packed), None, watched)
     watched.finish()
-    as_pipe = read(piped(packed), None)
+    writer = Writer(packed, chunk if has_a_format(packed[:FIRST_BYTES]) else MOST_BYTES)
+    as_pipe = read(writer.reading, writer, None)
+    writer.close()
     if as_file.complete and as_pipe.complete:
         assert as_file.packets == as_pipe.packets, "a pipe gives other packets than a file"
+
+
+def has_a_format(start: bytes) -> bool:
+    """Whether a file that begins so is no compressed one, of which whoever opens it needs more."""
+    try:
+        format_of(start)
+    except (Unreadable, struct.error):
+        return False
+    return True
 
 
 def regular(data: bytes) -> int:
@@ -67,15 +83,33 @@ def regular(data: bytes) -> int:
     return descriptor
 
 
-def piped(data: bytes) -> int:
-    """A descriptor of a pipe with these bytes, which nobody writes to any more."""
-    reading, writing = os.pipe()
-    os.write(writing, data)
-    os.close(writing)
-    return reading
+class Writer:
+    """Writes to a pipe a chunk before each read, so that nobody has to wait for it."""
+
+    def __init__(self, data: bytes, chunk: int) -> None:
+        self.reading, self._writing = os.pipe()
+        self._rest = data
+        self._chunk = chunk
+        self.write(max(FIRST_BYTES, chunk))
+
+    def write(self, count: int) -> None:
+        os.write(self._writing, self._rest[:count])
+        self._rest = self._rest[count:]
+        if not self._rest:
+            self.close()
+
+    def more(self) -> None:
+        """Another chunk, if there is any."""
+        if self._rest:
+            self.write(self._chunk)
+
+    def close(self) -> None:
+        if self._writing >= 0:
+            os.close(self._writing)
+        self._writing = -1
 
 
-def read(descriptor: int, watched: Watched | None) -> Found:
+def read(descriptor: int, writer: Writer | None, watched: Watched | None) -> Found:
     """All packets; they are fed to the engine, too, where one is given."""
     found: list[tuple[int, int, bytes]] = []
     try:
@@ -83,22 +117,22 @@ def read(descriptor: int, watched: Watched | None) -> Found:
     except (Unreadable, Damaged):
         os.close(descriptor)
         return Found(found, True)
-    complete = False
+    calls = MOST_BATCHES if writer is None else MOST_BATCHES + MOST_BYTES
     try:
-        for _ in range(MOST_BATCHES):
+        while not source.ended and calls:
+            calls -= 1
+            if writer is not None:
+                writer.more()
             batch = source.next_batch()
             found += packets_of(batch)
             if watched is not None:
                 watched.engine.feed(batch.frames, batch.meta, batch.link_type, 0, batch.fraction_ns)
                 watched.look()
-            if source.ended:
-                complete = True
-                break
     except Damage:
-        complete = True
+        pass
     finally:
         source.close()
-    return Found(found, complete)
+    return Found(found, source.ended)
 
 
 def packets_of(batch: Batch) -> list[tuple[int, int, bytes]]:

@@ -10,17 +10,18 @@ which must give the same tree [R10].
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 
 from craft import ETHERNET, Packet
 from engines import Tree, file_of
 from flowfs.core.flow import Flow
 from fuzz.cursor import Cursor
 from fuzz.watching import KIB, LIMITS, Watched
-from property.hostile import BASE_NS, FLAGS, WAITS_NS, Action, Header, Piece, Shot
+from property.hostile import BASE_NS, FLAGS, WAITS_NS, Action, Header, Piece, written
 
 MOST_PACKETS = 300
 MOST_PIECES = 24  # of one segment
-LONGEST_RUN = 20  # such a one of long segments fills the payload of any of LIMITS
+LONGEST_RUN = 12  # such a one of long segments fills the payload of any of LIMITS
 
 _CONNECTIONS = (0, 0, 0, 0, 1, 2, 3, 4)
 OFFSET_BY = 0x10  # so that a few offsets are below 0
@@ -86,8 +87,15 @@ def script_of(cursor: Cursor) -> Script:
         else:
             for what in packets_of(step, cursor):
                 time_ns += 10_000
-                script.append(Shot(time_ns, what).packet(ETHERNET))
+                frame = frame_of(what)
+                script.append(Packet(time_ns, frame, len(frame)))
     return script
+
+
+@lru_cache(maxsize=500)
+def frame_of(what: Header | Piece) -> bytes:
+    """A frame; inputs that a fuzzer makes of one another share most of theirs."""
+    return written(what, ETHERNET)
 
 
 def packets_of(step: int, cursor: Cursor) -> Iterator[Header | Piece]:

@@ -140,7 +140,11 @@ def captures_seeds() -> dict[str, bytes]:
         "gzip-magic": b"\x1f\x8b\x08\0",
         "empty": b"",
     }
+    seeds |= {f"chunks-{how}-{name}": bytes([7 * how]) + files[name] for how in (1, 2, 3) for name in CHUNKED}
     return seeds | {name: b"\0" + data for name, data in files.items()}
+
+
+CHUNKED = ("big-endian", "cut", "pcapng", "pcapng-blocks")
 
 
 def several_interfaces(frame: bytes) -> bytes:
@@ -183,22 +187,27 @@ def fragments_seeds() -> dict[str, bytes]:
         "hole": opening() + data(14) + acked + a_while + step(SERVER, "A", 0, 21) + data(0),
         "many-holes": opening() + b"".join(data(100 * number) for number in range(1, 20)) + a_while + acked,
         "long": opening() + data(60_000 % 0x3000, LONG, RUN, 7) + data(0, LONG, RUN, 3) + a_while + acked,
-        "full": opening() + data(0, LONG, RUN, 19) + opening(VLAN) + data(0, LONG, RUN, 7, connection=VLAN),
+        "full": opening() + data(0, LONG, RUN, 11) + opening(VLAN) + data(0, LONG, RUN, 7, connection=VLAN),
         "full-and-open": opening()
         + data(0)
         + b"\x21\0"
-        + data(7, LONG, RUN, 9)
+        + data(7, LONG, RUN, 11)
         + opening(VLAN)
-        + data(0, LONG, RUN, 19, connection=VLAN),
+        + data(0, LONG, RUN, 11, connection=VLAN),
         "idle": opening()
         + data(0, LONG, RUN, 2)
         + half_a_minute
         + opening(VLAN)
-        + data(0, LONG, RUN, 9, connection=VLAN),
+        + data(0, LONG, RUN, 11, connection=VLAN),
         "reset": opening() + data(0) + step(SERVER, "R", 0, 7) + opening() + data(0),
         "pieces": opening() + data(0, SEVEN, PIECES, 0, 0, 0, 0) + data(7, SEVEN, PIECES, 1, 0x10, 0, 0),
         "pieces-differ": opening() + data(0, SEVEN, PIECES, 0, 0x28, 0, 0),
         "pieces-lost": opening() + data(0, SEVEN, PIECES, 0, 0, 0, 2) + half_a_minute + data(7),
+        "pieces-flood": b"".join(
+            data(0, LONG, PIECES, 0, ident, 0, 2, connection=connection)
+            for ident in range(3)
+            for connection in (0, 8, VLAN, V6_CONNECTION)
+        ),
         "pieces-v6": opening(V6_CONNECTION) + data(0, LONG, PIECES, 2, 0x31, 0, 0, connection=V6_CONNECTION),
         "forged": opening()
         + data(0, SEVEN, FORGED, 0, 0, 8, 0, 0)
@@ -207,7 +216,11 @@ def fragments_seeds() -> dict[str, bytes]:
         "vlan": opening(VLAN) + data(0, connection=VLAN),
         "far": opening() + data(0) + data(7, SEVEN | FAR) + data(14, SEVEN | FAR) + a_while + acked,
     }
-    return {f"{name}-{limits}": bytes([limits]) + found for name, found in steps.items() for limits in (0, 1)}
+    return {
+        f"{name}-{limits}": bytes([limits]) + found
+        for name, found in steps.items()
+        for limits in (range(4) if name.startswith("pieces") else range(2))
+    }
 
 
 SEEDS: dict[str, Callable[[], dict[str, bytes]]] = {

@@ -25,7 +25,7 @@ POOLS = ("payload", "out_of_order", "table", "notes", "fragments")
 
 # An input chooses one of them, so that each budget is met by some.
 LIMITS = (
-    Limits(8 * BLOCK_BYTES, 256 * KIB, 100 * CONNECTION_BYTES, 256 * KIB),
+    Limits(4 * BLOCK_BYTES, 256 * KIB, 100 * CONNECTION_BYTES, 256 * KIB),
     Limits(BLOCK_BYTES, 6000, 3 * CONNECTION_BYTES, 20_000, max_flows=2),
     Limits(2 * BLOCK_BYTES, 0, 2 * CONNECTION_BYTES, 0, idle_ns=5 * SECOND_NS),
     Limits(3 * BLOCK_BYTES, 1 << 20, CONNECTION_BYTES, 4000, max_flows=1),
