@@ -2,9 +2,9 @@
 
 An input is a byte that chooses the limits, then steps of a byte each and what it asks for: segments of
 `property.hostile`'s connections (IPv4, IPv6, a VLAN, numbers that wrap), whole or in fragments, forged
-fragments, time, and what readers do. Unlike `frames`, each byte of an input means something, so that a fuzzer
-gets behind the headers. Each input is played twice, packet by packet and in one batch between two actions,
-which must give the same tree [R10].
+fragments, fragments of many senders, time, and what readers do. Unlike `frames`, each byte of an input means
+something, so that a fuzzer gets behind the headers. Each input is played twice, packet by packet and in one
+batch between two actions, which must give the same tree [R10].
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import lru_cache
 
-from craft import ETHERNET, Packet
+from craft import ETHERNET, Packet, fragment, ip, link
 from engines import Tree, file_of
 from flowfs.core.flow import Flow
 from fuzz.cursor import Cursor
@@ -21,6 +21,7 @@ from property.hostile import BASE_NS, FLAGS, WAITS_NS, Action, Header, Piece, wr
 
 MOST_PACKETS = 300
 MOST_PIECES = 24  # of one segment
+LARGEST_CROWD = 32
 LONGEST_RUN = 12  # such a one of long segments fills the payload of any of LIMITS
 
 _CONNECTIONS = (0, 0, 0, 0, 1, 2, 3, 4)
@@ -31,6 +32,7 @@ _LENGTHS = (0, 1, 1, 2, 7, 100, 1460, 30_000)
 _ACTIONS = ("open", "release", "evict")
 
 Script = list[Packet | Action]
+What = Header | Piece | bytes
 
 
 def run(data: bytes) -> None:
@@ -93,13 +95,16 @@ def script_of(cursor: Cursor) -> Script:
 
 
 @lru_cache(maxsize=500)
-def frame_of(what: Header | Piece) -> bytes:
+def frame_of(what: What) -> bytes:
     """A frame; inputs that a fuzzer makes of one another share most of theirs."""
-    return written(what, ETHERNET)
+    return what if isinstance(what, bytes) else written(what, ETHERNET)
 
 
-def packets_of(step: int, cursor: Cursor) -> Iterator[Header | Piece]:
-    """A segment, several in a row, the fragments of one, or a single forged fragment."""
+def packets_of(step: int, cursor: Cursor) -> Iterator[What]:
+    """A segment, several in a row, the fragments of one, a single forged fragment, or those of a crowd."""
+    if step >= 0xF0:
+        yield from crowd(step & 3, cursor)
+        return
     header = header_of(step, cursor)
     if step < 0x80:
         yield header
@@ -143,3 +148,11 @@ def pieces_of(header: Header, cursor: Cursor) -> Iterator[Piece]:
             yield Piece(header, ident, start, start + size, start, None)
         if order & 0x08 and number % 3 == 1:  # what differs in the sequence number alone
             yield Piece(header._replace(acked=0), ident, start, start + size, start, None)
+
+
+def crowd(ident: int, cursor: Cursor) -> Iterator[bytes]:
+    """First fragments of many senders, of whom each has a share of the budget; the rest never comes."""
+    first, count, size = cursor.byte(), 1 + cursor.byte() % LARGEST_CROWD, 8 * (1 + cursor.byte() % 180)
+    for number in range(count):
+        packet = ip(f"10.1.0.{(first + number) % 256}", "10.0.0.2", bytes(size + 8))
+        yield link(ETHERNET, fragment(packet, 0, size, ident=ident))

@@ -203,6 +203,7 @@ def fragments_seeds() -> dict[str, bytes]:
         "pieces": opening() + data(0, SEVEN, PIECES, 0, 0, 0, 0) + data(7, SEVEN, PIECES, 1, 0x10, 0, 0),
         "pieces-differ": opening() + data(0, SEVEN, PIECES, 0, 0x28, 0, 0),
         "pieces-lost": opening() + data(0, SEVEN, PIECES, 0, 0, 0, 2) + half_a_minute + data(7),
+        "crowd": b"\xf1\0\x1f\x10\xf2\0\x1f\xb2\xf3\x08\x1f\xb2" + half_a_minute + b"\xf1\x05\x08\x01",
         "pieces-flood": b"".join(
             data(0, LONG, PIECES, 0, ident, 0, 2, connection=connection)
             for ident in range(3)
@@ -219,7 +220,7 @@ def fragments_seeds() -> dict[str, bytes]:
     return {
         f"{name}-{limits}": bytes([limits]) + found
         for name, found in steps.items()
-        for limits in (range(4) if name.startswith("pieces") else range(2))
+        for limits in (range(4) if name.startswith(("pieces", "crowd")) else range(2))
     }
 
 
