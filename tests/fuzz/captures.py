@@ -30,8 +30,8 @@ else:
 
 MOST_BYTES = 48 << 10  # a pipe takes so much without anyone who reads it
 FIRST_BYTES = 64  # more than what tells the format: whoever opens a pipe waits for that
-CHUNK_BYTES = (MOST_BYTES, 1, 7, 100, 1000)
-MOST_BATCHES = 40  # a few compressed bytes may be gigabytes
+CHUNKS = (1, 2, 5, 20, 60)  # into so many pieces of one length a pipe is cut
+MOST_BATCHES = 100  # a few compressed bytes may be gigabytes
 
 PACKERS: tuple[Callable[[bytes], bytes], ...] = (
     bytes,
@@ -54,12 +54,12 @@ class Found(NamedTuple):
 def run(data: bytes) -> None:
     """Read and feed what the input is. Raises AssertionError where a promise is broken."""
     how = data[0] if data else 0
-    packing, chunk = how % len(PACKERS), CHUNK_BYTES[how // len(PACKERS) % len(CHUNK_BYTES)]
-    packed = PACKERS[packing](data[1:])[:MOST_BYTES]
+    packed = PACKERS[how % len(PACKERS)](data[1:])[:MOST_BYTES]
+    chunks = CHUNKS[how // len(PACKERS) % len(CHUNKS)] if has_a_format(packed[:FIRST_BYTES]) else 1
     watched = Watched(LIMITS[0])
     as_file = read(regular(packed), None, watched)
     watched.finish()
-    writer = Writer(packed, chunk if has_a_format(packed[:FIRST_BYTES]) else MOST_BYTES)
+    writer = Writer(packed, len(packed) // chunks + 1)
     as_pipe = read(writer.reading, writer, None)
     writer.close()
     if as_file.complete and as_pipe.complete:
@@ -117,7 +117,7 @@ def read(descriptor: int, writer: Writer | None, watched: Watched | None) -> Fou
     except (Unreadable, Damaged):
         os.close(descriptor)
         return Found(found, True)
-    calls = MOST_BATCHES if writer is None else MOST_BATCHES + MOST_BYTES
+    calls = MOST_BATCHES
     try:
         while not source.ended and calls:
             calls -= 1
