@@ -155,7 +155,8 @@ class Records:
             self.link_type = self._link_types[interface]
             ticks = 0
             if kind != SIMPLE_BLOCK:
-                ticks = self._word(piece, start + 12) << 32 | self._word(piece, start + 16)
+                ticks = self._word(piece, start + 12)  # made 64 bits wide before it is shifted
+                ticks = ticks << 32 | self._word(piece, start + 16)
             self._note_at(ticks, interface, start + header_bytes, length)
 
     def _note_at(self, ticks: int, interface: int, offset: int, length: int) -> None:

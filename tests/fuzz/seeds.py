@@ -1,8 +1,7 @@
 """The inputs that a fuzzer begins with, from crafted packets: `python tests/fuzz/seeds.py` writes them.
 
 In the corpus they are the files `seed-NAME`; those called `found-HASH` are of a fuzzer, for the branches that
-they take. Always true: the same calls give the same
-bytes, and no input is from a capture of someone else.
+they take. Always true: the same calls give the same bytes, and no input is from a capture of someone else.
 """
 
 from __future__ import annotations
