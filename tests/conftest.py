@@ -103,10 +103,17 @@ def lacks_captures() -> str | None:
     return None if CAPTURES.is_dir() else f"there is no folder {CAPTURES} (FLOWFS_CAPTURES names another)"
 
 
+def lacks_program(name: str) -> str | None:
+    """Why another program cannot be asked, or None. Its Debian package has its name."""
+    return None if shutil.which(name) else f"there is no {name} (Debian package {name})"
+
+
 LACKS: dict[str, Callable[[], str | None]] = {
     "fuse": functools.cache(lacks_fuse),
     "netns": functools.cache(lacks_netns),
     "captures": functools.cache(lacks_captures),
+    "tshark": functools.partial(lacks_program, "tshark"),
+    "tcpflow": functools.partial(lacks_program, "tcpflow"),
 }
 
 

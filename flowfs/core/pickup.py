@@ -54,6 +54,10 @@ class Pickup(Doubting):
             if self.pending is not None:
                 self.room.counters.dropped_pre_start_bytes += self.pending.drop_before(low)
             self._anchor(low, now_ns)
+        elif self.hinted:
+            if low > self.hint_low or low < -_WINDOW_BYTES:
+                return False  # the peer has bytes from before it: it is another connection's
+            self._anchor(low, now_ns)
         else:
             self.base_seq = base
             self.anchored = True

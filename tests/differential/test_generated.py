@@ -1,0 +1,33 @@
+"""Generated conversations: flowfs, tshark and tcpflow all find what was sent."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from craft import RAW, write_pcap
+from differential.generated import conversations
+from differential.loading import files_of_flowfs
+from differential.together import Content, put_together
+from differential.witnesses import files_of_tcpflow, seen_by_tshark
+
+
+@pytest.mark.needs("tshark")
+@pytest.mark.parametrize("number", range(8))
+def test_tshark_agrees(tmp_path: Path, number: int) -> None:
+    packets, sent = conversations(number, clean=False)
+    path = write_pcap(tmp_path / "capture", packets)
+    expected = {name: Content(data, []) for name, data in sent.items()}
+    assert put_together(seen_by_tshark(path)) == expected
+    assert files_of_flowfs(path) == expected
+
+
+@pytest.mark.needs("tcpflow")
+@pytest.mark.parametrize("number", range(4))
+def test_tcpflow_agrees(tmp_path: Path, number: int) -> None:
+    """Of bare IP packets: on Ethernet it takes padding for payload, and turns VLAN ids around."""
+    packets, sent = conversations(number, clean=True)
+    path = write_pcap(tmp_path / "capture", packets, RAW)
+    assert files_of_tcpflow(path, tmp_path / "flows") == sent
+    assert files_of_flowfs(path) == {name: Content(data, []) for name, data in sent.items()}
