@@ -267,6 +267,7 @@ class _House:
             "read_bytes": done,
             "total_bytes": total,
             "received_packets": drops.received,
+            "left_out_packets": sum(source.left_out for source in self._capture.sources),
             "dropped_by_kernel": drops.kernel,
             "dropped_by_interface": drops.interface,
             "warnings": list(self._capture.warnings),

@@ -4,6 +4,8 @@ Knows libpcap's ways of failing: numbers without words, and words without names.
 returned has a link type that the core can decode, and its filter is in place.
 """
 
+from __future__ import annotations
+
 import fcntl
 import os
 import stat
@@ -85,7 +87,7 @@ def open_file(
     shown = "standard input" if path == "-" else path
     passes = LibpcapFilter(filter) if filter else None
     try:
-        source = Savefile(path, number, _descriptor(path), passes)
+        source = _savefile(path, number, passes)
     except OSError as error:
         raise CaptureError(f"cannot read {path}: {error.strerror}") from None
     except Damaged as damaged:
@@ -103,6 +105,15 @@ def open_file(
         source.close()
         raise
     return source
+
+
+def _savefile(path: str, number: int, passes: LibpcapFilter | None) -> Savefile:
+    descriptor = _descriptor(path)
+    try:
+        return Savefile(path, number, descriptor, passes)
+    except BaseException:
+        os.close(descriptor)
+        raise
 
 
 def _descriptor(path: str) -> int:

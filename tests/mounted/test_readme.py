@@ -16,6 +16,8 @@ from pathlib import Path
 
 import pytest
 
+from live.mounting import eventually
+
 ROOT = Path(__file__).resolve().parents[2]
 TAIL_ENDED = 124  # timeout(1)
 SILENT = ("mount", "umount", "mkdir", "cp", "rm")
@@ -111,8 +113,8 @@ def test_one_liners(reader: Reader) -> None:
 @pytest.mark.needs("fuse")
 def test_captured_files(reader: Reader) -> None:
     lines = blocks()[3]
-    assert len(lines) == 2
+    assert len(lines) == 4
     for line in lines:
         reader.type(line)
-        assert len(list(reader.mountpoint.iterdir())) == 4
+        assert eventually(lambda: len(list(reader.mountpoint.iterdir())) == 4), line
         reader.unmount()

@@ -177,6 +177,16 @@ def test_what_is_no_capture(tmp_path: Path, name: str, content: bytes | None, me
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("content", [b"", b"no capture", craft.pcap([], 189), b"\x1f\x8b" + bytes(20)])
+def test_what_is_refused_is_closed(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(content)
+    before = os.listdir("/proc/self/fd")
+    with pytest.raises(CaptureError):
+        open_file(str(path), 0)
+    assert os.listdir("/proc/self/fd") == before
+
+
 def test_a_directory_is_no_capture(tmp_path: Path) -> None:
     with pytest.raises(CaptureError, match="is a directory"):
         open_file(str(tmp_path), 0)
