@@ -1,15 +1,19 @@
-"""Captures from the wild, read by libpcap.
+"""Captures from the wild, as the capture room reads them.
 
 The packets of a file that is damaged are those before the damage; a file that is no capture has none.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import groupby
 from pathlib import Path
+from typing import NamedTuple
 
-import pcapy
-
-from craft import ETHERNET, Packet, batches
+from craft import Packet, batches
+from flowfs.capture import CaptureError, open_file
+from flowfs.capture.merge import in_order
+from flowfs.capture.sources import Batch
 from flowfs.core.limits import Limits
 from property import cores
 from property.playing import check_counters
@@ -17,33 +21,40 @@ from property.playing import check_counters
 LIMITS = Limits(payload_bytes=16 << 20, out_of_order_bytes=1 << 20, table_bytes=1 << 20)
 
 
-def packets_of(path: Path) -> tuple[list[Packet], int]:
-    """All packets, and their link type."""
-    found: list[Packet] = []
-    try:
-        reader = pcapy.open_offline(str(path))
-    except pcapy.PcapError:
-        return found, ETHERNET
-    link_type: int = reader.datalink()
-    try:
-        while True:
-            header, frame = reader.next()
-            if header is None:
-                break
-            seconds, microseconds = header.getts()
-            found.append(Packet(seconds * 10**9 + microseconds * 1000, frame, header.getlen()))
-    except pcapy.PcapError:
-        pass
-    finally:
-        reader.close()
-    return found, link_type
+class Captured(NamedTuple):
+    """A packet, and the link type of its interface."""
+
+    packet: Packet
+    link_type: int
 
 
-def loaded(core: cores.Core, packets: list[Packet], size: int, link_type: int) -> list[cores.Tree]:
+def packets_of(path: Path) -> list[Captured]:
+    """All packets of a file."""
+    try:
+        source = open_file(str(path), 0)
+    except CaptureError:
+        return []
+    found: list[Captured] = []
+    for _, batch in in_order([source], lambda descriptor: True, lambda damage: None):
+        found += rows_of(batch)
+    source.close()
+    return found
+
+
+def rows_of(batch: Batch) -> Iterator[Captured]:
+    rows = batch.meta.cast("I").tolist()
+    for row in range(0, len(rows), 4):
+        seconds, fraction, start, length = rows[row : row + 4]
+        time_ns = seconds * 10**9 + fraction * batch.fraction_ns
+        yield Captured(Packet(time_ns, batch.frames[start : start + length], length), batch.link_type)
+
+
+def loaded(core: cores.Core, captured: list[Captured], size: int) -> list[cores.Tree]:
     """What is to be seen before the end of the capture and after it, with batches of one size."""
     engine = core.start(LIMITS)
-    for batch in batches(packets, size):
-        engine.feed(*batch, link_type)
+    for link_type, group in groupby(captured, key=lambda one: one.link_type):
+        for batch in batches([one.packet for one in group], size):
+            engine.feed(*batch, link_type)
     before = cores.tree(engine)
     engine.finish()
     check_counters(engine)

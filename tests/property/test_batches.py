@@ -32,8 +32,8 @@ def test_batches(limits: Limits, script: Script, link_type: int) -> None:
 @pytest.mark.needs("captures")
 def test_batches_of_captures(captures: Path) -> None:
     for path in sorted(captures.iterdir()):
-        packets, link_type = packets_of(path)
-        first, *others = (loaded(cores.under_test(), packets, size, link_type) for size in (1, 10, 1000))
+        packets = packets_of(path)
+        first, *others = (loaded(cores.under_test(), packets, size) for size in (1, 10, 1000))
         for other in others:
             assert other == first, path.name
 

@@ -59,6 +59,6 @@ def steps(core: cores.Core, sent: Sent) -> Iterator[cores.Tree]:
 @pytest.mark.needs("captures")
 def test_captures_are_the_same(both_cores: BothCores, captures: Path) -> None:
     for path in sorted(captures.iterdir()):
-        packets, link_type = packets_of(path)
-        compiled, interpreted = (loaded(core, packets, 100, link_type) for core in both_cores)
+        packets = packets_of(path)
+        compiled, interpreted = (loaded(core, packets, 100) for core in both_cores)
         assert compiled == interpreted, path.name
