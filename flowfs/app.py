@@ -171,6 +171,7 @@ class _House:
         self._waker = _Waker()
         self._capture = Capture(sources, engine, self._waker.wake, follow=config.follow)
         self._warned = 0
+        self._refused = False
         self._started = time.time()
 
     async def live(self, heard_enough: Callable[[], None]) -> None:
@@ -199,7 +200,7 @@ class _House:
 
     async def _prepare(self) -> None:
         """While files are loaded, another core sees to the memory for them; an interface fills it slowly."""
-        total = self._capture.progress[1]
+        total = 0 if self._config.filter else self._capture.progress[1]  # who knows how little passes
         await trio.to_thread.run_sync(self._engine.prepare, total, abandon_on_cancel=True)
 
     async def _load(self) -> None:
@@ -244,6 +245,7 @@ class _House:
             await trio.sleep(REPORT_S)
 
     def _say_how_far(self) -> None:
+        self._warn_of_refusals()
         warnings = self._capture.warnings[self._warned :]
         self._warned += len(warnings)
         for line in warnings:
@@ -251,6 +253,15 @@ class _House:
         done, total = self._capture.progress
         if total and not self._engine.finished:
             self._voice.progress(done, total)
+
+    def _warn_of_refusals(self) -> None:
+        """Once, when the first connection finds no room."""
+        if not self._refused and self._engine.counters.connections_refused:
+            self._refused = True
+            size = show_size(self._config.limits.table_bytes)
+            self._capture.warnings.append(
+                f"connections are refused, --max-table {size} is full of active ones: a larger one takes more"
+            )
 
     # --- numbers
 

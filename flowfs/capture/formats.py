@@ -34,7 +34,7 @@ _MICRO = 6
 
 
 class Unreadable(Exception):
-    """No capture, or none that can be read; str() ends the sentence "cannot read FILE: "."""
+    """No capture, or none that can be read; str() goes on behind the name of the file."""
 
 
 class Format:
@@ -62,7 +62,7 @@ class Pcap(Format):
         order = ">" if big_endian else "<"
         major, minor, *_, kind = struct.unpack(order + "4xHHiIII", start[:_PCAP_BYTES])
         if (major, minor) < (2, 4) or major > 2:
-            raise Unreadable(f"pcap of version {major}.{minor}; editcap converts it to 2.4")
+            raise Unreadable(f"is pcap of version {major}.{minor}; editcap converts it to 2.4")
         self.records = Records(big_endian, _ours(kind & _LINK_TYPE_MASK))
 
     def scan(self, piece: bytes, start: int) -> int:
@@ -70,7 +70,7 @@ class Pcap(Format):
         records = self.records
         start = records.scan_pcap(piece, start, len(piece), self._header_bytes)
         if records.count == 0 and not records.wants_more():
-            raise Unreadable("a packet of an impossible length")
+            raise Unreadable("has a packet of an impossible length")
         return start
 
 
@@ -86,7 +86,7 @@ class Pcapng(Format):
             if records.count or records.wants_more():
                 return start
             if not records.is_at_other_block():
-                raise Unreadable("a block of packets that contradicts itself")
+                raise Unreadable("has a block of packets that contradicts itself")
             start = self._pass_over(piece, begin)
             if start == begin:
                 return start
@@ -96,13 +96,13 @@ class Pcapng(Format):
         head = piece[start : start + 12]
         if head[:4] == _SECTION_START:
             if head[8:] not in (_BIG, _LITTLE):
-                raise Unreadable("a section of pcapng without its byte order")
+                raise Unreadable("has a section of pcapng without its byte order")
             self.records.begin_section(head[8:] == _BIG)
         order = ">" if self.records.big_endian else "<"
         kind: int = struct.unpack_from(order + "I", head)[0]
         total: int = struct.unpack_from(order + "I", head, 4)[0]
         if not 12 <= total <= _LARGEST_BLOCK_BYTES or total % 4:
-            raise Unreadable("a block of an impossible length")
+            raise Unreadable("has a block of an impossible length")
         if start + total > len(piece):
             return start
         if kind == _INTERFACE:
@@ -111,7 +111,7 @@ class Pcapng(Format):
 
     def _add_interface(self, body: bytes, order: str) -> None:
         if len(body) < 8:
-            raise Unreadable("an interface of pcapng that is cut short")
+            raise Unreadable("has an interface of pcapng that is cut short")
         link_type, _, snaplen = struct.unpack_from(order + "HHI", body)
         ticks, offset_s = 10**_MICRO, 0
         for code, value in _options(body[8:], order):
@@ -120,9 +120,9 @@ class Pcapng(Format):
             elif code == _OFFSET and len(value) == 8:
                 (offset_s,) = struct.unpack(order + "q", value)
         if ticks >= 1 << 64:
-            raise Unreadable("an interface of pcapng whose clock ticks too fast")
+            raise Unreadable("has an interface of pcapng whose clock ticks too fast")
         if not self.records.add_interface(_ours(link_type), snaplen, ticks, offset_s):
-            raise Unreadable("too many interfaces")
+            raise Unreadable("has too many interfaces")
 
 
 def _options(data: bytes, order: str) -> Iterator[tuple[int, bytes]]:
@@ -150,4 +150,4 @@ def format_of(start: bytes) -> tuple[Format, int]:
         return Pcap(start), _PCAP_BYTES
     if start[:4] == _SECTION_START and start[8:12] in (_BIG, _LITTLE):
         return Pcapng(), 0
-    raise Unreadable("not a capture file (pcap or pcapng)")
+    raise Unreadable("is not a capture file (pcap or pcapng)")

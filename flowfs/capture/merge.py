@@ -94,8 +94,16 @@ def _one(source: Savefile, wait: Wait, warn: Callable[[str], None]) -> Iterator[
         except Damage as damage:
             warn(str(damage))
             return
+        finally:
+            _pass_on(source, warn)
         if batch.meta:
             yield source, batch
+
+
+def _pass_on(source: Savefile, warn: Callable[[str], None]) -> None:
+    for line in source.complaints:
+        warn(line)
+    source.complaints.clear()
 
 
 def _filled(heads: list[_Head], wait: Wait, warn: Callable[[str], None]) -> bool:
@@ -108,6 +116,8 @@ def _filled(heads: list[_Head], wait: Wait, warn: Callable[[str], None]) -> bool
                 head.fill()
             except Damage as damage:
                 warn(str(damage))
+            finally:
+                _pass_on(head.source, warn)
         if head.empty:
             heads.remove(head)
     return True

@@ -89,11 +89,12 @@ def open_file(
     try:
         source = _savefile(path, number, passes)
     except OSError as error:
-        raise CaptureError(f"cannot read {path}: {error.strerror}") from None
+        raise CaptureError(f"cannot read {shown}: {error.strerror}") from None
     except Damaged as damaged:
         raise CaptureError(f"cannot read {shown}: what is compressed in it is damaged ({damaged})") from None
     except Unreadable as unreadable:
-        raise CaptureError(f"{shown} is {unreadable}") from None
+        hint = "; tcpdump -U writes at once" if follow else ""
+        raise CaptureError(f"{shown} {unreadable}{hint}") from None
     try:
         if follow and not source.can_follow:
             raise CaptureError(f"--follow: {shown} is a pipe, which is followed as it is, or compressed")
@@ -127,6 +128,7 @@ def _descriptor(path: str) -> int:
     except OSError:
         raise CaptureError("standard input is closed: pipe a capture in, as tcpdump -U -w - does") from None
     if os.isatty(descriptor):
+        os.close(descriptor)
         raise CaptureError("standard input is a terminal: pipe a capture in, as tcpdump -U -w - does")
     return descriptor
 
@@ -145,11 +147,22 @@ class LibpcapFilter:
     def __init__(self, expression: str) -> None:
         self._expression = expression
         self._programs: dict[int, Any] = {}
+        self._faults: dict[int, str] = {}
 
     def check(self, link_type: int) -> None:
         """Raises FilterError if the filter is wrong, or cannot work on this link type."""
-        _check_filter(self._expression, link_type)
         self._program(link_type)
+
+    def fault(self, link_type: int) -> str:
+        """Why it cannot work on this link type, "" if it can."""
+        if link_type not in self._faults:
+            try:
+                self._program(link_type)
+            except FilterError as error:
+                self._faults[link_type] = str(error)
+            else:
+                self._faults[link_type] = ""
+        return self._faults[link_type]
 
     def passing(self, batch: Batch) -> Batch:
         """Those packets of a batch that pass."""
@@ -166,6 +179,7 @@ class LibpcapFilter:
     def _program(self, link_type: int) -> Any:
         program = self._programs.get(link_type)
         if program is None:
+            _check_filter(self._expression, link_type)
             try:
                 program = pcapy.compile(link_type, MAX_SNAPLEN, self._expression, 1, 0)
             except (pcapy.PcapError, ValueError) as error:  # ValueError: characters that libpcap cannot take

@@ -28,8 +28,8 @@ _NEVER_NS = 1 << 63
 class Filter(Protocol):
     """What decides which packets are given."""
 
-    def check(self, link_type: int) -> None:
-        """Raises FilterError if it cannot work on this link type."""
+    def fault(self, link_type: int) -> str:
+        """Why it cannot work on this link type, "" if it can."""
 
     def passing(self, batch: Batch) -> Batch:
         """Those packets of a batch that pass."""
@@ -107,9 +107,9 @@ class Savefile(Source):
         self._piece = at_least(self._input, self._piece, 4)
         self._piece = at_least(self._input, self._piece, header_bytes(self._piece))
         if not self._piece:
-            raise Unreadable("empty, not a capture")
+            raise Unreadable("is empty, not a capture")
         if 4 <= len(self._piece) < header_bytes(self._piece):
-            raise Unreadable("cut short in its very header: no packets in it")
+            raise Unreadable("is cut short in its very header: no packets in it")
         self._format, self._used = format_of(self._piece)
 
     def _look_ahead(self) -> None:
@@ -160,17 +160,20 @@ class Savefile(Source):
         if self.follow or not self._input.size:
             last_ns = _time_ns(batch.meta[-META_BYTES:], batch.fraction_ns)
             self.is_current = abs(last_ns / 1e9 - time.time()) < CURRENT_S
-        if records.link_type not in LINK_TYPES:
-            self._leave_out(records.link_type, records.count)
+        readable = records.link_type in LINK_TYPES
+        fault = self._filter.fault(records.link_type) if readable and self._filter is not None else ""
+        if fault or not readable:
+            self._leave_out(records.link_type, records.count, fault)
             return NO_BATCH
         return batch if self._filter is None else self._filter.passing(batch)
 
-    def _leave_out(self, link_type: int, count: int) -> None:
-        """Packets of an interface whose frames we cannot read, beside others."""
+    def _leave_out(self, link_type: int, count: int, fault: str) -> None:
+        """Packets of an interface whose frames we cannot read, or not filter, beside others."""
         self.left_out += count
         if link_type not in self._left_out:
             self._left_out.add(link_type)
-            self.complaints.append(f"{self.shown}: frames of {link_name(link_type)} are left out")
+            why = f" ({fault})" if fault else ""
+            self.complaints.append(f"{self.shown}: frames of {link_name(link_type)} are left out{why}")
 
     def _end(self) -> None:
         self.ended = True

@@ -122,8 +122,6 @@ class Capture:
         files = [source for source in self.sources if isinstance(source, Savefile)]
         for source, batch in in_order(files, self._wait, self.warnings.append, self._follow):
             self._feed(source, batch)
-            self.warnings += source.complaints
-            source.complaints.clear()
             if self._stopping:
                 break
         if not self._stopping:

@@ -117,6 +117,9 @@ def mount_config(arguments: Sequence[str]) -> Config:
     if not words:
         raise ConfigError(f"where to? usage: {_MOUNT_USAGE}")
     mountpoint = words.pop(0)
+    for word in words if told.read else ():
+        if "." in word and os.path.isfile(word):
+            raise ConfigError(f"{word} is a file, not a filter: -r comes before each file")
     return Config(
         mountpoint=_place(mountpoint),
         interfaces=tuple(told.interface or ()),

@@ -20,7 +20,7 @@ from .store cimport Store
 
 cdef long long NEVER
 cdef long long FAR_AWAY
-cdef int LIMIT, MEMORY, SNAPLEN
+cdef int LIMIT, LOST_FOR_MEMORY, SNAPLEN
 cdef long long CHUNK_OVERHEAD_BYTES, FLOW_OUT_OF_ORDER_BYTES, FLOW_OUT_OF_ORDER_SEGMENTS, MAX_CONFLICTS
 cdef long long NOTE_BYTES, QUEUE_BYTES
 

@@ -1,6 +1,3 @@
-
-
-
 cdef class Counters:
     cdef public long long packets
     cdef public long long captured_bytes

@@ -43,7 +43,7 @@ NAMES = (
     "not_tcp",
     "fragments",  # of IP, also those within tunnels and within other fragments
     *FRAGMENT_FATES,
-    "fragments_different",  # of the duplicate ones, those with other bytes
+    "fragments_different",  # of the discarded ones, those with other bytes than what was there
     "datagrams_reassembled",  # each goes on as a frame does: it is counted by what it holds
     "bad_headers",  # lengths out of bounds, a fragment with a wrong IP checksum
     "bad_flags",  # SYN+FIN, SYN+RST
@@ -65,7 +65,7 @@ NAMES = (
     "stray_packets",  # of no connection that is known
     "late_packets",  # of a connection that is over
     "connections",
-    "connections_refused",
+    "connections_refused",  # times that there was no room for one: once a segment
     "connections_expired",
     "flows_total",
     "flows_refused",  # times that there was no room for a file: once a segment

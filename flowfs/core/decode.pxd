@@ -5,7 +5,7 @@ cdef int SEGMENT, NOT_TCP, RARE, UNKNOWN, BAD_HEADER, BAD_FLAGS, FRAGMENT, CUT_S
 cdef int FIN, SYN, RST, PSH, ACK, URG
 cdef int UNCHECKED, VALID, OFFLOADED, WRONG
 cdef int ETHERNET, RAW, RAW_BSD, RAW_FILE, NULL, LOOP, LINUX_SLL, LINUX_SLL2, IPV4_ONLY, IPV6_ONLY
-cdef int _TYPE_IPV4, _TYPE_IPV6, _TYPE_VLAN, _TYPE_QINQ, _TYPE_QINQ_OLD
+cdef int _TYPE_IPV4, _TYPE_IPV6, _TYPE_VLAN, _TYPE_QINQ, _TYPE_QINQ_OLD, _TYPE_QINQ_OLDER
 cdef int _TYPE_MPLS, _TYPE_MPLS_MULTICAST, _TYPE_PPPOE, _MAX_LLC_LENGTH
 cdef int _PROTOCOL_TCP, _PROTOCOL_FRAGMENT
 cdef int _PROTOCOL_IPV4, _PROTOCOL_UDP, _PROTOCOL_IPV6, _PROTOCOL_GRE, _PROTOCOL_AH
@@ -35,7 +35,7 @@ cpdef int decode(
     const unsigned char* base, Py_ssize_t start, Py_ssize_t end, int link_type, Segment segment
 ) except -1
 
-@cython.locals(kind=cython.int, vlan=cython.int)
+@cython.locals(kind=cython.int, vlan=cython.int, older=cython.bint)
 cdef int _from_type(
     const unsigned char* base, Py_ssize_t at, Py_ssize_t position, Py_ssize_t end, Segment segment
 ) except -1

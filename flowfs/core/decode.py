@@ -35,7 +35,7 @@ LINK_TYPES = frozenset(
 )
 
 _TYPE_IPV4, _TYPE_IPV6 = 0x0800, 0x86DD
-_TYPE_VLAN, _TYPE_QINQ, _TYPE_QINQ_OLD = 0x8100, 0x88A8, 0x9100
+_TYPE_VLAN, _TYPE_QINQ, _TYPE_QINQ_OLD, _TYPE_QINQ_OLDER = 0x8100, 0x88A8, 0x9100, 0x9200
 _TYPE_MPLS, _TYPE_MPLS_MULTICAST, _TYPE_PPPOE = 0x8847, 0x8848, 0x8864
 _MAX_LLC_LENGTH = 1500  # below this the type field is a length, and LLC follows (IEEE 802.3)
 _PROTOCOL_TCP, _PROTOCOL_FRAGMENT = 6, 44
@@ -101,7 +101,8 @@ def _from_type(base: bytes, at: int, position: int, end: int, segment: Segment) 
         kind = base[at] << 8 | base[at + 1]
         if kind == _TYPE_IPV4 or kind == _TYPE_IPV6:
             return decode_ip(base, position, end, vlan, segment)
-        if kind != _TYPE_VLAN and kind != _TYPE_QINQ and kind != _TYPE_QINQ_OLD:
+        older = kind == _TYPE_QINQ_OLD or kind == _TYPE_QINQ_OLDER
+        if kind != _TYPE_VLAN and kind != _TYPE_QINQ and not older:
             return RARE if _is_for_dissection(kind) else UNKNOWN
         if position + 4 > end:
             break

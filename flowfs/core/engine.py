@@ -253,7 +253,9 @@ class Engine:
             room_bytes -= end - start
             counters.packets += 1
             counters.captured_bytes += end - start
-            if now_ns > self.now_ns and (now_ns - self.now_ns < _LEAP_NS or self._leaps(now_ns)):
+            if now_ns <= self.now_ns:
+                self.leap_packets = 0
+            elif now_ns - self.now_ns < _LEAP_NS or self._leaps(now_ns):
                 self.leap_packets = 0
                 self._advance(now_ns)
             if self.now_ns >= self.next_tick_ns:

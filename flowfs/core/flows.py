@@ -94,14 +94,19 @@ class Flows:
         if deadline_ns and (stream.scheduled_ns == 0 or deadline_ns < stream.scheduled_ns):
             stream.scheduled_ns = deadline_ns
             self.scheduled += 1
-            if len(self.deadlines) > 2 * self.live + _SPARE_DEADLINES:
+            if len(self.deadlines) > 4 * self.live + _SPARE_DEADLINES:
                 self._drop_dead_deadlines()
             heappush(self.deadlines, (deadline_ns, self.scheduled, stream))
 
     def _drop_dead_deadlines(self) -> None:
-        """Streams that are over are let go of, though their time has not come."""
+        """Let go of streams that are over, and of times before which others were set.
+
+        What is left is one for each stream, at most half of what may be there: so it costs O(1) a deadline.
+        """
         self.deadlines = [
-            item for item in self.deadlines if not item[2].over or item[2].tentative is not None
+            item
+            for item in self.deadlines
+            if item[0] == item[2].scheduled_ns and (not item[2].over or item[2].tentative is not None)
         ]
         heapify(self.deadlines)
 
@@ -271,7 +276,9 @@ class Flows:
         due = DUE_PER_TICK
         while due and self.deadlines and self.deadlines[0][0] <= now_ns:
             due -= 1
-            stream = heappop(self.deadlines)[2]
+            deadline_ns, _, stream = heappop(self.deadlines)
+            if deadline_ns != stream.scheduled_ns:
+                continue  # an earlier time was set since, and has come
             stream.scheduled_ns = 0
             if stream.over:
                 stream.drop_tentative()

@@ -27,4 +27,5 @@ cdef class Notes:
 
     cpdef bint has_room_for_urgent(self) except -1
     cpdef add_urgent(self, long long offset)
+    cpdef shift(self, long long by)
     cpdef dict fates_by_name(self)

@@ -108,6 +108,13 @@ class Notes:
         if offset not in self.urgent:
             self.urgent.append(offset)
 
+    def shift(self, by: int) -> None:
+        """Count all offsets from `by` on (the stream's base became known)."""
+        if self.conflicts is not None:
+            self.conflicts = [conflict._replace(offset=conflict.offset - by) for conflict in self.conflicts]
+        if self.ttls is not None:
+            self.ttls = [(start - by, end - by, ttl) for start, end, ttl in self.ttls]
+
     def fates_by_name(self) -> dict[str, int]:
         """What became of bytes, as far as there were any."""
         return {name: count for name, count in zip(PAYLOAD_FATES, self.fates, strict=True) if count}

@@ -134,6 +134,8 @@ class Pickup(Doubting):
         if self.tentative is not None:
             self.tentative.shift(low)
             self.drop_outdated()
+        if self.notes is not None and low:
+            self.notes.shift(low)
         if self.cuts is not None:
             self.cuts = [(cut[0] - low, cut[1] - low) for cut in self.cuts]
         if self.fin < FAR_AWAY:
@@ -154,7 +156,8 @@ class Pickup(Doubting):
         if not self.anchored and not self.settling:
             return
         offset = self.offset_of(seq)
-        cuts = [cut for cut in self.cuts if cut[1] > self.rcv_nxt] if self.cuts is not None else []
+        passed = self.rcv_nxt if self.anchored else -FAR_AWAY
+        cuts = [cut for cut in self.cuts if cut[1] > passed] if self.cuts is not None else []
         self.room.noted_bytes -= (len(self.cuts or ()) - len(cuts)) * NOTE_BYTES
         if len(cuts) < MAX_CUTS and self.room.take_note():
             cuts.append((offset, offset + count))

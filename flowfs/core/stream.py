@@ -123,7 +123,8 @@ class Stream(Reach):
         self.rcv_nxt = self.peer_ack = 0
         self.fin = FAR_AWAY
         self.fin_acked = self.done = self.partial = False
-        self.acked_ns = self.far_ack = self.doubted_fin = NEVER
+        self.acked_ns = self.far_ack = self.far_next = self.doubted_fin = self.reset_at = NEVER
+        self.far_count = self.tail_missing_bytes = 0
         self.drop_tentative()
         self.forget_notes()
         self.anchored = True

@@ -110,3 +110,11 @@ def test_it_is_told_as_long_as_the_file_is_there() -> None:
         engine.evict(flow)
         assert engine.about(flow).conflicts == []
         assert engine.statistics()["notes_used_bytes"] == 0
+
+
+def test_conflicts_from_before_the_base_was_known() -> None:
+    """Their offsets count from the stream's first byte, too."""
+    conversation = Conversation().client(10, b"second").client(10, b"SECOND").client(0, b"0123456789")
+    conversation.wait(0.3).other()
+    assert run(conversation).before.files() == {NAME: b"0123456789second"}
+    assert [conflict.offset for conflict in about(conversation).conflicts] == [10]

@@ -138,3 +138,12 @@ def test_41_rst_payload() -> None:
     assert outcome.files() == {NAME: b"abc"}
     assert outcome.state(NAME) == "rst"
     assert outcome.statistics["dropped_rst_bytes"] == 3
+
+
+def test_a_reset_of_an_offer_that_was_not_taken() -> None:
+    """The SYN came again with another number: a RST in the window of the first means nothing [L1 L5]."""
+    conversation = Conversation(client_isn=900_000)
+    conversation.syn(isn=1000).rst(seq=1101).handshake().client(0, b"q" * 100).wait(3).other()
+    outcome = run(conversation)
+    assert outcome.before.files() == {NAME: b"q" * 100}
+    assert outcome.before.state(NAME) == "open"

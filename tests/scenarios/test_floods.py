@@ -168,3 +168,27 @@ def test_the_next_generation_is_found_in_no_time() -> None:
         again = Conversation(client_isn=7).syn().client(0, b"y")
         feed(engine, again)
         assert engine.list_after(0, 999)[-1].generation == 590
+
+
+def test_times_far_ahead_that_are_not_in_a_row() -> None:
+    conversation = Conversation().handshake().client(0, b"abc")
+    begin_ns = conversation.clock_ns
+    for _ in range(2 * LEAP_PACKETS):
+        conversation.clock_ns = begin_ns + 1000 * DAY_S * 10**9
+        conversation.other()
+        conversation.clock_ns = begin_ns
+        conversation.other()
+    outcome = run(conversation)
+    assert outcome.before.state(NAME) == "open"
+    assert outcome.statistics["doubted_times"] == 2 * LEAP_PACKETS
+
+
+def test_deadlines_that_are_set_again_and_again() -> None:
+    """A hole, a RST beside its place, an ACK behind the hole: three times to look, and two that are none."""
+    conversations = [Conversation(client_address=f"10.0.1.{number}").handshake() for number in range(40)]
+    for conversation in conversations:
+        for offset in range(0, 400, 2):
+            conversation.client(offset + 1, b"x").rst(offset + 9).server_ack(offset + 2).wait(0.3)
+    with started() as engine:
+        feed(engine, merge(*(conversation.packets for conversation in conversations)))
+        assert engine.statistics()["lost_bytes"] > 40 * 150

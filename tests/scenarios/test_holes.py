@@ -316,3 +316,10 @@ def test_options_that_were_cut_off() -> None:
     for captured in range(54, 70):
         outcome = run([*whole[:-1], whole[-1]._replace(frame=whole[-1].frame[:captured])])
         assert outcome.statistics["old_timestamps"] == (1 if captured >= 64 else 0)
+
+
+def test_51_snaplen_before_the_base_is_known() -> None:
+    """What was cut lies before the first packet that was seen [L3 H6]."""
+    conversation = Conversation().client(100, b"second").client(0, bytes(40), captured=2)
+    conversation.client(40, bytes(60), captured=2).wait(0.3).other()
+    assert run(conversation).gaps(NAME) == [(2, 38, "snaplen"), (42, 58, "snaplen")]

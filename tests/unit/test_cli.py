@@ -141,6 +141,7 @@ def test_a_filter_from_a_file(tmp_path: Path) -> None:
         ("-i eth0", "a command comes first"),
         ("mount", "where to? usage: flowfs mount MOUNTPOINT"),
         ("mount -i lo", "where to?"),
+        (f"mount /mnt -r x {__file__}", "is a file, not a filter: -r comes before each file"),
         ("mount /mnt", "nothing to capture: give -i INTERFACE"),
         ("mount /mnt -i lo -r a.pcap", "-i and -r exclude each other"),
         ("mount /mnt -i", "-i/--interface: expected one argument"),

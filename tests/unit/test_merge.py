@@ -151,6 +151,16 @@ def test_a_filter_is_compiled_for_every_link_type(tmp_path: Path) -> None:
         open_file(str(path), 0, filter="tcp prt 80")
 
 
+def test_a_filter_that_cannot_work_on_a_later_interface(tmp_path: Path) -> None:
+    path = tmp_path / "a.pcapng"
+    path.write_bytes(several_interfaces())
+    recorder, capture = run([open_file(str(path), 0, filter="ether[0] & 1 = 0")])
+    assert len(recorder.frames) in (1, 2)  # libpcap may take it for raw IP as well
+    recorder, capture = run([open_file(str(path), 0, filter="ether host 02:00:00:00:00:01")])
+    assert recorder.frames == [packets(1)[0].frame]
+    assert any("frames of" in line and "bad filter" in line for line in capture.warnings)
+
+
 def test_a_pcapng_file_of_one_unknown_link_type(tmp_path: Path) -> None:
     path = tmp_path / "a.pcapng"
     path.write_bytes(ng.section() + ng.interface(189) + ng.enhanced(b"usb", 1))
