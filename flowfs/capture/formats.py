@@ -127,12 +127,13 @@ class Pcapng(Format):
 
 def _options(data: bytes, order: str) -> Iterator[tuple[int, bytes]]:
     """(code, value) of each option, as far as they are whole."""
-    while len(data) >= 4:
-        code, length = struct.unpack_from(order + "HH", data)
+    position = 0
+    while position + 4 <= len(data):
+        code, length = struct.unpack_from(order + "HH", data, position)
         if code == 0:
             return
-        yield code, data[4 : 4 + length]
-        data = data[4 + length + -length % 4 :]
+        yield code, data[position + 4 : position + 4 + length]
+        position += 4 + length + -length % 4
 
 
 def _ours(link_type: int) -> int:

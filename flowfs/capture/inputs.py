@@ -50,6 +50,8 @@ class Input:
     def more(self, unused: bytes, wanted: int = PIECE_BYTES) -> bytes:
         """`unused`, the end of what was given before, and what follows it: `wanted` bytes in all, or so.
 
+        Of what is compressed nothing may follow yet, though it is not the end: whoever asks may be stopped.
+
         Reads from a pipe once at the most. Raises OSError, Damaged.
         """
         raise NotImplementedError
@@ -109,15 +111,10 @@ class Compressed(Input):
         self.size = inside.size
 
     def more(self, unused: bytes, wanted: int = PIECE_BYTES) -> bytes:
-        fresh = b""
-        while not fresh and not self.at_end:
-            try:
-                fresh = self._next(max(wanted - len(unused), COMPRESSED_BYTES))
-            except (zlib.error, lzma.LZMAError, zstd.ZstdError, OSError, EOFError) as error:
-                raise Damaged(str(error)) from None
-            if self.waits_for != _AT_HAND:
-                break
-        return unused + fresh
+        try:
+            return unused + self._next(max(wanted - len(unused), COMPRESSED_BYTES))
+        except (zlib.error, lzma.LZMAError, zstd.ZstdError, OSError, EOFError) as error:
+            raise Damaged(str(error)) from None
 
     def _next(self, most: int) -> bytes:
         """Some bytes; none at the end, and if more compressed ones are needed."""

@@ -10,13 +10,13 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 
-from .savefile import NOTHING, Savefile
+from .savefile import Savefile
 from .sources import META_BYTES, Batch, Damage
 
 _FOREVER_NS = 1 << 80
 
 Wait = Callable[[int], bool]
-"""Waits until a descriptor is readable, or A_WHILE; False if nobody wants more."""
+"""Waits until a descriptor is readable, or A_WHILE, or for NOTHING; False if nobody wants more."""
 
 
 class _Head:
@@ -88,7 +88,7 @@ def in_order(
 
 
 def _one(source: Savefile, wait: Wait, warn: Callable[[str], None]) -> Iterator[tuple[Savefile, Batch]]:
-    while not source.ended and (source.waits_for == NOTHING or wait(source.waits_for)):
+    while not source.ended and wait(source.waits_for):
         try:
             batch = source.next_batch()
         except Damage as damage:
@@ -110,7 +110,7 @@ def _filled(heads: list[_Head], wait: Wait, warn: Callable[[str], None]) -> bool
     """Read for every head that has nothing left, and leave out those that have ended; False to stop."""
     for head in list(heads):
         while head.empty and not head.source.ended:
-            if head.source.waits_for != NOTHING and not wait(head.source.waits_for):
+            if not wait(head.source.waits_for):
                 return False
             try:
                 head.fill()

@@ -140,7 +140,7 @@ class Savefile(Source):
             self._piece, self._used = self._input.more(self._piece[self._used :]), 0
         records = self._format.records
         self._used = self._format.scan(self._piece, self._used)
-        self._hungry = records.wants_more()
+        self._hungry = records.count == 0 or records.wants_more()
         if records.count:
             return self._given(self._format)
         if self._hungry and self._input.at_end and not self.follow:

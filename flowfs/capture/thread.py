@@ -16,7 +16,7 @@ import trio
 from flowfs.core.engine import Engine
 
 from .merge import in_order
-from .savefile import A_WHILE, Savefile
+from .savefile import A_WHILE, NOTHING, Savefile
 from .sources import Batch, Damage, Drops, Interface, Source
 
 TICK_S = 0.1
@@ -129,10 +129,12 @@ class Capture:
             self._tell()
 
     def _wait(self, descriptor: int) -> bool:
-        """Until the descriptor of a stream is readable, or A_WHILE; False if nothing more is wanted.
+        """Until the descriptor of a stream is readable, or A_WHILE, or at once; False if no more is wanted.
 
         The clock ticks for a stream whose packets are of this very moment.
         """
+        if descriptor == NOTHING:
+            return not self._stopping
         poller = select.poll()
         poller.register(self._wake_in, select.POLLIN)
         if descriptor != A_WHILE:

@@ -192,3 +192,46 @@ def test_what_cannot_be_followed(tmp_path: Path) -> None:
     path.write_bytes(gzip.compress(craft.pcap(packets(1))))
     with pytest.raises(CaptureError, match="or compressed"):
         open_file(str(path), 0, follow=True)
+
+
+@pytest.mark.parametrize("size", [48, 70_000, 600_000])
+@pytest.mark.parametrize("before", [0, 65_400, 524_200])
+def test_a_block_without_packets_across_the_end_of_a_piece(tmp_path: Path, before: int, size: int) -> None:
+    path = tmp_path / "a.pcapng"
+    frame = packets(1)[0].frame
+    start = ng.section() + ng.interface()
+    filling = ng.block(ng.STATISTICS, bytes(before))
+    path.write_bytes(start + filling + ng.block(ng.STATISTICS, bytes(size)) + ng.enhanced(frame, 1))
+    recorder, capture = run([open_file(str(path), 0)])
+    assert recorder.frames == [frame]
+    path.write_bytes((start + ng.enhanced(frame, 1) + ng.block(ng.STATISTICS, bytes(size)))[:-20])
+    recorder, capture = run([open_file(str(path), 0)])
+    assert recorder.frames == [frame]
+    assert capture.warnings == [f"{path}: cut short in the middle of a packet; everything before it is shown"]
+
+
+def test_a_block_without_packets_that_comes_in_parts() -> None:
+    data = several_interfaces()
+    with pipe() as (name, writing):
+        os.write(writing, data[:40])
+        source = open_file(name, 0)
+
+        async def send(capture: Capture, recorder: Recorder) -> None:
+            await until(lambda: source.waits_for >= 0)
+            os.write(writing, data[40:])
+            await until(lambda: len(recorder.frames) == 2)
+
+        run([source], send)
+
+
+def test_what_gives_nothing_can_be_stopped(tmp_path: Path) -> None:
+    """Padding without end behind a compressed file."""
+    path = tmp_path / "a.gz"
+    path.write_bytes(gzip.compress(craft.pcap(packets(1))))
+    os.truncate(path, 1 << 40)  # a hole of the file system, which takes no room
+
+    async def wait(capture: Capture, recorder: Recorder) -> None:
+        await until(lambda: len(recorder.frames) == 1)
+
+    recorder, _ = run([open_file(str(path), 0)], wait)
+    assert not recorder.finished
