@@ -41,9 +41,9 @@ class Savefile(Source):
     `start_ns`: the time of the first packet; of a stream, for which one would have to wait, 0.
     """
 
-    def __init__(self, name: str, number: int, descriptor: int, filter: Filter | None) -> None:  # noqa: A002
+    def __init__(self, name: str, number: int, descriptor: int, passes: Filter | None) -> None:
         self._input, self._piece = open_input(descriptor)
-        self._filter = filter
+        self._filter = passes
         self._format: Format | None = None
         self._used = 0
         self._hungry = False
@@ -151,11 +151,11 @@ class Savefile(Source):
                 )
         return NO_BATCH
 
-    def _given(self, format: Format) -> Batch:  # noqa: A002  the word for it
+    def _given(self, found: Format) -> Batch:
         """The packets that were just noted, less those that do not pass."""
-        records = format.records
+        records = found.records
         meta = records.meta[: META_BYTES * records.count]
-        batch = Batch(self._piece, meta, records.link_type, format.fraction_ns)
+        batch = Batch(self._piece, meta, records.link_type, found.fraction_ns)
         self.packets += records.count
         if self.follow or not self._input.size:
             last_ns = _time_ns(batch.meta[-META_BYTES:], batch.fraction_ns)

@@ -8,8 +8,8 @@ Knows no TCP, no link layer and no clock. Always true:
  - each fragment that was taken was given away in a whole datagram, or counted as dropped, or is `waiting`.
 
 A datagram that contradicts itself, if only by other bytes in the same place (which of them the receiver takes
-cannot be known), is discarded, and remembered until its time is over, so that no second one
-is made of what still comes. One that was given away is not remembered: IPv4's ids may be used again at once.
+cannot be known), is discarded, and remembered until its time is over, so that no second one is made of what
+still comes. One that was given away is not remembered: IPv4's ids may be used again at once.
 
 For room the oldest datagram of the heaviest source goes. Sources that hold less than a small share count as
 equally heavy, and the one that was longest without a loss goes first: else an honest one would be the

@@ -46,9 +46,8 @@ class Fragment:
         self.offset = 0
         self.more = False
         self.header_bytes = 0
-        self.next_at = self.following = (
-            0  # IPv6: where the fragment header is announced, and what it announces
-        )
+        # IPv6: where the fragment header is announced, and what it announces.
+        self.next_at = self.following = 0
 
 
 def read_fragment(base: bytes, start: int, end: int, vlan: int, fragment: Fragment) -> int:

@@ -105,9 +105,8 @@ class Stream(Reach):
         self.doubted_fin = NEVER  # the offset of a FIN that is in doubt [T1]
         self.syn_bytes = 0  # so much in doubt at offset 0 came with the SYN [L7]
         self.reset_at = NEVER  # the offset of a RST that is not exact, and may be forged [L5]
-        self.reset_ns = self.reset_known = self.reset_packets = (
-            0  # when, and what was known of the stream then
-        )
+        # When that was, and what was known of the stream then.
+        self.reset_ns = self.reset_known = self.reset_packets = 0
         self.tail_missing_bytes = 0  # acknowledged when it ended, and never seen [H5]
         self.done = False  # ended by its FIN
         self.over = False  # close() was called
