@@ -67,7 +67,8 @@ CORE: Mapping[str, frozenset[str]] = {
         "window": "",
         "reach": "pickup assembly decode window seq limits",
         "stream": "reach assembly flow notes ranges seq counters limits",
-        "flows": "stream assembly store flow pending decode notes order seq counters limits",
+        "recent": "stream memory",
+        "flows": "recent stream assembly store flow pending decode notes order seq counters limits",
         "life": "flows stream assembly store flow decode notes order seq counters limits",
         "engine": "life defrag store flow decode notes turn counters limits",
     }.items()

@@ -15,7 +15,9 @@ cdef int _PORT_VXLAN, _PORT_VXLAN_GPE, _PORT_VXLAN_LINUX, _PORT_GENEVE, _PORT_GT
 @cython.final
 cdef class Segment:
     cdef public bytes key
+    cdef public int key_bytes
     cdef public int key_split
+    cdef public Py_ssize_t key_start
     cdef public long long seq
     cdef public long long ack
     cdef public int flags
@@ -48,12 +50,11 @@ cdef bint _is_bare(int link_type) noexcept
 cpdef int decode_ip(const unsigned char* base, Py_ssize_t start, Py_ssize_t end, int vlan, Segment segment) except -1
 
 @cython.locals(
-    fragmented=cython.int, header_bytes=cython.int, total_bytes=cython.int, key=bytes, tcp=cython.Py_ssize_t,
-    wire_end=cython.Py_ssize_t
+    fragmented=cython.int, header_bytes=cython.int, total_bytes=cython.int, wire_end=cython.Py_ssize_t
 )
 cdef int _ipv4(const unsigned char* base, Py_ssize_t start, Py_ssize_t end, int vlan, Segment segment) except -1
 
-@cython.locals(following=cython.int, atomic=cython.bint, payload_bytes=cython.int, key=bytes, wire_end=cython.Py_ssize_t)
+@cython.locals(following=cython.int, atomic=cython.bint, payload_bytes=cython.int, wire_end=cython.Py_ssize_t)
 cdef int _ipv6(const unsigned char* base, Py_ssize_t start, Py_ssize_t end, int vlan, Segment segment) except -1
 
 cdef bint _may_carry_tcp(int protocol) noexcept
@@ -68,7 +69,7 @@ cdef bint _is_tunnel(const unsigned char* base, Py_ssize_t position) noexcept
 
 @cython.locals(end=cython.Py_ssize_t, data=cython.Py_ssize_t, flags=cython.int)
 cdef int _tcp(
-    const unsigned char* base, Py_ssize_t start, Py_ssize_t frame_end, Py_ssize_t wire_end, bytes key, int vlan,
+    const unsigned char* base, Py_ssize_t start, Py_ssize_t frame_end, Py_ssize_t wire_end, int vlan,
     Py_ssize_t addresses, Segment segment
 ) except -1
 
@@ -80,4 +81,6 @@ cdef int _checksum_of(
 @cython.locals(high=cython.longlong)
 cdef long long word(const unsigned char* base, Py_ssize_t position) noexcept
 
+cpdef bytes key_of(const unsigned char* base, Segment segment)
+cdef bytes _with_vlan(bytes key, int vlan)
 cpdef bytes reverse_key(const unsigned char* key, Py_ssize_t length, Py_ssize_t split)

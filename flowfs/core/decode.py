@@ -47,7 +47,8 @@ _PORT_GENEVE, _PORT_GTP_USER, _PORT_TEREDO = 6081, 2152, 3544
 class Segment:
     """What decode() found; one object serves a whole capture.
 
-    `key` is src, dst, sport, dport as on the wire, and the VLAN id in two bytes if it is not 0.
+    Addresses and ports stand together, as src, dst, sport, dport, in the `key_bytes` bytes from `key_start`
+    on, and key_of() makes the key of them; if they do not, `key_bytes` is 0, and `key` was made here.
     The payload that was captured is [start, end) of the frames; on the wire it went to `wire_end`. The TCP
     header begins at `header`; its options, 20 bytes further, were captured up to `options_end`. `verify`, set
     once, says whether checksums are looked at. Of a FRAGMENT only this is there: its IP packet begins at
@@ -55,8 +56,8 @@ class Segment:
     """
 
     __slots__ = (
-        *("ack", "checksum", "end", "flags", "header", "key", "key_split", "options_end", "seq", "start"),
-        *("ttl", "verify", "vlan", "window", "wire_end"),
+        *("ack", "checksum", "end", "flags", "header", "key", "key_bytes", "key_split", "key_start"),
+        *("options_end", "seq", "start", "ttl", "verify", "vlan", "window", "wire_end"),
     )
 
     def __init__(self, verify: bool = True) -> None:
@@ -64,6 +65,7 @@ class Segment:
         self.checksum = UNCHECKED
         self.header = self.options_end = self.ttl = 0
         self.key = b""
+        self.key_start = self.key_bytes = 0
         self.key_split = 0  # bytes of one address
         self.seq = self.ack = 0
         self.flags = self.window = 0
@@ -148,14 +150,10 @@ def _ipv4(base: bytes, start: int, end: int, vlan: int, segment: Segment) -> int
         return BAD_HEADER if segment.checksum == WRONG else _fragment(start, vlan, segment)
     segment.key_split = 4
     segment.ttl = base[start + 8]
-    if header_bytes == 20 and start + 24 <= end:
-        key = base[start + 12 : start + 24]
-    else:
-        tcp = start + header_bytes
-        key = base[start + 12 : start + 20] + base[tcp : min(tcp + 4, end)]
+    segment.key_bytes = 12 if header_bytes == 20 else 0
     # Length 0: the network card was to cut this up, so all that was captured belongs to it.
     wire_end = start + total_bytes if total_bytes else end
-    return _tcp(base, start + header_bytes, end, wire_end, key, vlan, start + 12, segment)
+    return _tcp(base, start + header_bytes, end, wire_end, vlan, start + 12, segment)
 
 
 def _ipv6(base: bytes, start: int, end: int, vlan: int, segment: Segment) -> int:
@@ -176,9 +174,9 @@ def _ipv6(base: bytes, start: int, end: int, vlan: int, segment: Segment) -> int
     segment.key_split = 16
     segment.ttl = base[start + 7]
     segment.checksum = UNCHECKED
-    key = base[start + 8 : min(start + 44, end)]
+    segment.key_bytes = 36
     wire_end = start + 40 + payload_bytes if payload_bytes else end
-    return _tcp(base, start + 40, end, wire_end, key, vlan, start + 8, segment)
+    return _tcp(base, start + 40, end, wire_end, vlan, start + 8, segment)
 
 
 def _may_carry_tcp(protocol: int) -> bool:
@@ -215,14 +213,7 @@ def _is_tunnel(base: bytes, position: int) -> bool:
 
 
 def _tcp(
-    base: bytes,
-    start: int,
-    frame_end: int,
-    wire_end: int,
-    key: bytes,
-    vlan: int,
-    addresses: int,
-    segment: Segment,
+    base: bytes, start: int, frame_end: int, wire_end: int, vlan: int, addresses: int, segment: Segment
 ) -> int:
     """Read the TCP header at `start`. The packet ends at `wire_end`, the capture at `frame_end`.
 
@@ -239,7 +230,10 @@ def _tcp(
     flags = base[start + 13]
     if flags & SYN and flags & (FIN | RST):
         return BAD_FLAGS
-    segment.key = key if vlan == 0 else key + bytes((vlan >> 8, vlan & 0xFF))
+    segment.vlan = vlan
+    segment.key_start = addresses
+    if segment.key_bytes == 0:
+        segment.key = _with_vlan(base[addresses : addresses + 8] + base[start : start + 4], vlan)
     segment.flags = flags
     segment.seq = word(base, start + 4)
     segment.ack = word(base, start + 8)
@@ -273,6 +267,17 @@ def word(base: bytes, position: int) -> int:
     """Four bytes in network order."""
     high = base[position] << 8 | base[position + 1]  # a wider type than a byte shifted by 24 would get in C
     return high << 16 | base[position + 2] << 8 | base[position + 3]
+
+
+def key_of(base: bytes, segment: Segment) -> bytes:
+    """What the table knows a direction by: src, dst, sport, dport, and the VLAN id if it is not 0."""
+    if segment.key_bytes == 0:
+        return segment.key
+    return _with_vlan(base[segment.key_start : segment.key_start + segment.key_bytes], segment.vlan)
+
+
+def _with_vlan(key: bytes, vlan: int) -> bytes:
+    return key if vlan == 0 else key + bytes((vlan >> 8, vlan & 0xFF))
 
 
 def reverse_key(key: bytes, length: int, split: int) -> bytes:

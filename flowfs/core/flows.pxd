@@ -1,10 +1,11 @@
 cimport cython
 from .assembly cimport NEVER, Room
 from .counters cimport Counters
-from .decode cimport RST, SYN, Segment, reverse_key
+from .decode cimport RST, SYN, Segment, key_of, reverse_key
 from .notes cimport Notes
 from .order cimport Queue, leave
 from .pending cimport Pool
+from .recent cimport Recent
 from .flow cimport Flow
 from .store cimport Store
 from .stream cimport Connection, Stream
@@ -22,6 +23,7 @@ cdef class Flows:
     cdef long long live_limit
     cdef readonly long long live
     cdef readonly dict streams
+    cdef Recent recent
     cdef readonly Queue half_open
     cdef readonly Queue one_way
     cdef readonly Queue active
@@ -29,6 +31,9 @@ cdef class Flows:
     cdef list deadlines
     cdef long long scheduled
     cdef public int source
+
+    @cython.locals(stream=Stream)
+    cdef Stream whose(self, Segment segment, const unsigned char* base)
 
     @cython.locals(peer=Stream, connection=Connection)
     cdef _follow_up(self, Stream stream, long long now_ns)

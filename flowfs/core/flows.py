@@ -22,10 +22,11 @@ import cython
 if not cython.compiled:
     from .assembly import NEVER, Room
     from .counters import Counters
-    from .decode import RST, SYN, Segment, reverse_key
+    from .decode import RST, SYN, Segment, key_of, reverse_key
     from .flow import Flow
     from .order import Queue, leave
     from .pending import Pool
+    from .recent import Recent
     from .store import Store
     from .stream import Connection, Stream
 
@@ -61,6 +62,7 @@ class Flows:
         self.live_limit = max(1, limits.table_bytes // CONNECTION_BYTES)
         self.live = 0
         self.streams: dict[bytes, Stream] = {}
+        self.recent = Recent()
         self.half_open = Queue()
         self.one_way = Queue()  # carry data, and the peer was never seen: the address may be forged
         self.active = Queue()
@@ -68,6 +70,18 @@ class Flows:
         self.deadlines: list[tuple[int, int, Stream]] = []  # a heap: (when, a number for ties, stream)
         self.scheduled = 0
         self.source = 0
+
+    def whose(self, segment: Segment, base: bytes) -> Stream | None:
+        """The stream that a segment is of; None if it is of no connection that is known."""
+        if segment.key_bytes:
+            stream = self.recent.find(base, segment.key_start, segment.key_bytes, segment.vlan)
+            if stream is not None:
+                return stream
+            segment.key = key_of(base, segment)
+        stream = self.streams.get(segment.key)
+        if stream is not None:
+            self.recent.put(stream)
+        return stream
 
     def _follow_up(self, stream: Stream, now_ns: int) -> None:
         """Look at what waits in both directions; close the connection if both have ended."""
@@ -111,7 +125,10 @@ class Flows:
         heapify(self.deadlines)
 
     def _admit(self, segment: Segment, now_ns: int) -> Stream | None:
-        """The first packet of a connection; None if it begins none, or there is no room [M2]."""
+        """The first packet of a connection, of which whose() has found none.
+
+        None if it begins none, or there is no room [M2].
+        """
         if segment.flags & RST:
             self.counters.stray_packets += 1
             self.counters.dropped_rst_bytes += segment.end - segment.start
@@ -217,6 +234,8 @@ class Flows:
         connection.one.drop_tentative()
         connection.other.drop_tentative()
         leave(connection)
+        self.recent.drop(connection.one)
+        self.recent.drop(connection.other)
         del self.streams[connection.one.key]
         self.streams.pop(connection.other.key, None)
         if connection.files == 0:

@@ -43,7 +43,7 @@ class Lives(Flows):
             if self.strict:
                 self.counters.dropped_checksum_bytes += segment.end - segment.start
                 return
-        stream = self.streams.get(segment.key)
+        stream = self.whose(segment, base)
         if stream is None:
             stream = self._admit(segment, now_ns)
         elif stream.connection.state != OPEN and not self._goes_on(stream, segment, base, now_ns):

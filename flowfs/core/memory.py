@@ -54,6 +54,18 @@ def swapped(key: bytes, length: int, split: int) -> bytes:
     return addresses + key[ports + 2 : ports + 4] + key[ports : ports + 2] + key[ports + 4 : length]
 
 
+def slot_of(base: bytes, start: int, count: int) -> int:
+    """A number below 4096 from the bytes base[start : start + count], a multiple of four."""
+    return hash(base[start : start + count]) & 4095
+
+
+def is_key(key: bytes, base: bytes, start: int, count: int, vlan: int) -> bool:
+    """Whether `key` is base[start : start + count], and two bytes of VLAN id if it is not 0."""
+    if vlan:
+        return key == base[start : start + count] + vlan.to_bytes(2, "big")
+    return key == base[start : start + count]
+
+
 def ones_sum(base: bytes, start: int, end: int) -> int:
     """The ones' complement sum of base[start:end] in 16-bit words (RFC 1071), an odd byte padded with zero.
 

@@ -28,7 +28,7 @@ from craft import (
     routing,
     tcp,
 )
-from flowfs.core.decode import Segment, decode, decode_ip, reverse_key
+from flowfs.core.decode import Segment, decode, decode_ip, key_of, reverse_key
 from flowfs.core.memory import ones_sum
 
 # As in decode.py, which hides them when compiled.
@@ -84,8 +84,10 @@ each_valid_frame = pytest.mark.parametrize(
 def verdict_of(frame: bytes, link_type: int, before: bytes = b"") -> tuple[int, Segment]:
     """decode() within a batch: what stands around the frame has no influence."""
     segment = Segment()
-    verdict = decode(before + frame + b"\xa5" * 80, len(before), len(before) + len(frame), link_type, segment)
+    base = before + frame + b"\xa5" * 80
+    verdict = decode(base, len(before), len(before) + len(frame), link_type, segment)
     if verdict == SEGMENT:
+        segment.key = key_of(base, segment)
         assert segment.start <= segment.end <= segment.wire_end
         assert segment.start == segment.end or len(before) <= segment.start < segment.end <= len(
             before
@@ -400,14 +402,15 @@ def test_a_segment_keeps_nothing_of_the_one_before() -> None:
     shared = Segment()
     for link_type, frame, key, start in frames:
         assert decode(frame, 0, len(frame), link_type, shared) == SEGMENT
-        assert (shared.key, shared.start, shared.end) == (key, start, start + len(PAYLOAD))
+        assert (key_of(frame, shared), shared.start, shared.end) == (key, start, start + len(PAYLOAD))
 
 
 def test_decode_ip_takes_the_vlan_of_who_calls() -> None:
     packet = ip(*ENDS[6], segment_of(6))
     segment = Segment()
     assert decode_ip(packet, 0, len(packet), 42, segment) == SEGMENT
-    assert segment.key == packed(ENDS[6][0]) + packed(ENDS[6][1]) + struct.pack("!3H", 40000, 80, 42)
+    addresses = packed(ENDS[6][0]) + packed(ENDS[6][1])
+    assert key_of(packet, segment) == addresses + struct.pack("!3H", 40000, 80, 42)
 
 
 @given(st.sampled_from([4, 16]), st.binary(min_size=2, max_size=2), st.booleans(), st.data())
