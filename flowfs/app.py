@@ -12,24 +12,20 @@ import logging
 import os
 import resource
 import signal
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 
 import trio
 
-from . import rights
+from . import dissect, rights
 from .background import Voice
 from .capture import Capture, Source, open_file, open_interface
 from .config import Config, ConfigError, show_size
 from .core import compiled
 from .core.engine import Engine
-from .dissect import dissect
 from .mount import Mount, MountError, MountOptionError, MountOptions, unmount
 from .tree import Tree
 
-SWITCH_INTERVAL_S = 0.0002  # the capture's thread lets go of the interpreter so often; see SPACING_S
 SPACING_S = 0.001  # the kernel is told of changes at most so often
 LOADING_SPACING_S = 0.01  # while a file is loaded every wake-up is taken from the loading
 REPORT_S = 0.1
@@ -45,27 +41,24 @@ class Terminated(BaseException):
         self.number = number
 
 
-def run(config: Config, voice: Voice) -> None:
+def run(config: Config, engine: Engine, voice: Voice) -> None:
     """Capture and mount until a signal comes or the mount is taken away.
 
     Raises ConfigError, CaptureError, FilterError, RightsError, MountError, Terminated.
     """
-    sys.setswitchinterval(SWITCH_INTERVAL_S)
     with _log_to(voice, config.debug), _signals_raise() as heard_enough, contextlib.ExitStack() as stack:
-        house = _build(config, voice, stack)
-        gc.collect()
+        house = _build(config, engine, voice, stack)
         gc.freeze()  # what is here stays: it need not be looked through again and again
+        gc.enable()
         trio.run(house.live, heard_enough)
     voice.say(house.summary())
 
 
-def _build(config: Config, voice: Voice, stack: contextlib.ExitStack) -> "_House":
+def _build(config: Config, engine: Engine, voice: Voice, stack: contextlib.ExitStack) -> "_House":
     """Everything opened, mounted, and without root's rights."""
     options = _mount_options(config)
-    _check_memory(config)
     user = rights.owner(config.user)
     sources = _open_sources(config, stack)
-    engine = _engine(config)
     if user is not None:
         _clear_the_way(config.mountpoint, user, voice)
         rights.act_for(user)
@@ -80,6 +73,7 @@ def _build(config: Config, voice: Voice, stack: contextlib.ExitStack) -> "_House
     if not compiled():
         voice.note("the core is not compiled, and several times slower than it could be: contrib/run")
     if user is not None:
+        dissect.load()
         rights.drop(user)
         voice.note(f"the mount is {user.name}'s, and root's rights are given up")
     else:
@@ -97,17 +91,6 @@ def _mount_options(config: Config) -> MountOptions:
         return MountOptions.parse(config.mount_options)
     except MountOptionError as error:
         raise ConfigError(str(error)) from None
-
-
-def _check_memory(config: Config) -> None:
-    limits = config.limits
-    wanted = limits.payload_bytes + limits.out_of_order_bytes + limits.table_bytes + limits.fragment_bytes
-    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if wanted > there:
-        raise ConfigError(
-            f"--max-memory {show_size(limits.payload_bytes)}: with --max-out-of-order, --max-table and"
-            f" --max-fragments that is {show_size(wanted)}, and this machine has {show_size(there)}"
-        )
 
 
 def _open_sources(config: Config, stack: contextlib.ExitStack) -> list[Source]:
@@ -136,14 +119,6 @@ def _raise_file_limit() -> None:
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     with contextlib.suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-
-
-def _engine(config: Config) -> Engine:
-    try:
-        return Engine(config.limits, partial(dissect, tunnels=config.tunnels))
-    except (OSError, MemoryError) as error:
-        size = show_size(config.limits.payload_bytes)
-        raise ConfigError(f"--max-memory {size}: the system does not give so much memory ({error})") from None
 
 
 def _clear_the_way(mountpoint: str, user: rights.User, voice: Voice) -> None:
@@ -183,7 +158,6 @@ class _House:
             nursery.start_soon(self._tell_the_kernel)
             nursery.start_soon(self._report)
             nursery.start_soon(self._end_with_the_listener)
-            nursery.start_soon(self._prepare)
             nursery.start_soon(self._load)
             if self._capture.live or self._config.follow or not self._config.wait:
                 self._ready()
@@ -197,11 +171,6 @@ class _House:
         await self.mount.serve(task_status)
         heard_enough()
         all_of_it.cancel()
-
-    async def _prepare(self) -> None:
-        """While files are loaded, another core sees to the memory for them; an interface fills it slowly."""
-        total = 0 if self._config.filter else self._capture.progress[1]  # who knows how little passes
-        await trio.to_thread.run_sync(self._engine.prepare, total, abandon_on_cancel=True)
 
     async def _load(self) -> None:
         await self._capture.run()

@@ -33,8 +33,9 @@ ROOMS: Mapping[str, frozenset[str]] = {
         "mount": "tree core",
         "background": "",
         "rights": "",
+        "early": "dissect config core",
         "app": "mount capture dissect tree config core background rights flowfs",
-        "cli": "app mount capture background rights config core flowfs",
+        "cli": "early app mount capture background rights config core flowfs",
         "__main__": "cli",
     }.items()
 }
@@ -70,7 +71,7 @@ CORE: Mapping[str, frozenset[str]] = {
         "recent": "stream memory",
         "flows": "recent stream assembly store flow pending decode notes order seq counters limits",
         "life": "flows stream assembly store flow decode notes order seq counters limits",
-        "engine": "life defrag store flow decode notes turn counters limits",
+        "engine": "life recent defrag store flow decode notes turn memory counters limits",
     }.items()
 }
 

@@ -1,6 +1,7 @@
 """`flowfs mount`: from the command line to a running mount, and from what fails to a line and a status."""
 
 import contextlib
+import gc
 from collections.abc import Sequence
 
 from flowfs.background import Voice, in_background
@@ -35,10 +36,18 @@ def run(arguments: Sequence[str]) -> int:
 
 def _work(config: Config, voice: Voice) -> int:
     """Run the mount; what fails becomes a line and a status."""
+    from flowfs import early
+
+    gc.disable()  # of what is imported nothing is garbage; app.run() takes it up again
+    try:
+        engine = early.begin(config)
+    except ConfigError as error:
+        voice.error(str(error))
+        return USAGE
     from flowfs import app  # with trio, libpcap and FUSE, which the waiting parent does without
 
     try:
-        app.run(config, voice)
+        app.run(config, engine, voice)
     except app.Terminated as terminated:
         return 128 + terminated.number
     except KeyboardInterrupt:

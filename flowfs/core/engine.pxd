@@ -15,6 +15,8 @@ from .decode cimport (
 from .defrag cimport Defrag
 from .flow cimport Flow
 from .life cimport Lives
+from .memory cimport fetch
+from .recent cimport Recent
 from .store cimport Store
 
 
@@ -23,6 +25,7 @@ cdef long long _MICROSECOND_NS
 cdef long long SLICE_BYTES, SLICE_PACKETS, TICK_NS
 cdef int SLICE_RARE
 cdef int _RAW
+cdef long long _FETCH_AHEAD
 cdef long long _LEAP_NS
 
 
@@ -44,7 +47,7 @@ cdef class Engine:
 
     @cython.locals(
         last=cython.longlong, room_bytes=cython.longlong, rare=cython.int, counters=Counters, segment=Segment,
-        row=cython.longlong, now_ns=cython.longlong, start=cython.longlong, end=cython.longlong, verdict=cython.int
+        row=cython.longlong, recent=Recent, key_offset=cython.longlong, at=cython.longlong, now_ns=cython.longlong, start=cython.longlong, end=cython.longlong, verdict=cython.int
     )
     cdef long long _feed_slice(
         self, const unsigned char* base, long long length, const unsigned int[::1] meta, long long packet,

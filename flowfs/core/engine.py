@@ -35,6 +35,7 @@ if not cython.compiled:
     from .defrag import Defrag
     from .flow import Flow
     from .life import Lives
+    from .memory import fetch
     from .store import Store
 
 from .limits import (
@@ -56,6 +57,10 @@ from .turn import Turn
 _SECOND_NS = SECOND_NS  # C integers when compiled, wide enough for any field of a capture
 _MICROSECOND_NS = 1000
 _LEAP_NS = LEAP_NS
+
+# The header of the packet so many further on is fetched, and the stream of the one half as far, if its header
+# is laid out as the last one's: a packet takes 0.2 to 0.5 µs, and a look into memory 0.1.
+_FETCH_AHEAD = 8
 
 _RAW = 12  # the link type of bare IP
 
@@ -244,12 +249,19 @@ class Engine:
         rare = SLICE_RARE
         counters = self.counters
         segment = self.segment
+        recent = self.flows.recent
+        key_offset = 0
         while packet < last and room_bytes > 0 and rare > 0:
             row = packet * 4
             now_ns = meta[row] * _SECOND_NS + meta[row + 1] * self.fraction_ns
             start = min(length, meta[row + 2])
             end = min(length, start + meta[row + 3])
             packet += 1
+            if packet + _FETCH_AHEAD < count:
+                fetch(base, meta[row + 4 * _FETCH_AHEAD + 6])
+                at = meta[row + 2 * _FETCH_AHEAD + 6] + key_offset
+                if at + segment.key_bytes <= length:
+                    recent.expect(base, at, segment.key_bytes)
             room_bytes -= end - start
             counters.packets += 1
             counters.captured_bytes += end - start
@@ -262,6 +274,7 @@ class Engine:
                 self._tick()
             verdict = decode(base, start, end, link_type, segment)
             if verdict == SEGMENT:
+                key_offset = segment.key_start - start
                 counters.segments += 1
                 self.flows.accept(segment, base, self.now_ns)
             elif verdict == RARE:

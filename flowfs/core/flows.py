@@ -79,7 +79,7 @@ class Flows:
                 return stream
             segment.key = key_of(base, segment)
         stream = self.streams.get(segment.key)
-        if stream is not None:
+        if stream is not None and stream.connection.state == OPEN:
             self.recent.put(stream)
         return stream
 
@@ -179,6 +179,8 @@ class Flows:
         peer.peer = stream
         self.streams[reverse] = peer
         self.streams[key] = stream  # last: of a connection to itself all packets are of one direction
+        self.recent.put(peer)
+        self.recent.put(stream)
         self.half_open.append(connection)
         self.live += 1
         self.counters.connections += 1
@@ -224,6 +226,8 @@ class Flows:
         connection.other.close(state, now_ns)
         connection.state = state
         connection.closed_ns = now_ns
+        self.recent.drop(connection.one)  # while it is in the cache: a new one would have to look at it there
+        self.recent.drop(connection.other)
         leave(connection)
         if connection.files == 0:
             self.closed.append(connection)

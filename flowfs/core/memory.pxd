@@ -28,6 +28,33 @@ cdef inline void populate(unsigned char[::1] view, Py_ssize_t position, Py_ssize
         madvise(address, count, 23)  # MADV_POPULATE_WRITE; a kernel before 5.14 refuses, and nothing is lost
 
 
+cdef extern from *:
+    """
+    #if defined(__GNUC__)
+    #define flowfs_prefetch(place) __builtin_prefetch(place)
+    #else
+    #define flowfs_prefetch(place) ((void) (place))
+    #endif
+    """
+    void flowfs_prefetch(const unsigned char* place) noexcept
+
+
+cdef inline void fetch(const unsigned char* base, Py_ssize_t position) noexcept:
+    flowfs_prefetch(base + position)
+    flowfs_prefetch(base + position + 64)
+
+
+cdef extern from "Python.h":
+    const unsigned char* PyList_GET_ITEM(list items, Py_ssize_t index)  # borrowed: a count would be a visit
+
+
+cdef inline void fetch_item(list items, Py_ssize_t index) noexcept:
+    cdef const unsigned char* thing = PyList_GET_ITEM(items, index)
+    cdef int line
+    for line in range(8):
+        flowfs_prefetch(thing + 64 * line)
+
+
 cdef inline array emptied(array like):
     return clone(like, 0, False)
 

@@ -8,6 +8,7 @@ array are taken and put without making objects of them.
 from __future__ import annotations
 
 from array import array
+from typing import Any
 
 
 def copy(to: memoryview, position: int, base: bytes, start: int, end: int) -> None:
@@ -30,6 +31,14 @@ def populate(view: memoryview, position: int, count: int) -> None:
 
     Nothing to do when interpreted: it would take longer than what it spares.
     """
+
+
+def fetch(base: bytes, position: int) -> None:
+    """Have the processor fetch two lines of its cache from there; nothing to do when interpreted."""
+
+
+def fetch_item(items: list[Any], index: int) -> None:
+    """Have the processor fetch the eight lines of an object in a list; nothing to do when interpreted."""
 
 
 def emptied(like: array[int]) -> array[int]:

@@ -15,7 +15,7 @@ from typing import Any
 import cython
 
 if not cython.compiled:
-    from .memory import is_key, slot_of
+    from .memory import fetch_item, is_key, slot_of
     from .stream import Stream
 
 SLOTS = 4096  # a power of two; the list stays in a core's second cache
@@ -34,6 +34,10 @@ class Recent:
         if stream is not None and is_key(stream.key, base, start, count, vlan):
             return stream
         return None
+
+    def expect(self, base: bytes, start: int, count: int) -> None:
+        """A packet with these addresses and ports comes soon: its stream will be looked at."""
+        fetch_item(self.slots, slot_of(base, start, count))
 
     def put(self, stream: Stream) -> None:
         """The stream is in the table."""

@@ -15,6 +15,21 @@ captures go through here whole: the headers that they are full of are read in pl
 that are rare and short.
 """
 
-from .descent import MAX_LAYERS, dissect
+from __future__ import annotations
 
-__all__ = ["MAX_LAYERS", "dissect"]
+from typing import Any
+
+
+def load() -> None:
+    """Import all of it, which takes 25 ms for dpkt: so the first rare frame does, if it was not done before.
+
+    It must be done before rights are given up: nobody knows who may read the installation.
+    """
+    from . import descent  # noqa: F401
+
+
+def dissect(*frame: Any, **options: Any) -> Any:
+    """The IP packet inside a frame: what descent.dissect() says of it."""
+    from .descent import dissect as descend
+
+    return descend(*frame, **options)

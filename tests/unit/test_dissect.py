@@ -15,7 +15,8 @@ import craft
 from craft import monitors
 from craft import tunnels as t
 from flowfs.core.decode import LINK_TYPES, Segment, decode, decode_ip
-from flowfs.dissect import MAX_LAYERS, dissect
+from flowfs.dissect import dissect
+from flowfs.dissect.descent import MAX_LAYERS
 from flowfs.dissect.links import LINKS
 
 SRC4, DST4, SRC6, DST6 = "10.0.0.1", "10.0.0.2", "2001:db8::1", "2001:db8::2"
