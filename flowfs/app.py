@@ -76,6 +76,8 @@ def _build(config: Config, voice: Voice, stack: contextlib.ExitStack) -> "_House
     for line in house.mount.warnings:
         voice.warn(line)
     for source in sources:
+        while source.complaints:
+            voice.warn(source.complaints.pop(0))
         voice.note(source.note or f"{source.name}: link type {source.link_type}")
     if not compiled():
         voice.note("the core is not compiled, and several times slower than it could be: contrib/run")

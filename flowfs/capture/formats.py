@@ -145,6 +145,13 @@ def header_bytes(start: bytes) -> int:
     return _PCAP_BYTES if start[:4] in _PCAP else 12
 
 
+def is_beginning(start: bytes) -> bool:
+    """Whether a file that so far holds `start` may be the beginning of a header that is not whole."""
+    if len(start) >= header_bytes(start):
+        return False
+    return any(magic.startswith(start[:4]) for magic in (*_PCAP, _SECTION_START))
+
+
 def format_of(start: bytes) -> tuple[Format, int]:
     """The format of a file that begins so, and where its first record or block begins. Raises Unreadable."""
     if start[:4] in _PCAP:

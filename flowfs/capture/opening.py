@@ -82,19 +82,19 @@ def open_file(
 ) -> Savefile:
     """Open a capture file, a FIFO, or standard input (`-`), compressed or not.
 
-    Waits for the first bytes. `follow`: it must be one that can be. Raises CaptureError and FilterError.
+    Waits for the first bytes, but not those of a file that is to be followed. `follow`: it must be one that
+    can be. Raises CaptureError and FilterError.
     """
     shown = "standard input" if path == "-" else path
     passes = LibpcapFilter(filter) if filter else None
     try:
-        source = _savefile(path, number, passes)
+        source = _savefile(path, number, passes, follow)
     except OSError as error:
         raise CaptureError(f"cannot read {shown}: {error.strerror}") from None
     except Damaged as damaged:
         raise CaptureError(f"cannot read {shown}: what is compressed in it is damaged ({damaged})") from None
     except Unreadable as unreadable:
-        hint = "; tcpdump -U writes at once" if follow else ""
-        raise CaptureError(f"{shown} {unreadable}{hint}") from None
+        raise CaptureError(f"{shown} {unreadable}") from None
     try:
         if follow and not source.can_follow:
             raise CaptureError(f"--follow: {shown} is a pipe, which is followed as it is, or compressed")
@@ -108,10 +108,10 @@ def open_file(
     return source
 
 
-def _savefile(path: str, number: int, passes: LibpcapFilter | None) -> Savefile:
+def _savefile(path: str, number: int, passes: LibpcapFilter | None, follow: bool) -> Savefile:
     descriptor = _descriptor(path)
     try:
-        return Savefile(path, number, descriptor, passes)
+        return Savefile(path, number, descriptor, passes, follow)
     except BaseException:
         os.close(descriptor)
         raise
