@@ -64,7 +64,7 @@ def _build(config: Config, voice: Voice, stack: contextlib.ExitStack) -> "_House
     options = _mount_options(config)
     _check_memory(config)
     user = rights.owner(config.user)
-    sources = _open_sources(config, stack)
+    sources = _open_sources(config, voice, stack)
     engine = _engine(config)
     if user is not None:
         _clear_the_way(config.mountpoint, user, voice)
@@ -112,7 +112,7 @@ def _check_memory(config: Config) -> None:
         )
 
 
-def _open_sources(config: Config, stack: contextlib.ExitStack) -> list[Source]:
+def _open_sources(config: Config, voice: Voice, stack: contextlib.ExitStack) -> list[Source]:
     _raise_file_limit()
     sources: list[Source] = []
     for number, name in enumerate((*config.interfaces, *config.files)):
@@ -127,7 +127,7 @@ def _open_sources(config: Config, stack: contextlib.ExitStack) -> list[Source]:
                 direction=config.direction,
             )
         else:
-            source = open_file(name, number, filter=config.filter, follow=config.follow)
+            source = open_file(name, number, filter=config.filter, follow=config.follow, say=voice.say)
         stack.callback(source.close)
         sources.append(source)
     return sources

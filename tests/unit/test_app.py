@@ -319,6 +319,21 @@ def test_who_does_not_wait_any_longer_has_no_mount(
     assert not is_mounted(place)
 
 
+@pytest.mark.parametrize("foreground", [("-f",), ()], ids=["foreground", "background"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_who_waits_for_a_writer_says_so_and_can_be_ended(
+    place: Path, tmp_path: Path, number: signal.Signals, foreground: tuple[str, ...]
+) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    with start("mount", place, "-r", fifo, *foreground) as process:
+        assert process.stderr is not None
+        assert process.stderr.readline().startswith(f"flowfs: {fifo}: waiting for somebody to write")
+        process.send_signal(number)
+        assert process.wait(10) == 128 + number
+        assert process.stderr.read() == ""
+
+
 @needs_fuse
 def test_a_child_that_is_killed_leaves_nothing(place: Path, capture: Path) -> None:
     with loading(place, capture) as (process, _):
