@@ -3,6 +3,7 @@ cdef class Counters:
     cdef public long long captured_bytes
     cdef public long long doubted_times
     cdef public long long segments
+    cdef public long long tunnelled
     cdef public long long dissected
     cdef public long long unknown_frames
     cdef public long long not_tcp

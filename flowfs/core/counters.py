@@ -38,7 +38,8 @@ NAMES = (
     "captured_bytes",
     "doubted_times",  # packets whose time stamp lies too far ahead to be believed alone
     "segments",
-    "dissected",  # frames that went the long way
+    "tunnelled",  # segments that came out of a tunnel
+    "dissected",  # frames that went the long way, each of an aggregate by itself
     "unknown_frames",  # no TCP in IPv4 or IPv6 found inside, as far as known
     "not_tcp",
     "fragments",  # of IP, also those within tunnels and within other fragments
@@ -92,7 +93,7 @@ class Counters:
         self.dropped_memory_bytes = self.dropped_refused_bytes = self.dropped_rst_bytes = 0
         self.dropped_syn_bytes = self.dropped_unacknowledging_bytes = 0
         self.dropped_tentative_bytes = self.dropped_checksum_bytes = self.unverified_bytes = 0
-        self.doubted_times = 0
+        self.doubted_times = self.tunnelled = 0
         self.bad_checksums = self.rst_forged = self.old_timestamps = 0
         self.conflicts = self.conflict_bytes = self.lost_bytes = self.tail_missing_bytes = 0
         self.retransmitted_syns = self.bad_acks = self.resynchronised = self.rst_ignored = 0

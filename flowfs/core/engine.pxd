@@ -51,10 +51,12 @@ cdef class Engine:
         long long count, int link_type
     ) except -1
 
-    @cython.locals(layers=cython.int, whole=bytes)
-    cdef _go_the_long_way(self, int verdict, bytes packet, int link_type, int vlan)
+    @cython.locals(whole=bytes, through=cython.bint)
+    cdef int _go_the_long_way(
+        self, int verdict, bytes packet, int link_type, int vlan, int layers, bint tunnelled, bint aggregated
+    ) except -1
 
-    cdef _arrive(self, int verdict, bytes packet)
+    cdef _arrive(self, int verdict, bytes packet, bint tunnelled)
 
     @cython.locals(counters=Counters)
     cdef _count_verdict(self, int verdict)

@@ -44,7 +44,7 @@ class Limits:
 # One call of feed() holds the reader off for at most this much work, so that a read waits ≤ 0.5 ms.
 SLICE_PACKETS = 256
 SLICE_BYTES = MIB  # copied at ~5 GB/s: 0.2 ms
-SLICE_RARE = 16  # dissection takes 2 to 10 µs a frame
+SLICE_RARE = 16  # dissection takes 2 to 10 µs a frame; an aggregate has up to 65, and ends a slice
 # Dissections and reassemblies by turns for one frame; a tunnel with fragments on both sides takes 3.
 MAX_PASSES = 5
 

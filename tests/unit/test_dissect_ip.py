@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 import craft
 from craft import tunnels as t
+from dissecting import dissect
 from flowfs.core.decode import Segment, decode_ip
-from flowfs.dissect import dissect
 
 SRC4, DST4, SRC6, DST6 = "10.0.0.1", "10.0.0.2", "2001:db8::1", "2001:db8::2"
 SEGMENT4 = craft.tcp(SRC4, DST4, 1025, 80, seq=7, payload=b"abcdef")
