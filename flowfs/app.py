@@ -173,7 +173,7 @@ class _House:
         self._waker = _Waker()
         self._capture = Capture(sources, engine, self._waker.wake, follow=config.follow)
         self._warned = 0
-        self._refused = False
+        self._refused = self._cut = False
         self._started = time.time()
 
     async def live(self, heard_enough: Callable[[], None]) -> None:
@@ -248,6 +248,7 @@ class _House:
 
     def _say_how_far(self) -> None:
         self._warn_of_refusals()
+        self._warn_of_cuts()
         warnings = self._capture.warnings[self._warned :]
         self._warned += len(warnings)
         for line in warnings:
@@ -263,6 +264,16 @@ class _House:
             size = show_size(self._config.limits.table_bytes)
             self._capture.warnings.append(
                 f"connections are refused, --max-table {size} is full of active ones: a larger one takes more"
+            )
+
+    def _warn_of_cuts(self) -> None:
+        """Once, when the first packets were cut; an IP packet that lies about its length is no such one."""
+        cut_at = self._engine.cut_at_bytes
+        if not self._cut and cut_at and (not self._capture.live or cut_at >= self._config.snaplen):
+            self._cut = True
+            self._capture.warnings.append(
+                f"packets are cut at {cut_at} bytes by the capture's snapshot length: flows have holes;"
+                " capture with -s 0"
             )
 
     # --- numbers

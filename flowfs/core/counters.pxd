@@ -20,6 +20,7 @@ cdef class Counters:
     cdef public long long bad_headers
     cdef public long long bad_flags
     cdef public long long cut_short
+    cdef public long long cut_bytes
     cdef public long long payload_bytes
     cdef public long long stored_bytes
     cdef public long long duplicate_bytes

@@ -49,6 +49,7 @@ NAMES = (
     "bad_headers",  # lengths out of bounds, a fragment with a wrong IP checksum
     "bad_flags",  # SYN+FIN, SYN+RST
     "cut_short",  # too short for the TCP header: the snapshot length
+    "cut_bytes",  # payload that segments had by their IP length, and that was not captured
     "bad_checksums",  # segments with a wrong checksum of TCP or of the IPv4 header [V2]
     "payload_bytes",
     *PAYLOAD_FATES,
@@ -93,7 +94,7 @@ class Counters:
         self.dropped_memory_bytes = self.dropped_refused_bytes = self.dropped_rst_bytes = 0
         self.dropped_syn_bytes = self.dropped_unacknowledging_bytes = 0
         self.dropped_tentative_bytes = self.dropped_checksum_bytes = self.unverified_bytes = 0
-        self.doubted_times = self.tunnelled = 0
+        self.doubted_times = self.tunnelled = self.cut_bytes = 0
         self.bad_checksums = self.rst_forged = self.old_timestamps = 0
         self.conflicts = self.conflict_bytes = self.lost_bytes = self.tail_missing_bytes = 0
         self.retransmitted_syns = self.bad_acks = self.resynchronised = self.rst_ignored = 0

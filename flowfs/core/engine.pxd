@@ -40,6 +40,8 @@ cdef class Engine:
     cdef long long next_tick_ns
     cdef long long leap_ns
     cdef long long leap_packets
+    cdef long long frame_bytes
+    cdef readonly long long cut_at_bytes
     cdef readonly bint finished
 
     @cython.locals(
@@ -57,6 +59,8 @@ cdef class Engine:
     ) except -1
 
     cdef _arrive(self, int verdict, bytes packet, bint tunnelled)
+
+    cdef _count_cut(self, long long frame_bytes)
 
     @cython.locals(counters=Counters)
     cdef _count_verdict(self, int verdict)

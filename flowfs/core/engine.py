@@ -98,6 +98,8 @@ class Engine:
         self.now_ns = 0
         self.next_tick_ns = 0
         self.leap_ns = self.leap_packets = 0  # the time far ahead that so many packets in a row agree on
+        self.frame_bytes = 0  # of the one that goes the long way
+        self.cut_at_bytes = 0  # the longest frame that lacked payload
         self.finished = False
 
     def feed(
@@ -223,6 +225,7 @@ class Engine:
             numbers.update(
                 flows=store.count,
                 flows_open=store.ranking.active.length,
+                cut_at_bytes=self.cut_at_bytes,
                 connections_tracked=self.flows.live,
                 payload_used_bytes=store.arena.used_bytes,
                 payload_limit_bytes=store.arena.capacity_bytes,
@@ -270,10 +273,14 @@ class Engine:
             verdict = decode(base, start, end, link_type, segment)
             if verdict == SEGMENT:
                 counters.segments += 1
+                if segment.end < segment.wire_end:
+                    self._count_cut(end - start)
                 self.flows.accept(segment, base, self.now_ns)
             elif verdict == RARE:
+                self.frame_bytes = end - start
                 rare -= self._go_the_long_way(verdict, base[start:end], link_type, 0, 0, False, False)
             elif verdict == FRAGMENT:
+                self.frame_bytes = end - start
                 packet_bytes = base[segment.start : end]
                 rare -= self._go_the_long_way(verdict, packet_bytes, link_type, segment.vlan, 0, False, False)
             else:
@@ -331,9 +338,16 @@ class Engine:
         if verdict == SEGMENT:
             self.counters.segments += 1
             self.counters.tunnelled += tunnelled
+            if self.segment.end < self.segment.wire_end:
+                self._count_cut(self.frame_bytes)
             self.flows.accept(self.segment, packet, self.now_ns)
         else:
             self._count_verdict(verdict)
+
+    def _count_cut(self, frame_bytes: int) -> None:
+        """Count what is missing of a segment's payload; the frame was captured up to so many bytes."""
+        self.counters.cut_bytes += self.segment.wire_end - self.segment.end
+        self.cut_at_bytes = max(self.cut_at_bytes, frame_bytes)
 
     def _count_verdict(self, verdict: int) -> None:
         """Count a frame, or a reassembled datagram, that holds no segment."""

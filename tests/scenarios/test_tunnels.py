@@ -48,6 +48,15 @@ def test_in_a_tunnel(place: str, version: int) -> None:
     assert outcome.statistics["unknown_frames"] == 0
 
 
+def test_what_was_cut_in_a_tunnel_is_counted() -> None:
+    plain = Conversation(link_type=RAW).handshake().client(0, bytes(800))
+    packets = placed(plain, PLACES["vxlan"])
+    packets[-1] = craft.cut(packets[-1], 300)
+    statistics = run(packets).statistics
+    headers = 14 + 20 + 8 + 8 + 14 + 40
+    assert (statistics["cut_bytes"], statistics["cut_at_bytes"]) == (800 - (300 - headers), 300)
+
+
 @pytest.mark.parametrize("outside", [True, False])
 def test_what_came_in_fragments_came_out_of_a_tunnel(outside: bool) -> None:
     """Fragments of the outer packet, or of the inner one."""
