@@ -191,7 +191,6 @@ class Savefile(Source):
         records = found.records
         meta = records.meta[: META_BYTES * records.count]
         batch = Batch(self._piece, meta, records.link_type, found.fraction_ns)
-        self.packets += records.count
         if self.follow or not self._input.size:
             last_ns = _time_ns(batch.meta[-META_BYTES:], batch.fraction_ns)
             self.is_current = abs(last_ns / 1e9 - time.time()) < CURRENT_S
@@ -200,7 +199,10 @@ class Savefile(Source):
         if fault or not readable:
             self._leave_out(records.link_type, records.count, fault)
             return NO_BATCH
-        return batch if self._filter is None else self._filter.passing(batch)
+        if self._filter is not None:
+            batch = self._filter.passing(batch)
+        self.packets += len(batch.meta) // META_BYTES
+        return batch
 
     def _leave_out(self, link_type: int, count: int, fault: str) -> None:
         """Packets of an interface whose frames we cannot read, or not filter, beside others."""
