@@ -224,6 +224,7 @@ class Engine:
             pool = self.flows.room.pool
             numbers.update(
                 flows=store.count,
+                flows_free=self._free_flows(),
                 flows_open=store.ranking.active.length,
                 cut_at_bytes=self.cut_at_bytes,
                 connections_tracked=self.flows.live,
@@ -242,6 +243,13 @@ class Engine:
                 now_ns=self.now_ns,
             )
             return numbers
+
+    def _free_flows(self) -> int:
+        """How many files more there is room for, if each connection has two."""
+        free = 2 * max(0, self.flows.live_limit - self.flows.live)
+        if self.limits.max_flows:
+            free = min(free, max(0, self.limits.max_flows - self.store.count))
+        return free
 
     # --- a slice -----------------------------------------------------------------------------------
 
