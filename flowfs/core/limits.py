@@ -84,6 +84,8 @@ LIGHT_SHARE = 8  # sources below 1/8 of that weigh the same: see `defrag`
 REASSEMBLE_IPV4_NS = 30 * SECOND_NS  # [G3]
 REASSEMBLE_IPV6_NS = 60 * SECOND_NS  # [G3] RFC 8200, 4.5
 
+LARGEST_BLOCK_BYTES = 1 << 24  # a block of pcapng, as libpcap has it: more is damage
+
 IDLE_VICTIM_NS = 10 * SECOND_NS  # [M3] a flow is called idle, and goes before the head of a large one
 TOUCH_NS = SECOND_NS  # order of activity is kept to the second: moving on every packet costs 10 %
 PINNED_SHARE = 4  # [M3] open files pin up to 1/4 of the payload budget

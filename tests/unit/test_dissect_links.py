@@ -76,7 +76,6 @@ LINKS: dict[str, Link] = {
     "loop big": (108, lambda packet: b"\0\0\0\x02" + packet),
     "raw": (12, lambda packet: packet),
     "raw bsd": (14, lambda packet: packet),
-    "raw file": (101, lambda packet: packet),
     "ipv4": (228, lambda packet: packet),
     "ipv6": (229, lambda packet: packet),
     "ethernet": (1, t.frame_of),
@@ -120,7 +119,7 @@ def test_a_check_sequence_behind_it(link_type: int, frame: bytes, packet: bytes)
 
 @each_frame
 def test_the_core_reads_it_or_asks_for_it(link_type: int, frame: bytes, packet: bytes) -> None:
-    bare = link_type in (0, 1, 12, 14, 101, 108, 113, 228, 229, 276)
+    bare = link_type in (0, 1, 12, 14, 108, 113, 228, 229, 276)
     assert decode(frame, 0, len(frame), link_type, Segment()) == (SEGMENT if bare else RARE)
 
 
