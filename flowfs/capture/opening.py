@@ -199,9 +199,13 @@ class LibpcapFilter:
             try:
                 program = pcapy.compile(link_type, MAX_SNAPLEN, self._expression, 1, 0)
             except (pcapy.PcapError, ValueError) as error:  # ValueError: characters that libpcap cannot take
-                raise FilterError(f"bad filter '{self._expression}': {error}") from None
+                raise _bad_filter(self._expression, error) from None
             self._programs[link_type] = program
         return program
+
+
+def _bad_filter(expression: str, error: Exception) -> FilterError:
+    return FilterError(f"bad filter '{expression}': {error}; see pcap-filter(7)")
 
 
 def _set_filter(reader: Any, expression: str) -> None:
@@ -210,7 +214,7 @@ def _set_filter(reader: Any, expression: str) -> None:
     try:
         reader.setfilter(expression)
     except (pcapy.PcapError, ValueError) as error:  # as above
-        raise FilterError(f"bad filter '{expression}': {error}") from None
+        raise _bad_filter(expression, error) from None
     _check_filter(expression, reader.datalink())
 
 

@@ -218,6 +218,7 @@ def test_a_bad_filter_is_shown(tmp_path: Path, expression: str) -> None:
     with pytest.raises(FilterError) as caught:
         open_file(str(write(tmp_path / "a.pcap", 1)), 0, filter=expression)
     assert str(caught.value).startswith(f"bad filter '{expression}': ")
+    assert str(caught.value).endswith("; see pcap-filter(7)")
     assert "\n" not in str(caught.value)
 
 
