@@ -114,6 +114,8 @@ class Compressed(Input):
         try:
             return unused + self._next(max(wanted - len(unused), COMPRESSED_BYTES))
         except (zlib.error, lzma.LZMAError, zstd.ZstdError, OSError, EOFError) as error:
+            if isinstance(error, OSError) and error.errno is not None:  # bz2's own have none
+                raise
             raise Damaged(str(error)) from None
 
     def _next(self, most: int) -> bytes:
