@@ -293,6 +293,15 @@ def test_unmounting_what_is_not_mounted(place: str, capsys: pytest.CaptureFixtur
     assert capsys.readouterr().err == f"flowfs: {place}: nothing is mounted there\n"
 
 
+@pytest.mark.parametrize(("option", "said"), [([], ""), (["-q"], ""), (["-v"], "flowfs: /x: taken away\n")])
+def test_how_much_is_said_of_unmounting(
+    option: list[str], said: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flowfs.cli.umount.unmount", lambda *_: None)
+    assert main(["umount", "/x", *option]) == 0
+    assert capsys.readouterr().err == said
+
+
 def test_a_fault_of_ours_is_one_line() -> None:
     try:
         raise ExceptionGroup("unhandled errors", [ExceptionGroup("more", [ValueError("two\nlines")])])
