@@ -58,7 +58,7 @@ def _build(config: Config, engine: Engine, voice: Voice, stack: contextlib.ExitS
     """Everything opened, mounted, and without root's rights."""
     options = _mount_options(config)
     user = rights.owner(config.user)
-    sources = _open_sources(config, stack)
+    sources = _open_sources(config, voice, stack)
     if user is not None:
         _clear_the_way(config.mountpoint, user, voice)
         rights.act_for(user)
@@ -69,6 +69,8 @@ def _build(config: Config, engine: Engine, voice: Voice, stack: contextlib.ExitS
     for line in house.mount.warnings:
         voice.warn(line)
     for source in sources:
+        while source.complaints:
+            voice.warn(source.complaints.pop(0))
         voice.note(source.note or f"{source.name}: link type {source.link_type}")
     if not compiled():
         voice.note("the core is not compiled, and several times slower than it could be: contrib/run")
@@ -93,7 +95,7 @@ def _mount_options(config: Config) -> MountOptions:
         raise ConfigError(str(error)) from None
 
 
-def _open_sources(config: Config, stack: contextlib.ExitStack) -> list[Source]:
+def _open_sources(config: Config, voice: Voice, stack: contextlib.ExitStack) -> list[Source]:
     _raise_file_limit()
     sources: list[Source] = []
     for number, name in enumerate((*config.interfaces, *config.files)):
@@ -108,7 +110,7 @@ def _open_sources(config: Config, stack: contextlib.ExitStack) -> list[Source]:
                 direction=config.direction,
             )
         else:
-            source = open_file(name, number, filter=config.filter, follow=config.follow)
+            source = open_file(name, number, filter=config.filter, follow=config.follow, say=voice.say)
         stack.callback(source.close)
         sources.append(source)
     return sources
@@ -146,7 +148,7 @@ class _House:
         self._waker = _Waker()
         self._capture = Capture(sources, engine, self._waker.wake, follow=config.follow)
         self._warned = 0
-        self._refused = False
+        self._refused = self._cut = False
         self._started = time.time()
 
     async def live(self, heard_enough: Callable[[], None]) -> None:
@@ -215,6 +217,7 @@ class _House:
 
     def _say_how_far(self) -> None:
         self._warn_of_refusals()
+        self._warn_of_cuts()
         warnings = self._capture.warnings[self._warned :]
         self._warned += len(warnings)
         for line in warnings:
@@ -230,6 +233,16 @@ class _House:
             size = show_size(self._config.limits.table_bytes)
             self._capture.warnings.append(
                 f"connections are refused, --max-table {size} is full of active ones: a larger one takes more"
+            )
+
+    def _warn_of_cuts(self) -> None:
+        """Once, when the first packets were cut; an IP packet that lies about its length is no such one."""
+        cut_at = self._engine.cut_at_bytes
+        if not self._cut and cut_at and (not self._capture.live or cut_at >= self._config.snaplen):
+            self._cut = True
+            self._capture.warnings.append(
+                f"packets are cut at {cut_at} bytes by the capture's snapshot length: flows have holes;"
+                " capture with -s 0"
             )
 
     # --- numbers

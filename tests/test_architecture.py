@@ -49,7 +49,7 @@ CORE: Mapping[str, frozenset[str]] = {
         "counters": "",
         "memory": "",
         "ranges": "",
-        "records": "",
+        "records": "limits",
         "notes": "counters limits",
         "seq": "",
         "turn": "",

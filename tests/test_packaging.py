@@ -94,3 +94,26 @@ def test_the_bundled_capture_is_what_its_script_writes(tmp_path: Path) -> None:
     script = ROOT / "contrib" / "make_demo.py"
     subprocess.run([sys.executable, script, tmp_path / "demo.pcap"], check=True)
     assert (tmp_path / "demo.pcap").read_bytes() == (ROOT / "contrib" / "demo.pcap").read_bytes()
+
+
+STAMP = """
+. "$1/contrib/common.sh"
+printf '%s\\n' "$(readlink -f -- "$python") $2  ${packages[*]} $(sources_hash)" > "$2/flowfs-stamp"
+"""
+
+
+@pytest.mark.needs("fuse")
+@pytest.mark.parametrize("word", ["-h", "--help", "help", "-V"])
+def test_the_script_says_where_it_keeps_things(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, word: str
+) -> None:
+    """With an environment that is up to date, so that nothing is installed."""
+    flowfs = tmp_path / "bin" / "flowfs"
+    flowfs.parent.mkdir()
+    flowfs.write_text('#!/bin/sh\necho "flowfs $*"\n')
+    flowfs.chmod(0o755)
+    subprocess.run(["bash", "-c", STAMP, "bash", ROOT, tmp_path], check=True)
+    monkeypatch.setenv("FLOWFS_VENV", str(tmp_path))
+    said = subprocess.check_output([ROOT / "contrib" / "run", word], text=True)
+    assert said.startswith(f"flowfs {word}\n")
+    assert (f"contrib/run keeps flowfs in {tmp_path}; FLOWFS_VENV=DIR" in said) == (word != "-V")

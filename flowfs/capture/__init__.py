@@ -5,7 +5,7 @@ that imports pcapy.
 
     opening    what can go wrong, in words     sources   interfaces → batches    thread   who reads, and when
     savefile   files and streams → batches     merge     several as one          formats  pcap and pcapng
-    inputs     descriptors → bytes
+    inputs     descriptors → bytes           following   what becomes of a file that is still written
 """
 
 from .opening import DIRECTIONS, CaptureError, FilterError, open_file, open_interface

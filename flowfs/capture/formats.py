@@ -7,6 +7,7 @@ packets, a block that is passed over, or Unreadable.
 import struct
 from collections.abc import Iterator
 
+from flowfs.core.limits import LARGEST_BLOCK_BYTES
 from flowfs.core.records import Records
 
 _PCAP_BYTES = 24
@@ -28,7 +29,6 @@ _RAW_IN_FILES, _RAW = 101, 12  # the one type whose number in files is not libpc
 _INTERFACE = 1
 _SECTION_START = bytes.fromhex("0a0d0d0a")
 _BIG, _LITTLE = bytes.fromhex("1a2b3c4d"), bytes.fromhex("4d3c2b1a")
-_LARGEST_BLOCK_BYTES = 1 << 24  # as libpcap has it
 _RESOLUTION, _OFFSET = 9, 14  # options of an interface
 _MICRO = 6
 
@@ -101,7 +101,7 @@ class Pcapng(Format):
         order = ">" if self.records.big_endian else "<"
         kind: int = struct.unpack_from(order + "I", head)[0]
         total: int = struct.unpack_from(order + "I", head, 4)[0]
-        if not 12 <= total <= _LARGEST_BLOCK_BYTES or total % 4:
+        if not 12 <= total <= LARGEST_BLOCK_BYTES or total % 4:
             raise Unreadable("has a block of an impossible length")
         if start + total > len(piece):
             return start
@@ -143,6 +143,13 @@ def _ours(link_type: int) -> int:
 def header_bytes(start: bytes) -> int:
     """How many bytes of a file tell its format, as far as `start` (at least four of them) shows."""
     return _PCAP_BYTES if start[:4] in _PCAP else 12
+
+
+def is_beginning(start: bytes) -> bool:
+    """Whether a file that so far holds `start` may be the beginning of a header that is not whole."""
+    if len(start) >= header_bytes(start):
+        return False
+    return any(magic.startswith(start[:4]) for magic in (*_PCAP, _SECTION_START))
 
 
 def format_of(start: bytes) -> tuple[Format, int]:

@@ -69,18 +69,18 @@ class Plain(Input):
     def __init__(self, descriptor: int) -> None:
         super().__init__(descriptor)
         self.size = os.fstat(descriptor).st_size
-        self._origin = self.position = os.lseek(descriptor, 0, os.SEEK_CUR)
+        self.origin = self.position = os.lseek(descriptor, 0, os.SEEK_CUR)
 
     def rewind(self) -> None:
         """Begin again."""
-        self.position = self._origin
+        self.position = self.origin
         self.at_end = False
 
     def more(self, unused: bytes, wanted: int = PIECE_BYTES) -> bytes:
         start = self.position - len(unused)
         piece = os.pread(self.descriptor, max(wanted, 2 * len(unused)), start)
         self.position = start + len(piece)
-        self.at_end = len(piece) == len(unused)
+        self.at_end = len(piece) <= len(unused)
         return piece
 
 
@@ -114,6 +114,8 @@ class Compressed(Input):
         try:
             return unused + self._next(max(wanted - len(unused), COMPRESSED_BYTES))
         except (zlib.error, lzma.LZMAError, zstd.ZstdError, OSError, EOFError) as error:
+            if isinstance(error, OSError) and error.errno is not None:  # bz2's own have none
+                raise
             raise Damaged(str(error)) from None
 
     def _next(self, most: int) -> bytes:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import fcntl
 import os
+import select
 import stat
+from collections.abc import Callable
 from typing import Any
 
 import pcapy
@@ -22,6 +24,8 @@ from .savefile import Savefile
 from .sources import ANY, META_BYTES, Batch, Interface, interfaces, link_name
 
 READ_TIMEOUT_MS = 10  # how long the kernel gathers packets; delivered 4–8 ms late at worst
+
+PATIENCE_S = 1  # a pipe that has nothing for so long is a riddle to who looks on
 
 ETHERNET, LINUX_SLL2 = 1, 276
 
@@ -79,22 +83,30 @@ def open_file(
     *,
     filter: str = "",  # noqa: A002  as above
     follow: bool = False,
+    say: Callable[[str], None] = lambda line: None,
 ) -> Savefile:
     """Open a capture file, a FIFO, or standard input (`-`), compressed or not.
 
-    Waits for the first bytes. `follow`: it must be one that can be. Raises CaptureError and FilterError.
+    Waits for the first bytes, but not those of a file that is to be followed. `follow`: it must be one that
+    can be. `say` is told what is waited for, if that takes long; an exception of a signal's handler ends it.
+    Raises CaptureError and FilterError.
     """
     shown = "standard input" if path == "-" else path
     passes = LibpcapFilter(filter) if filter else None
     try:
-        source = _savefile(path, number, passes)
+        descriptor = _descriptor(path)
+        try:
+            _wait_for_bytes(descriptor, shown, say)
+            source = Savefile(path, number, descriptor, passes, follow)
+        except BaseException:
+            os.close(descriptor)
+            raise
     except OSError as error:
         raise CaptureError(f"cannot read {shown}: {error.strerror}") from None
     except Damaged as damaged:
         raise CaptureError(f"cannot read {shown}: what is compressed in it is damaged ({damaged})") from None
     except Unreadable as unreadable:
-        hint = "; tcpdump -U writes at once" if follow else ""
-        raise CaptureError(f"{shown} {unreadable}{hint}") from None
+        raise CaptureError(f"{shown} {unreadable}") from None
     try:
         if follow and not source.can_follow:
             raise CaptureError(f"--follow: {shown} is a pipe, which is followed as it is, or compressed")
@@ -108,21 +120,14 @@ def open_file(
     return source
 
 
-def _savefile(path: str, number: int, passes: LibpcapFilter | None) -> Savefile:
-    descriptor = _descriptor(path)
-    try:
-        return Savefile(path, number, descriptor, passes)
-    except BaseException:
-        os.close(descriptor)
-        raise
-
-
 def _descriptor(path: str) -> int:
     """A descriptor that reads a file, a FIFO or standard input. Raises CaptureError, OSError."""
     if path != "-":
         if stat.S_ISDIR(os.stat(path).st_mode):
             raise CaptureError(f"{path} is a directory, not a capture file")
-        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # not to wait for who writes
+        os.set_blocking(descriptor, True)
+        return descriptor
     try:
         descriptor = fcntl.fcntl(0, fcntl.F_DUPFD_CLOEXEC, 3)
     except OSError:
@@ -131,6 +136,17 @@ def _descriptor(path: str) -> int:
         os.close(descriptor)
         raise CaptureError("standard input is a terminal: pipe a capture in, as tcpdump -U -w - does")
     return descriptor
+
+
+def _wait_for_bytes(descriptor: int, shown: str, say: Callable[[str], None]) -> None:
+    """Until a pipe has something to read, or its writer has gone."""
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return
+    poller = select.poll()
+    poller.register(descriptor, select.POLLIN)
+    if not poller.poll(1000 * PATIENCE_S):
+        say(f"{shown}: waiting for somebody to write a capture to it (tcpdump -U writes at once)")
+        poller.poll()
 
 
 def _check_link_type(name: str, number: int) -> None:
@@ -183,9 +199,13 @@ class LibpcapFilter:
             try:
                 program = pcapy.compile(link_type, MAX_SNAPLEN, self._expression, 1, 0)
             except (pcapy.PcapError, ValueError) as error:  # ValueError: characters that libpcap cannot take
-                raise FilterError(f"bad filter '{self._expression}': {error}") from None
+                raise _bad_filter(self._expression, error) from None
             self._programs[link_type] = program
         return program
+
+
+def _bad_filter(expression: str, error: Exception) -> FilterError:
+    return FilterError(f"bad filter '{expression}': {error}; see pcap-filter(7)")
 
 
 def _set_filter(reader: Any, expression: str) -> None:
@@ -194,7 +214,7 @@ def _set_filter(reader: Any, expression: str) -> None:
     try:
         reader.setfilter(expression)
     except (pcapy.PcapError, ValueError) as error:  # as above
-        raise FilterError(f"bad filter '{expression}': {error}") from None
+        raise _bad_filter(expression, error) from None
     _check_filter(expression, reader.datalink())
 
 

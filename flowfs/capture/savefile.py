@@ -16,7 +16,8 @@ from typing import Protocol
 
 from flowfs.core.decode import LINK_TYPES
 
-from .formats import Format, Unreadable, format_of, header_bytes
+from .following import BEGINS_ANEW, WAITS, Following, Rewritten
+from .formats import Format, Unreadable, format_of, header_bytes, is_beginning
 from .inputs import Damaged, Plain, at_least, open_input
 from .sources import META_BYTES, NO_BATCH, Batch, Damage, Source, link_name
 
@@ -38,11 +39,15 @@ class Filter(Protocol):
 class Savefile(Source):
     """One capture file, FIFO or standard input. Raises Unreadable, Damaged and OSError when it begins.
 
-    `start_ns`: the time of the first packet; of a stream, for which one would have to wait, 0.
+    `may_grow`: that a file has no header yet is no reason to raise. `start_ns`: the time of the first packet;
+    of a stream, for which one would have to wait, 0.
     """
 
-    def __init__(self, name: str, number: int, descriptor: int, passes: Filter | None) -> None:
+    def __init__(
+        self, name: str, number: int, descriptor: int, passes: Filter | None, may_grow: bool = False
+    ) -> None:
         self._input, self._piece = open_input(descriptor)
+        self._following = Following(name, self._input) if isinstance(self._input, Plain) else None
         self._filter = passes
         self._format: Format | None = None
         self._used = 0
@@ -57,8 +62,13 @@ class Savefile(Source):
         self.is_current = False
         """Whether the packets are of this very moment, so that the clock on the wall is theirs, too."""
         super().__init__(name, number, -1)
-        self._begin()
-        self._look_ahead()
+        if self._begin(may_grow and self.can_follow):
+            self._look_ahead()
+        else:
+            self.start_ns = _NEVER_NS
+            self.complaints.append(
+                f"{self.shown}: no capture in it yet, which is waited for (tcpdump -U writes at once)"
+            )
 
     @property
     def waits_for(self) -> int:
@@ -86,7 +96,7 @@ class Savefile(Source):
         """The next packets; none if they have not come, did not pass, or at the end. Raises Damage."""
         try:
             return self._next_batch()
-        except (OSError, Damaged, Unreadable) as error:
+        except (OSError, Damaged, Unreadable, Rewritten) as error:
             self._end()
             raise Damage(f"{self.shown}: {_why(error)}; everything before that is shown") from None
 
@@ -103,14 +113,18 @@ class Savefile(Source):
         """The name for people."""
         return "standard input" if self.name == "-" else self.name
 
-    def _begin(self) -> None:
+    def _begin(self, may_wait: bool) -> bool:
+        """Read the header; False if it is not there yet, and may come. Raises Unreadable."""
         self._piece = at_least(self._input, self._piece, 4)
         self._piece = at_least(self._input, self._piece, header_bytes(self._piece))
+        if may_wait and is_beginning(self._piece):
+            return False
         if not self._piece:
             raise Unreadable("is empty, not a capture")
         if 4 <= len(self._piece) < header_bytes(self._piece):
             raise Unreadable("is cut short in its very header: no packets in it")
         self._format, self._used = format_of(self._piece)
+        return True
 
     def _look_ahead(self) -> None:
         """See of which link type and time the first packet is, and go back: files may be many."""
@@ -128,13 +142,34 @@ class Savefile(Source):
                 break
             self._piece, self._used = self._input.more(self._piece[self._used :]), 0
         self._interfaces = records.interfaces
+        self._rewind(self._input)
+
+    def _rewind(self, plain: Plain) -> None:
         self._format = None
-        self._piece = b""
-        self._input.rewind()
+        self._piece, self._used = b"", 0
+        plain.rewind()
+
+    def _goes_on(self) -> bool:
+        """Whether a file that is still written is to be read, for which it may have to begin again."""
+        if self._following is None:
+            return True
+        try:
+            found = self._following.look(self._input.position - len(self._piece) + self._used)
+        finally:
+            self.complaints += [f"{self.shown}: {line}" for line in self._following.lines]
+            self._following.lines.clear()
+        if found == BEGINS_ANEW and isinstance(self._input, Plain):
+            self._rewind(self._input)
+        if found == WAITS:
+            self._input.at_end = True
+        return found != WAITS
 
     def _next_batch(self) -> Batch:
-        if self._format is None:
-            self._begin()
+        if self.follow and self._hungry and not self._goes_on():
+            return NO_BATCH
+        if self._format is None and not self._begin(self.follow):
+            self._hungry = True
+            return NO_BATCH
         assert self._format is not None
         if self._hungry:
             self._piece, self._used = self._input.more(self._piece[self._used :]), 0
@@ -156,7 +191,6 @@ class Savefile(Source):
         records = found.records
         meta = records.meta[: META_BYTES * records.count]
         batch = Batch(self._piece, meta, records.link_type, found.fraction_ns)
-        self.packets += records.count
         if self.follow or not self._input.size:
             last_ns = _time_ns(batch.meta[-META_BYTES:], batch.fraction_ns)
             self.is_current = abs(last_ns / 1e9 - time.time()) < CURRENT_S
@@ -165,7 +199,10 @@ class Savefile(Source):
         if fault or not readable:
             self._leave_out(records.link_type, records.count, fault)
             return NO_BATCH
-        return batch if self._filter is None else self._filter.passing(batch)
+        if self._filter is not None:
+            batch = self._filter.passing(batch)
+        self.packets += len(batch.meta) // META_BYTES
+        return batch
 
     def _leave_out(self, link_type: int, count: int, fault: str) -> None:
         """Packets of an interface whose frames we cannot read, or not filter, beside others."""

@@ -39,7 +39,7 @@ NO_BATCH = Batch(b"", memoryview(b""), 0, 1)
 
 @dataclass(frozen=True, slots=True)
 class Drops:
-    """Packets read, and those lost before in the kernel and in the interface."""
+    """Packets that passed the filter, and those lost before in the kernel and in the interface."""
 
     received: int = 0
     kernel: int = 0
@@ -56,8 +56,9 @@ class Source:
         self.number = number
         self.link_type = link_type
         self.packets = 0
+        """Those given on: they passed the filter, and are of a link type that can be read."""
         self.left_out = 0
-        """Packets of link types that cannot be read, beside others."""
+        """Packets of link types that cannot be read, or not filtered, beside others."""
         self.note = ""
         """What only the curious want to know."""
         self.complaints: list[str] = []

@@ -27,11 +27,24 @@ examples:
   flowfs umount ~/flows
 
 FILTER is a capture filter of libpcap, see pcap-filter(7). Sizes: 64k, 256M, 1GiB. Times: 30s, 10m, 1h.
-SIGUSR1 makes flowfs -f print its counts, which are in MOUNTPOINT/.flowfs/status.json as well. In the
-background it speaks through syslog.
+SIGUSR1 makes flowfs -f print its counts, which are in MOUNTPOINT/.flowfs/status.json as well: packets are
+those that passed the filter. In the background it speaks through syslog.
 exit status: 0 fine, 1 failed while running, 2 usage or filter, 3 cannot capture, 4 cannot mount
 """
 
+
+_OPTIONS_HELP = (
+    "mount options: ro (not even rm works), rw; and without effect those that mount(8) and fstab pass on:"
+    " defaults, [no]auto, nofail, [no]user, users, owner, group, _netdev, [no]dev, [no]suid, [no]exec,"
+    " [no]atime, [no]relatime, [no]diratime, sync, async, x-*"
+)
+_USER_HELP = "root: whose mount it is; nobody else can read it, not even root (who called sudo)"
+
+# What filters begin with, see pcap-filter(7).
+_FILTER_WORDS = frozenset(
+    "tcp udp sctp icmp icmp6 ip ip6 arp ether host net port portrange src dst not gateway vlan mpls pppoes"
+    " geneve less greater len proto broadcast multicast inbound outbound".split()
+)
 
 Group = argparse._ArgumentGroup  # argparse has no public name for it
 
@@ -93,11 +106,11 @@ def _add_budgets(group: Group) -> None:
 
 def _add_mounting(group: Group) -> None:
     add = group.add_argument
-    add("-o", "--options", action="append", metavar="OPT[,OPT]", help="mount options: ro, and mount(8)'s")
+    add("-o", "--options", action="append", metavar="OPT[,OPT]", help=_OPTIONS_HELP)
     add("-f", "--foreground", action="store_true", help="stay in the foreground")
     add("-d", "--debug", action="store_true", help="say everything; implies -f")
     add("--wait", action=argparse.BooleanOptionalAction, default=True, help="until files are loaded (yes)")
-    add("-Z", "--user", metavar="USER", help="root: whose mount it is (who called sudo)")
+    add("-Z", "--user", metavar="USER", help=_USER_HELP)
 
 
 def add_common(group: Group) -> None:
@@ -117,6 +130,10 @@ def mount_config(arguments: Sequence[str]) -> Config:
     if not words:
         raise ConfigError(f"where to? usage: {_MOUNT_USAGE}")
     mountpoint = words.pop(0)
+    if _is_of_a_filter(mountpoint) and not os.path.lexists(mountpoint):
+        raise ConfigError(
+            f"MOUNTPOINT comes first, then the filter: there is no directory {mountpoint}; {_MOUNT_USAGE}"
+        )
     for word in words if told.read else ():
         if "." in word and os.path.isfile(word):
             raise ConfigError(f"{word} is a file, not a filter: -r comes before each file")
@@ -141,6 +158,12 @@ def mount_config(arguments: Sequence[str]) -> Config:
         quiet=told.quiet,
         verbose=told.verbose or told.debug,
     )
+
+
+def _is_of_a_filter(word: str) -> bool:
+    """Whether a word, or several in one, looks like the beginning of a filter."""
+    first = (word.split() or [""])[0]
+    return first.startswith(("(", "!")) or first.partition("[")[0].lower() in _FILTER_WORDS
 
 
 def _limits(told: argparse.Namespace) -> Limits:

@@ -1,11 +1,11 @@
 """`flowfs umount`: take a mount away."""
 
-import sys
 from collections.abc import Sequence
 
 from flowfs.mount import MountError, unmount
 
 from .parse import Parser, add_common
+from .terminal import Terminal
 
 NO_MOUNT = 4
 
@@ -24,11 +24,14 @@ def run(arguments: Sequence[str]) -> int:
     group.add_argument("-z", "--lazy", action="store_true", help="at once, even if files in it are open")
     add_common(group)
     told = parser.parse_args(arguments)
+    terminal = Terminal(quiet=told.quiet, verbose=told.verbose)
     status = 0
     for mountpoint in told.mountpoints:
         try:
             unmount(mountpoint, told.lazy)
         except MountError as error:
-            print(f"flowfs: {error}", file=sys.stderr)
+            terminal.error(str(error))
             status = NO_MOUNT
+        else:
+            terminal.note(f"{mountpoint}: taken away")
     return status

@@ -3,6 +3,7 @@ cdef class Counters:
     cdef public long long captured_bytes
     cdef public long long doubted_times
     cdef public long long segments
+    cdef public long long tunnelled
     cdef public long long dissected
     cdef public long long unknown_frames
     cdef public long long not_tcp
@@ -19,6 +20,7 @@ cdef class Counters:
     cdef public long long bad_headers
     cdef public long long bad_flags
     cdef public long long cut_short
+    cdef public long long cut_bytes
     cdef public long long payload_bytes
     cdef public long long stored_bytes
     cdef public long long duplicate_bytes

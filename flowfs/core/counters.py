@@ -38,7 +38,8 @@ NAMES = (
     "captured_bytes",
     "doubted_times",  # packets whose time stamp lies too far ahead to be believed alone
     "segments",
-    "dissected",  # frames that went the long way
+    "tunnelled",  # segments that came out of a tunnel
+    "dissected",  # frames that went the long way, each of an aggregate by itself
     "unknown_frames",  # no TCP in IPv4 or IPv6 found inside, as far as known
     "not_tcp",
     "fragments",  # of IP, also those within tunnels and within other fragments
@@ -48,6 +49,7 @@ NAMES = (
     "bad_headers",  # lengths out of bounds, a fragment with a wrong IP checksum
     "bad_flags",  # SYN+FIN, SYN+RST
     "cut_short",  # too short for the TCP header: the snapshot length
+    "cut_bytes",  # payload that segments had by their IP length, and that was not captured
     "bad_checksums",  # segments with a wrong checksum of TCP or of the IPv4 header [V2]
     "payload_bytes",
     *PAYLOAD_FATES,
@@ -92,7 +94,7 @@ class Counters:
         self.dropped_memory_bytes = self.dropped_refused_bytes = self.dropped_rst_bytes = 0
         self.dropped_syn_bytes = self.dropped_unacknowledging_bytes = 0
         self.dropped_tentative_bytes = self.dropped_checksum_bytes = self.unverified_bytes = 0
-        self.doubted_times = 0
+        self.doubted_times = self.tunnelled = self.cut_bytes = 0
         self.bad_checksums = self.rst_forged = self.old_timestamps = 0
         self.conflicts = self.conflict_bytes = self.lost_bytes = self.tail_missing_bytes = 0
         self.retransmitted_syns = self.bad_acks = self.resynchronised = self.rst_ignored = 0

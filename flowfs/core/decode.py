@@ -23,14 +23,14 @@ FIN, SYN, RST, PSH, ACK, URG = 0x01, 0x02, 0x04, 0x08, 0x10, 0x20
 UNCHECKED, VALID, OFFLOADED, WRONG = range(4)
 
 # Link types by libpcap's DLT numbers, which for RAW and LOOP differ from the LINKTYPE numbers in files.
-ETHERNET, RAW, RAW_BSD, RAW_FILE = 1, 12, 14, 101
+ETHERNET, RAW, RAW_BSD = 1, 12, 14
 NULL, LOOP = 0, 108
 LINUX_SLL, LINUX_SLL2 = 113, 276
 IPV4_ONLY, IPV6_ONLY = 228, 229
 PPP, PPP_SERIAL, PPPOE, CISCO_HDLC, NFLOG = 9, 50, 51, 104, 239
 IEEE802_11, PRISM, RADIOTAP, AVS, PPI = 105, 119, 127, 163, 192
 LINK_TYPES = frozenset(
-    {ETHERNET, RAW, RAW_BSD, RAW_FILE, NULL, LOOP, LINUX_SLL, LINUX_SLL2, IPV4_ONLY, IPV6_ONLY}
+    {ETHERNET, RAW, RAW_BSD, NULL, LOOP, LINUX_SLL, LINUX_SLL2, IPV4_ONLY, IPV6_ONLY}
     | {PPP, PPP_SERIAL, PPPOE, CISCO_HDLC, NFLOG, IEEE802_11, PRISM, RADIOTAP, AVS, PPI}
 )
 
@@ -88,7 +88,7 @@ def decode(base: bytes, start: int, end: int, link_type: int, segment: Segment) 
 
 def _is_bare(link_type: int) -> bool:
     """Whether frames are IP packets with nothing before them."""
-    if link_type == RAW or link_type == RAW_BSD or link_type == RAW_FILE:
+    if link_type == RAW or link_type == RAW_BSD:
         return True
     return link_type == IPV4_ONLY or link_type == IPV6_ONLY
 

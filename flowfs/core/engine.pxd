@@ -43,6 +43,8 @@ cdef class Engine:
     cdef long long next_tick_ns
     cdef long long leap_ns
     cdef long long leap_packets
+    cdef long long frame_bytes
+    cdef readonly long long cut_at_bytes
     cdef readonly bint finished
 
     @cython.locals(
@@ -54,10 +56,14 @@ cdef class Engine:
         long long count, int link_type
     ) except -1
 
-    @cython.locals(layers=cython.int, whole=bytes)
-    cdef _go_the_long_way(self, int verdict, bytes packet, int link_type, int vlan)
+    @cython.locals(whole=bytes, through=cython.bint)
+    cdef int _go_the_long_way(
+        self, int verdict, bytes packet, int link_type, int vlan, int layers, bint tunnelled, bint aggregated
+    ) except -1
 
-    cdef _arrive(self, int verdict, bytes packet)
+    cdef _arrive(self, int verdict, bytes packet, bint tunnelled)
+
+    cdef _count_cut(self, long long frame_bytes)
 
     @cython.locals(counters=Counters)
     cdef _count_verdict(self, int verdict)

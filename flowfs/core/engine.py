@@ -64,11 +64,18 @@ _FETCH_AHEAD = 8
 
 _RAW = 12  # the link type of bare IP
 
-Dissect = Callable[[int, bytes, int, int], "tuple[int, bytes, int] | None"]
-"""(link type, frame, VLAN id, layers passed) → (VLAN id, IP packet, layers passed), None if none is inside.
+Dissected = tuple[int, bytes, int, bool] | list[tuple[int, bytes, int, int, bool]] | None
+"""What is in a frame: (VLAN id, IP packet, layers passed, whether a tunnel was among them), None for nothing.
 
-The packet has TCP right behind its header, or is a fragment as it stands. The VLAN id and the layers that go
-in are those of the datagram that the frame was in; 0 for one that was captured.
+The packet has TCP right behind its header, or is a fragment as it stands. Or the frame is an aggregate: a
+list of frames to dissect, (link type, frame, VLAN id, layers passed, whether a tunnel was among them) each.
+"""
+
+Dissect = Callable[[int, bytes, int, int], Dissected]
+"""(link type, frame, VLAN id, layers passed) → what is in it.
+
+The VLAN id and the layers that go in are those of the datagram or aggregate that the frame was in; 0 for one
+that was captured.
 """
 
 
@@ -96,6 +103,8 @@ class Engine:
         self.now_ns = 0
         self.next_tick_ns = 0
         self.leap_ns = self.leap_packets = 0  # the time far ahead that so many packets in a row agree on
+        self.frame_bytes = 0  # of the one that goes the long way
+        self.cut_at_bytes = 0  # the longest frame that lacked payload
         self.finished = False
 
     def feed(
@@ -220,7 +229,9 @@ class Engine:
             pool = self.flows.room.pool
             numbers.update(
                 flows=store.count,
+                flows_free=self._free_flows(),
                 flows_open=store.ranking.active.length,
+                cut_at_bytes=self.cut_at_bytes,
                 connections_tracked=self.flows.live,
                 payload_used_bytes=store.arena.used_bytes,
                 payload_limit_bytes=store.arena.capacity_bytes,
@@ -237,6 +248,13 @@ class Engine:
                 now_ns=self.now_ns,
             )
             return numbers
+
+    def _free_flows(self) -> int:
+        """How many files more there is room for, if each connection has two."""
+        free = 2 * max(0, self.flows.live_limit - self.flows.live)
+        if self.limits.max_flows:
+            free = min(free, max(0, self.limits.max_flows - self.store.count))
+        return free
 
     # --- a slice -----------------------------------------------------------------------------------
 
@@ -276,53 +294,81 @@ class Engine:
             if verdict == SEGMENT:
                 key_offset = segment.key_start - start
                 counters.segments += 1
+                if segment.end < segment.wire_end:
+                    self._count_cut(end - start)
                 self.flows.accept(segment, base, self.now_ns)
             elif verdict == RARE:
-                rare -= 1
-                self._go_the_long_way(verdict, base[start:end], link_type, 0)
+                self.frame_bytes = end - start
+                rare -= self._go_the_long_way(verdict, base[start:end], link_type, 0, 0, False, False)
             elif verdict == FRAGMENT:
-                rare -= 1
-                self._go_the_long_way(verdict, base[segment.start : end], link_type, segment.vlan)
+                self.frame_bytes = end - start
+                packet_bytes = base[segment.start : end]
+                rare -= self._go_the_long_way(verdict, packet_bytes, link_type, segment.vlan, 0, False, False)
             else:
                 self._count_verdict(verdict)
             if self.store.orphans:  # at once: what a packet does must not depend on its batch [R10]
                 self.flows.collect()
         return packet
 
-    def _go_the_long_way(self, verdict: int, packet: bytes, link_type: int, vlan: int) -> None:
+    def _go_the_long_way(
+        self,
+        verdict: int,
+        packet: bytes,
+        link_type: int,
+        vlan: int,
+        layers: int,
+        tunnelled: bool,
+        aggregated: bool,
+    ) -> int:
         """Dissection and reassembly by turns, until there is a segment, or nothing, or it takes too long.
 
-        `packet` is the frame if the verdict is RARE, the IP packet on VLAN `vlan` if it is FRAGMENT.
+        `packet` is the frame if the verdict is RARE, the IP packet on VLAN `vlan` if it is FRAGMENT. Returns
+        how many frames that was.
         """
-        layers = 0
         for _ in range(MAX_PASSES):
             if verdict == RARE:
                 self.counters.dissected += 1
                 inside = None if self.dissect is None else self.dissect(link_type, packet, vlan, layers)
                 if inside is None:
                     break
-                vlan, packet, layers = inside
+                if isinstance(inside, list):
+                    if aggregated:  # within another: nobody sends that, and it would multiply the work
+                        break
+                    for number, frame, tag, passed, through in inside:
+                        self._go_the_long_way(RARE, frame, number, tag, passed, tunnelled or through, True)
+                    return len(inside)
+                vlan, packet, layers, through = inside
+                tunnelled = tunnelled or through
                 verdict = decode_ip(packet, 0, len(packet), vlan, self.segment)
                 if verdict == RARE:
                     verdict = FRAGMENT  # behind extension headers, which dissection leaves to such a one
             if verdict != FRAGMENT:
-                self._arrive(verdict, packet)
-                return
+                self._arrive(verdict, packet, tunnelled)
+                return 1
             whole = self.defrag.take(packet, 0, len(packet), vlan, self.now_ns)
             if whole is None:
-                return
+                return 1
             packet = whole
             link_type = _RAW
             verdict = decode_ip(packet, 0, len(packet), vlan, self.segment)
         self.counters.unknown_frames += 1
+        return 1
 
-    def _arrive(self, verdict: int, packet: bytes) -> None:
+    def _arrive(self, verdict: int, packet: bytes, tunnelled: bool) -> None:
         """The end of the long way."""
         if verdict == SEGMENT:
             self.counters.segments += 1
+            self.counters.tunnelled += tunnelled
+            if self.segment.end < self.segment.wire_end:
+                self._count_cut(self.frame_bytes)
             self.flows.accept(self.segment, packet, self.now_ns)
         else:
             self._count_verdict(verdict)
+
+    def _count_cut(self, frame_bytes: int) -> None:
+        """Count what is missing of a segment's payload; the frame was captured up to so many bytes."""
+        self.counters.cut_bytes += self.segment.wire_end - self.segment.end
+        self.cut_at_bytes = max(self.cut_at_bytes, frame_bytes)
 
     def _count_verdict(self, verdict: int) -> None:
         """Count a frame, or a reassembled datagram, that holds no segment."""

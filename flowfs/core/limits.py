@@ -44,7 +44,7 @@ class Limits:
 # One call of feed() holds the reader off for at most this much work, so that a read waits ≤ 0.5 ms.
 SLICE_PACKETS = 256
 SLICE_BYTES = MIB  # copied at ~5 GB/s: 0.2 ms
-SLICE_RARE = 16  # dissection takes 2 to 10 µs a frame
+SLICE_RARE = 16  # dissection takes 2 to 10 µs a frame; an aggregate has up to 65, and ends a slice
 # Dissections and reassemblies by turns for one frame; a tunnel with fragments on both sides takes 3.
 MAX_PASSES = 5
 
@@ -83,6 +83,8 @@ SOURCE_SHARE = 8  # [G3] one source gets 1/8 of what fragments have
 LIGHT_SHARE = 8  # sources below 1/8 of that weigh the same: see `defrag`
 REASSEMBLE_IPV4_NS = 30 * SECOND_NS  # [G3]
 REASSEMBLE_IPV6_NS = 60 * SECOND_NS  # [G3] RFC 8200, 4.5
+
+LARGEST_BLOCK_BYTES = 1 << 24  # a block of pcapng, as libpcap has it: more is damage
 
 IDLE_VICTIM_NS = 10 * SECOND_NS  # [M3] a flow is called idle, and goes before the head of a large one
 TOUCH_NS = SECOND_NS  # order of activity is kept to the second: moving on every packet costs 10 %

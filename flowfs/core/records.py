@@ -9,6 +9,8 @@ noted, or it is known why not, and nothing raises.
 
 from array import array
 
+from .limits import LARGEST_BLOCK_BYTES
+
 CAPACITY = 4096  # packets that are noted at once
 MAX_FRAME_BYTES = 262144  # libpcap's limit, too: more is damage, not a packet
 MAX_INTERFACES = 1024
@@ -22,7 +24,7 @@ _SECOND_NS = 1_000_000_000
 _FINEST = (1 << 64) // 1_000_000_000
 _LAST_SECOND = 0xFFFFFFFF
 _SMALLEST_BLOCK_BYTES = 12
-_LARGEST_BLOCK_BYTES = 1 << 24  # as libpcap has it
+_LARGEST_BLOCK_BYTES = LARGEST_BLOCK_BYTES  # a C integer when compiled
 
 
 class Records:

@@ -17,7 +17,10 @@ that are rare and short.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from flowfs.core.engine import Dissected
 
 
 def load() -> None:
@@ -28,8 +31,10 @@ def load() -> None:
     from . import descent  # noqa: F401
 
 
-def dissect(*frame: Any, **options: Any) -> Any:
-    """The IP packet inside a frame: what descent.dissect() says of it."""
+def dissect(
+    link_type: int, frame: bytes, vlan: int = 0, layers: int = 0, *, tunnels: bool = True
+) -> Dissected:
+    """What is inside a frame, see descent.dissect()."""
     from .descent import dissect as descend
 
-    return descend(*frame, **options)
+    return descend(link_type, frame, vlan, layers, tunnels=tunnels)

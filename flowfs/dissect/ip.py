@@ -11,6 +11,8 @@ from typing import Any
 
 from dpkt.ip6 import IP6HopOptsHeader
 
+from flowfs.core.limits import MAX_EXTENSIONS
+
 from .kinds import NO_NEXT_HEADER, TCP
 
 Carried = tuple[int, bytes, bytes | None]
@@ -25,7 +27,6 @@ EXTENSIONS = frozenset(
 MAY_HIDE_TCP = EXTENSIONS
 """Protocols that are left only in a fragment, where nobody can say yet what is behind them."""
 
-MAX_EXTENSIONS = 8  # rule G2
 _SEGMENT_ROUTING = 4  # RFC 8754 lists the segments backwards
 _MAX_PAYLOAD = 0xFFFF  # what IPv6's payload length can say
 _MAX_JUMBO_HEADER_BYTES = 64  # eight do; dpkt takes 0.3 ms for 2048 bytes of options

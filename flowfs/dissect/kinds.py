@@ -9,7 +9,7 @@ from typing import Any
 from dpkt.dpkt import Packet
 
 Layer = tuple[int, bytes]
-"""An Ethernet type, or LLC, and the bytes that it describes."""
+"""An Ethernet type, LLC or A_MSDU, and the bytes that it describes."""
 
 IPV4, IPV6 = 0x0800, 0x86DD
 MPLS, MPLS_MULTICAST = 0x8847, 0x8848
@@ -17,6 +17,7 @@ PPPOE, PPP = 0x8864, 0x880B
 ETHERNET = 0x6558  # transparent Ethernet bridging: a whole frame (RFC 1701)
 VLAN_TAGS = frozenset({0x8100, 0x88A8, 0x9100, 0x9200})
 LLC = 0x10000  # no Ethernet type
+A_MSDU = 0x10001  # several frames in one of IEEE 802.11
 UNKNOWN = 0xFFFF  # reserved
 
 NOTHING: Layer = (UNKNOWN, b"")

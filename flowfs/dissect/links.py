@@ -81,7 +81,6 @@ LINKS: dict[int, Callable[[bytes], Layer]] = {
     14: by_version,
     50: _serial,
     51: pppoe,
-    101: by_version,
     104: _cisco_hdlc,
     105: wireless.ieee80211,
     108: _with_family,

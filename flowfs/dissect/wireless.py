@@ -6,7 +6,7 @@ belongs to the frame, which is passed as one.
 
 import struct
 
-from .kinds import NOTHING, Layer
+from .kinds import A_MSDU, NOTHING, Layer
 from .shims import llc
 
 # The frame control field (IEEE 802.11, 9.2.4.1), its two bytes apart.
@@ -16,6 +16,9 @@ _BOTH_DS, _MORE_FRAGMENTS, _PROTECTED, _ORDER = 0x03, 0x04, 0x40, 0x80
 
 _AGGREGATED = 0x80  # in the QoS control field: A-MSDU present
 _SUBFRAME_BYTES = 14  # of an A-MSDU: addresses and length
+MAX_SUBFRAMES = 64  # as many as a receiver can ask for at the most is 63 (9.4.2.26, 9.4.2.248)
+_DATA_HEADER = bytes([_DATA]) + bytes(23)
+IEEE802_11 = 105  # the link type of such frames
 
 _RADIOTAP = struct.Struct("<BxHI")
 _TSFT, _FLAGS, _MORE_PRESENT = 1 << 0, 1 << 1, 1 << 31
@@ -40,16 +43,37 @@ def ieee80211(frame: bytes, padded: bool = False) -> Layer:
     aggregated = frame[header_bytes] & _AGGREGATED
     header_bytes += 6 if flags & _ORDER else 2  # with HT control, or without it
     body = frame[_aligned(header_bytes, 4) if padded else header_bytes :]
-    return llc(_only_subframe(body) if aggregated else body)
+    if not aggregated:
+        return llc(body)
+    _, end = _subframe(body, 0)
+    return (A_MSDU, body) if _is_another(body, end) else llc(body[_SUBFRAME_BYTES:end])
 
 
-def _only_subframe(body: bytes) -> bytes:
-    """The frame in an A-MSDU. Several would be several packets: they are left alone, and so counted."""
-    length = body[12] << 8 | body[13]
-    end = _SUBFRAME_BYTES + length
-    if len(body) >= _aligned(end, 4) + _SUBFRAME_BYTES:  # less is a check sequence
-        return b""
-    return body[_SUBFRAME_BYTES:end]
+def frames_of(body: bytes) -> list[bytes]:
+    """What is in an A-MSDU (IEEE 802.11, 9.3.2.2.2), each as a data frame of its own.
+
+    Beyond MAX_SUBFRAMES there is one that holds nothing, which stands for all the rest.
+    """
+    frames: list[bytes] = []
+    end = -_SUBFRAME_BYTES
+    while not frames or _is_another(body, end):
+        if len(frames) == MAX_SUBFRAMES:
+            frames.append(b"")
+            break
+        start, end = _subframe(body, _aligned(end, 4) if frames else 0)
+        frames.append(_DATA_HEADER + body[start:end])
+    return frames
+
+
+def _subframe(body: bytes, at: int) -> tuple[int, int]:
+    """Where the data of the subframe at `at` begin and end; the next one is at a multiple of four."""
+    start = at + _SUBFRAME_BYTES
+    return start, start + (body[start - 2] << 8 | body[start - 1])
+
+
+def _is_another(body: bytes, end: int) -> bool:
+    """Whether a subframe follows one that ends at `end`; less is a check sequence."""
+    return len(body) >= _aligned(end, 4) + _SUBFRAME_BYTES
 
 
 def radiotap(frame: bytes) -> Layer:

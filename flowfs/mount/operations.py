@@ -127,7 +127,8 @@ class Operations(pyfuse3.Operations):
         data.f_bsize = data.f_frsize = _SPACE_UNIT_BYTES
         data.f_blocks = space.total_bytes // data.f_frsize
         data.f_bfree = data.f_bavail = (space.total_bytes - space.used_bytes) // data.f_frsize
-        data.f_files = space.flows
+        data.f_files = space.flows + space.free_flows
+        data.f_ffree = data.f_favail = space.free_flows
         data.f_namemax = MAX_NAME_BYTES
         return data
 

@@ -35,6 +35,10 @@ class MountOptions:
         for option in (part.strip() for text in lists for part in text.split(",")):
             if option in ("ro", "rw"):
                 read_only = option == "ro"
+            elif option in ("allow_other", "allow_root"):
+                raise MountOptionError(
+                    f"-o {option}: a mount is for its owner alone; -Z USER says who that is"
+                )
             elif option and option not in _WITHOUT_EFFECT and not _FOR_OTHERS.match(option):
                 raise MountOptionError(f"-o {option}: no such mount option; there are ro and rw")
         return cls(read_only)

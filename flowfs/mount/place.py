@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import pwd
 import re
 import shutil
 import subprocess
@@ -30,11 +31,12 @@ class MountError(Exception):
 
 
 class Mounted(NamedTuple):
-    """One line of mountinfo. `device` is "major:minor"."""
+    """One line of mountinfo. `device` is "major:minor", `owner` whose FUSE mount it is (-1: unknown)."""
 
     path: str
     type: str
     device: str
+    owner: int = -1
 
 
 def mounts() -> Iterator[Mounted]:
@@ -42,7 +44,8 @@ def mounts() -> Iterator[Mounted]:
     for line in Path("/proc/self/mountinfo").read_text("utf-8", "surrogateescape").splitlines():
         fields = line.split(" ")
         separator = fields.index("-", 6)
-        yield Mounted(_unescaped(fields[4]), fields[separator + 1], fields[2])
+        owner = re.search(r"(?:^|,)user_id=(\d+)", fields[-1])
+        yield Mounted(_unescaped(fields[4]), fields[separator + 1], fields[2], int(owner[1]) if owner else -1)
 
 
 def mounted_at(path: str) -> Mounted | None:
@@ -52,6 +55,16 @@ def mounted_at(path: str) -> Mounted | None:
         if mounted.path == path:
             found = mounted
     return found
+
+
+def _other_owner(mounted: Mounted) -> str:
+    """Who has mounted it, "" for ourselves."""
+    if mounted.owner in (-1, os.getuid()):
+        return ""
+    try:
+        return pwd.getpwuid(mounted.owner).pw_name
+    except KeyError:
+        return f"user {mounted.owner}"
 
 
 def _unescaped(field: str) -> str:
@@ -95,8 +108,10 @@ def _clear(mountpoint: str, path: str) -> int:
             return cleared
         ours = mounted.type == TYPE
         if not _is_dead(path):
-            hint = f"flowfs umount {mountpoint}" if ours else "mount somewhere else"
-            raise MountError(f"{mountpoint}: {mounted.type} is mounted there already; {hint}")
+            owner = _other_owner(mounted)
+            hint = "mount somewhere else" if owner or not ours else f"flowfs umount {mountpoint}"
+            whose = f" by {owner}" if owner else ""
+            raise MountError(f"{mountpoint}: {mounted.type} is mounted there already{whose}; {hint}")
         if not ours or _take_away(path, lazy=True):
             hint = f"sudo umount -l {mountpoint}"
             raise MountError(f"{mountpoint}: a dead {mounted.type} mount that is not ours; {hint}")
@@ -123,9 +138,20 @@ def _check_directory(mountpoint: str, path: str) -> None:
     except PermissionError:
         raise MountError(f"{mountpoint}: no right to look into it; {_OWN_DIRECTORY}") from None
     except OSError as error:
-        raise MountError(f"{mountpoint}: {error.strerror}") from None
+        hint = _dead_mount_above(path) if error.errno in _DEAD else ""
+        raise MountError(f"{mountpoint}: {error.strerror}{hint}") from None
     if os.geteuid() and not os.access(path, os.W_OK, effective_ids=True):
         raise MountError(f"{mountpoint}: no right to write to it; {_OWN_DIRECTORY}")
+
+
+def _dead_mount_above(path: str) -> str:
+    """What to do about a mount that died with the place in it."""
+    above = [mounted for mounted in mounts() if path.startswith(mounted.path + "/")]
+    mounted = max(above, key=lambda one: len(one.path), default=None)
+    if mounted is None:
+        return ""
+    command = "flowfs umount -z" if mounted.type == TYPE else "sudo umount -l"
+    return f"; it is in a dead mount, take that away: {command} {mounted.path}"
 
 
 # --- unmounting ------------------------------------------------------------------------------------
@@ -139,6 +165,11 @@ def unmount(mountpoint: str, lazy: bool = False) -> None:
         raise MountError(f"{mountpoint}: nothing is mounted there")
     if mounted.type != TYPE:
         raise MountError(f"{mountpoint}: not a flowfs mount ({mounted.type})")
+    owner = _other_owner(mounted)
+    if owner and os.geteuid():
+        raise MountError(
+            f"{mountpoint}: the mount is {owner}'s, who can take it away; or: sudo flowfs umount"
+        )
     refused = _take_away(path, lazy)
     if not refused:
         return
@@ -165,11 +196,12 @@ def _take_away(path: str, lazy: bool) -> str:
 
 
 def _users(path: str, most: int = 3) -> list[str]:
-    """Processes that use the mount, as "cat (1234)"; those that we may look into."""
+    """Other processes that use the mount, as "cat (1234)"; those that we may look into."""
     found = [
         f"{_read(process / 'comm').strip()} ({process.name})"
         for process in Path("/proc").glob("[0-9]*")
-        if any(target == path or target.startswith(path + "/") for target in _used_by(process))
+        if process.name != str(os.getpid())
+        and any(target == path or target.startswith(path + "/") for target in _used_by(process))
     ]
     return [*found[:most], "…"] if len(found) > most else found
 

@@ -97,11 +97,12 @@ class Opened(NamedTuple):
 
 
 class Space(NamedTuple):
-    """What the directory may hold and holds: payload bytes by capacity, and flows."""
+    """What the directory may hold and holds: payload bytes by capacity, flows, and room for more of them."""
 
     total_bytes: int
     used_bytes: int
     flows: int
+    free_flows: int
 
 
 class Tree:
@@ -310,7 +311,7 @@ class Tree:
         """How much the directory may hold, and holds."""
         statistics = self._engine.statistics()
         total_bytes, used_bytes = statistics["payload_limit_bytes"], statistics["payload_used_bytes"]
-        return Space(total_bytes, used_bytes, statistics["flows"])
+        return Space(total_bytes, used_bytes, statistics["flows"], statistics["flows_free"])
 
     def changed(self) -> bool:
         """Whether `changes()` has anything. Cheap."""

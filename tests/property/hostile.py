@@ -44,7 +44,7 @@ CONNECTIONS = (
     Ends("fe80::1", "fe80::2", 1000, (), (0, SPACE // 2)),
     Ends("10.0.0.1", "10.0.0.1", 1000, (), (1000, 1000)),  # land: both sides look the same
 )
-IP_ONLY = (101, 228, 229, 9)  # the last is none that the core knows
+IP_ONLY = (14, 228, 229, 147)  # the last is none that the core knows
 LINK_TYPES = (ETHERNET, ETHERNET, ETHERNET, SLL, SLL2, RAW, NULL, LOOP, *IP_ONLY)
 
 LAND_PORT = 1000

@@ -6,6 +6,7 @@ import random
 
 import pytest
 
+import craft
 from craft import Conversation, timestamps, wscale
 from engines import run
 from flowfs.core.limits import MIB, Limits
@@ -220,6 +221,23 @@ def test_51_snaplen_of_every_packet() -> None:
     content = b"".join(bytes([65 + index]) * 10 + bytes(990) for index in range(5))
     assert outcome.before.files() == {NAME: content[:-990]}
     assert outcome.gaps(NAME) == [(index * 1000 + 10, 990, "snaplen") for index in range(4)]
+
+
+def test_51_what_was_cut_is_counted() -> None:
+    """Payload that was on the wire, also of segments that come twice, and where the longest frame ended."""
+    conversation = Conversation().handshake().client(0, b"abc")
+    assert run(conversation).statistics["cut_bytes"] == 0  # though the frame is padded
+    assert run(conversation).statistics["cut_at_bytes"] == 0
+    for captured in (100, 10, 100):
+        conversation.client(3, bytes(1000), captured=captured)
+    statistics = run(conversation).statistics
+    assert statistics["cut_bytes"] == 900 + 990 + 900
+    assert statistics["cut_at_bytes"] == 14 + 40 + 100
+    headers = [
+        craft.cut(packet, 14 + 20 + 30)
+        for packet in Conversation().client(0, bytes(50), options=bytes(12)).packets
+    ]
+    assert run(headers).statistics["cut_bytes"] == 50  # the options were cut, too
 
 
 def test_51_snaplen_cuts_the_first() -> None:

@@ -44,7 +44,33 @@ def test_in_a_tunnel(place: str, version: int) -> None:
     outcome = run(placed(plain, PLACES[place]))
     assert outcome.files() == {plain.client_name(): b"abcdef", plain.server_name(): b"x"}
     assert outcome.statistics["dissected"] == outcome.statistics["segments"] == len(plain.packets)
+    assert outcome.statistics["tunnelled"] == (0 if place in ("mpls", "pppoe") else len(plain.packets))
     assert outcome.statistics["unknown_frames"] == 0
+
+
+def test_what_was_cut_in_a_tunnel_is_counted() -> None:
+    plain = Conversation(link_type=RAW).handshake().client(0, bytes(800))
+    packets = placed(plain, PLACES["vxlan"])
+    packets[-1] = craft.cut(packets[-1], 300)
+    statistics = run(packets).statistics
+    headers = 14 + 20 + 8 + 8 + 14 + 40
+    assert (statistics["cut_bytes"], statistics["cut_at_bytes"]) == (800 - (300 - headers), 300)
+
+
+@pytest.mark.parametrize("outside", [True, False])
+def test_what_came_in_fragments_came_out_of_a_tunnel(outside: bool) -> None:
+    """Fragments of the outer packet, or of the inner one."""
+    plain = Conversation(link_type=RAW).handshake().client(0, bytes(800))
+
+    def put(packet: bytes) -> list[bytes]:
+        if outside:
+            return [craft.ethernet(part) for part in craft.fragments(PLACES["gre"](packet)[14:], 400)]
+        return [PLACES["gre"](part) for part in craft.fragments(packet, 400)]
+
+    packets = [packet._replace(frame=part) for packet in plain.packets for part in put(packet.frame)]
+    outcome = run(packets)
+    assert outcome.files() == {plain.client_name(): bytes(800)}
+    assert outcome.statistics["tunnelled"] == outcome.statistics["segments"] == len(plain.packets)
 
 
 def test_some_segments_in_a_tunnel_and_some_not() -> None:
@@ -101,3 +127,44 @@ def test_on_a_rarer_link_layer(link_type: int, put: Put, version: int) -> None:
     plain = conversation(version)
     outcome = run(placed(plain, put), link_type=link_type)
     assert outcome.files() == {plain.client_name(): b"abcdef", plain.server_name(): b"x"}
+
+
+# --- aggregates ----------------------------------------------------------------------------------
+
+
+def aggregate(packets: list[bytes]) -> bytes:
+    return monitors.ieee80211(monitors.subframes(*packets), qos=True, aggregated=True)
+
+
+@pytest.mark.parametrize("count", [2, 3, 64])
+def test_several_frames_in_one(count: int) -> None:
+    """Each is a segment, all of them are one captured packet."""
+    plain = conversation()
+    frames = [packet.frame for packet in plain.packets]
+    groups = [frames[start : start + count] for start in range(0, len(frames), count)]
+    packets = [Packet(10**18, aggregate(group), 0) for group in groups]
+    outcome = run(packets, link_type=105)
+    assert outcome.files() == {plain.client_name(): b"abcdef", plain.server_name(): b"x"}
+    numbers = outcome.statistics
+    assert (numbers["packets"], numbers["segments"]) == (len(groups), len(frames))
+    assert (numbers["unknown_frames"], numbers["tunnelled"]) == (0, 0)
+
+
+def test_more_frames_in_one_than_are_read_are_counted() -> None:
+    written = Conversation(link_type=RAW).handshake()
+    for number in range(80):
+        written.client(number, b"x")
+    outcome = run([Packet(10**18, aggregate([packet.frame for packet in written.packets]), 0)], link_type=105)
+    assert outcome.statistics["segments"] == 64
+    assert outcome.statistics["unknown_frames"] == 1
+    assert outcome.files() == {written.client_name(): b"x" * (64 - 3)}
+
+
+def test_an_aggregate_in_a_tunnel_and_one_within_another() -> None:
+    """The second is nobody's doing in earnest, and would multiply the work for a frame."""
+    plain = conversation()
+    whole = t.outer(47, t.gre(0x8200, aggregate([packet.frame for packet in plain.packets])))
+    numbers = run([Packet(10**18, whole, 0)]).statistics
+    assert numbers["segments"] == numbers["tunnelled"] == len(plain.packets)
+    numbers = run([Packet(10**18, aggregate([whole[14:]] * 2), 0)], link_type=105).statistics
+    assert (numbers["segments"], numbers["unknown_frames"], numbers["dissected"]) == (0, 2, 3)

@@ -195,6 +195,24 @@ def test_a_cut_file_is_mounted_with_a_warning(place: Path, capture: Path) -> Non
 
 
 @needs_fuse
+def test_packets_that_are_cut_are_warned_of_once(place: Path, tmp_path: Path) -> None:
+    conversation = craft.Conversation().handshake()
+    for number in range(9):
+        conversation.client(1000 * number, bytes(1000))
+    path = craft.write_pcap(tmp_path / "cut.pcap", [craft.cut(packet, 96) for packet in conversation.packets])
+    done = flowfs_("mount", place, "-r", path)
+    assert done.returncode == 0
+    assert done.stderr == (
+        "flowfs: packets are cut at 96 bytes by the capture's snapshot length: flows have holes;"
+        " capture with -s 0\n"
+    )
+    assert len(status(place)["warnings"]) == 1
+    assert status(place)["statistics"]["cut_bytes"] == 9 * (14 + 40 + 1000 - 96)
+    flowfs_("umount", place)
+    until(lambda: not daemons(place))
+
+
+@needs_fuse
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_unmounts_and_counts(place: Path, capture: Path, number: signal.Signals) -> None:
     with start("mount", place, "-f", "-r", capture) as process:
@@ -317,6 +335,21 @@ def test_who_does_not_wait_any_longer_has_no_mount(
         assert process.wait(10) == (-number if number == signal.SIGKILL else 128 + number)
         until(lambda: not daemons(place))
     assert not is_mounted(place)
+
+
+@pytest.mark.parametrize("foreground", [("-f",), ()], ids=["foreground", "background"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_who_waits_for_a_writer_says_so_and_can_be_ended(
+    place: Path, tmp_path: Path, number: signal.Signals, foreground: tuple[str, ...]
+) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    with start("mount", place, "-r", fifo, *foreground) as process:
+        assert process.stderr is not None
+        assert process.stderr.readline().startswith(f"flowfs: {fifo}: waiting for somebody to write")
+        process.send_signal(number)
+        assert process.wait(10) == 128 + number
+        assert process.stderr.read() == ""
 
 
 @needs_fuse

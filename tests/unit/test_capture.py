@@ -86,6 +86,14 @@ def test_the_files_after_a_cut_one_are_read(tmp_path: Path) -> None:
     assert len(capture.warnings) == 1
 
 
+def test_what_a_filter_keeps_back_was_not_received(tmp_path: Path) -> None:
+    """As of interfaces, where the kernel filters."""
+    path = str(write(tmp_path / "a.pcap", 700))
+    recorder, capture = run([open_file(path, 0, filter="tcp[4:4] & 1 = 1")])
+    assert capture.drops() == Drops(350, 0, 0)
+    assert len(recorder.frames) == 350
+
+
 def test_a_change_is_told(tmp_path: Path) -> None:
     told: list[int] = []
     run([open_file(str(write(tmp_path / "a.pcap", 10)), 0)], on_change=lambda: told.append(1))
@@ -210,6 +218,7 @@ def test_a_bad_filter_is_shown(tmp_path: Path, expression: str) -> None:
     with pytest.raises(FilterError) as caught:
         open_file(str(write(tmp_path / "a.pcap", 1)), 0, filter=expression)
     assert str(caught.value).startswith(f"bad filter '{expression}': ")
+    assert str(caught.value).endswith("; see pcap-filter(7)")
     assert "\n" not in str(caught.value)
 
 

@@ -14,7 +14,7 @@ import pytest
 import trio
 
 import craft
-from flowfs.capture import Capture, Drops, open_file
+from flowfs.capture import Capture, CaptureError, Drops, open_file, opening
 from flowfs.core.engine import Engine
 from recording import (
     ENVIRONMENT,
@@ -131,6 +131,52 @@ def test_a_fifo_whose_writer_is_quick(tmp_path: Path) -> None:
     with subprocess.Popen(["sh", "-c", f"cat {content} > {path}"]):
         recorder, _ = run([open_file(str(path), 0)])
     assert recorder.frames == frames(100)
+
+
+def test_what_is_waited_for_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once for a FIFO without a writer, and once for a writer who keeps all to himself."""
+    monkeypatch.setattr(opening, "PATIENCE_S", 0.01)
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    said: list[str] = []
+    writing = -1
+
+    def write_then(line: str) -> None:
+        nonlocal writing
+        said.append(line)
+        writing = os.open(fifo, os.O_WRONLY | os.O_NONBLOCK)
+        os.write(writing, craft.pcap(packets(3)))
+
+    source = open_file(str(fifo), 0, say=write_then)
+    os.close(writing)
+    recorder, _ = run([source])
+    assert recorder.frames == frames(3)
+    assert said == [f"{fifo}: waiting for somebody to write a capture to it (tcpdump -U writes at once)"]
+    with pipe() as (path, writing):
+
+        def write_at_last(line: str) -> None:
+            said.append(line)
+            os.write(writing, craft.pcap([]))
+
+        open_file(path, 0, say=write_at_last).close()
+    assert len(said) == 2
+
+
+def test_nothing_is_said_of_what_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(opening, "PATIENCE_S", 0)
+    said: list[str] = []
+    open_file(str(write(tmp_path / "a.pcap", 1)), 0, say=said.append).close()
+    with pipe() as (path, writing):
+        os.write(writing, craft.pcap([]))
+        open_file(path, 0, say=said.append).close()
+    assert said == []
+
+
+def test_a_writer_who_goes_without_a_word(tmp_path: Path) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    with subprocess.Popen(["sh", "-c", f": > {fifo}"]), pytest.raises(CaptureError, match="is empty"):
+        open_file(str(fifo), 0)
 
 
 STANDARD_INPUT = """

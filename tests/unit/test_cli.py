@@ -13,10 +13,11 @@ import craft
 import flowfs
 from flowfs.cli import main
 from flowfs.cli.mount import _fault
-from flowfs.cli.parse import mount_config
+from flowfs.cli.parse import _OPTIONS_HELP, mount_config
 from flowfs.cli.terminal import Terminal
 from flowfs.config import Config, ConfigError
 from flowfs.core.limits import Limits
+from flowfs.mount import MountOptions
 
 MIB = 1 << 20
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(flowfs.__file__).parent.parent)}
@@ -118,6 +119,23 @@ def test_a_mountpoint_is_made_absolute(tmp_path: Path, monkeypatch: pytest.Monke
     assert config("flows -i lo").mountpoint == str(tmp_path / "flows")
 
 
+def test_a_place_may_be_called_as_filters_begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match="there is no directory tcp port 25"):
+        config("-i lo", "tcp port 25")
+    for name in ("tcp", "net"):
+        (tmp_path / name).mkdir()
+        assert config(f"{name} -i lo udp").mountpoint == str(tmp_path / name)
+    assert config("./vlan -i lo").mountpoint == str(tmp_path / "vlan")
+
+
+@pytest.mark.parametrize("no", ["", "no"])
+def test_the_help_names_options_that_are_understood(no: str) -> None:
+    words = _OPTIONS_HELP.partition("pass on:")[2].replace("[no]", no).replace("x-*", "x-a").split(", ")
+    assert len(words) > 10
+    assert MountOptions.parse(["ro", *words]) == MountOptions(read_only=True)
+
+
 def test_a_filter_from_a_file(tmp_path: Path) -> None:
     path = tmp_path / "filter"
     path.write_text("# mail\ntcp port 25 # SMTP\n  or tcp port 587\n\n")
@@ -141,6 +159,10 @@ def test_a_filter_from_a_file(tmp_path: Path) -> None:
         ("-i eth0", "a command comes first"),
         ("mount", "where to? usage: flowfs mount MOUNTPOINT"),
         ("mount -i lo", "where to?"),
+        ("mount -i lo tcp port 25", "MOUNTPOINT comes first, then the filter: there is no directory tcp; "),
+        ("mount -i lo (port 25 or port 26)", "there is no directory (port; flowfs mount MOUNTPOINT"),
+        ("mount -i lo not port 22", "there is no directory not"),
+        ("mount -i lo ip6[6]=6", "there is no directory ip6[6]=6"),
         (f"mount /mnt -r x {__file__}", "is a file, not a filter: -r comes before each file"),
         ("mount /mnt", "nothing to capture: give -i INTERFACE"),
         ("mount /mnt -i lo -r a.pcap", "-i and -r exclude each other"),
@@ -227,9 +249,15 @@ def place(tmp_path: Path) -> str:
 @pytest.mark.parametrize("foreground", [["-f"], []], ids=["foreground", "background"])
 def test_what_cannot_be_opened(place: str, capture: str, tmp_path: Path, foreground: list[str]) -> None:
     bad = flowfs_("mount", place, "-r", capture, "tcp prt 25", *foreground)
-    assert bad == (2, "flowfs: bad filter 'tcp prt 25': can't parse filter expression: syntax error\n")
+    assert bad == (
+        2,
+        "flowfs: bad filter 'tcp prt 25': can't parse filter expression: syntax error; see pcap-filter(7)\n",
+    )
     lines = flowfs_("mount", place, "-r", capture, "tcp\nprt 25", *foreground)
-    assert lines == (2, "flowfs: bad filter 'tcp prt 25': can't parse filter expression: syntax error\n")
+    assert lines == (
+        2,
+        "flowfs: bad filter 'tcp prt 25': can't parse filter expression: syntax error; see pcap-filter(7)\n",
+    )
     missing = flowfs_("mount", place, "-r", "/nonexistent.pcap", *foreground)
     assert missing == (3, "flowfs: cannot read /nonexistent.pcap: No such file or directory\n")
     status, said = flowfs_("mount", place, "-i", "nosuch0", *foreground)
@@ -263,6 +291,15 @@ def test_a_place_where_nothing_can_be_mounted(place: str, capture: str) -> None:
 def test_unmounting_what_is_not_mounted(place: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["umount", place]) == 4
     assert capsys.readouterr().err == f"flowfs: {place}: nothing is mounted there\n"
+
+
+@pytest.mark.parametrize(("option", "said"), [([], ""), (["-q"], ""), (["-v"], "flowfs: /x: taken away\n")])
+def test_how_much_is_said_of_unmounting(
+    option: list[str], said: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flowfs.cli.umount.unmount", lambda *_: None)
+    assert main(["umount", "/x", *option]) == 0
+    assert capsys.readouterr().err == said
 
 
 def test_a_fault_of_ours_is_one_line() -> None:

@@ -34,11 +34,11 @@ from flowfs.core.memory import ones_sum
 # As in decode.py, which hides them when compiled.
 SEGMENT, NOT_TCP, RARE, UNKNOWN, BAD_HEADER, BAD_FLAGS, FRAGMENT, CUT_SHORT = range(8)
 UNCHECKED, RIGHT, OFFLOADED, WRONG = range(4)
-RAW_BSD, RAW_FILE, IPV4_ONLY, IPV6_ONLY = 14, 101, 228, 229
+RAW_BSD, IPV4_ONLY, IPV6_ONLY = 14, 228, 229
 FIN, SYN, RST, ACK = 0x01, 0x02, 0x04, 0x10
 
 TAGGED = (ETHERNET, SLL, SLL2)
-ALL = (ETHERNET, RAW, RAW_BSD, RAW_FILE, NULL, LOOP, SLL, SLL2, IPV4_ONLY, IPV6_ONLY)
+ALL = (ETHERNET, RAW, RAW_BSD, NULL, LOOP, SLL, SLL2, IPV4_ONLY, IPV6_ONLY)
 TAGS = ((), (Tag(42, pcp=5),), (Tag(7, tpid=0x88A8), Tag(8, tpid=0x9100), Tag(42)))
 ENDS = {4: ("10.0.0.1", "10.0.0.2"), 6: ("2001:db8::1", "2001:db8::2")}
 PAYLOAD = b"payload of the segment"

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 import craft
 from craft import monitors
 from craft import tunnels as t
+from dissecting import dissect, dissect_all
 from flowfs.core.decode import LINK_TYPES, Segment, decode, decode_ip
-from flowfs.dissect import dissect
 from flowfs.dissect.descent import MAX_LAYERS
 from flowfs.dissect.links import LINKS
 
@@ -251,19 +251,17 @@ FRAMES = [frame for frame, _ in PLACES.values()]
 
 def sound(link_type: int, frame: bytes, vlan: int = 0, layers: int = 0) -> None:
     """What holds for any frame: nothing, or an IP packet with TCP behind its header, or a fragment."""
-    found = dissect(link_type, frame, vlan, layers)
-    if found is None:
-        return
-    vlan, packet, passed = found
-    assert 0 <= vlan < 4096
-    assert layers <= passed <= MAX_LAYERS
-    assert len(packet) <= len(frame)
-    assert dissect(RAW, packet, vlan, passed) == found, "what was found stands as it is"
-    if packet[0] >> 4 == 4:
-        assert packet[9] == 6 or struct.unpack("!H", packet[6:8])[0] & 0x3FFF
-    else:
-        assert packet[0] >> 4 == 6
-        assert packet[6] in (0, 6, 43, 44, 51, 60, 135, 139, 140)
+    for found in dissect_all(link_type, frame, vlan, layers):
+        vlan, packet, passed = found
+        assert 0 <= vlan < 4096
+        assert layers <= passed <= MAX_LAYERS
+        assert len(packet) <= len(frame)
+        assert dissect(RAW, packet, vlan, passed) == found, "what was found stands as it is"
+        if packet[0] >> 4 == 4:
+            assert packet[9] == 6 or struct.unpack("!H", packet[6:8])[0] & 0x3FFF
+        else:
+            assert packet[0] >> 4 == 6
+            assert packet[6] in (0, 6, 43, 44, 51, 60, 135, 139, 140)
 
 
 @given(

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import struct
+import sys
+from collections.abc import Callable
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -11,8 +14,8 @@ from hypothesis import strategies as st
 
 import craft
 from craft import tunnels as t
+from dissecting import dissect
 from flowfs.core.decode import Segment, decode_ip
-from flowfs.dissect import dissect
 
 SRC4, DST4, SRC6, DST6 = "10.0.0.1", "10.0.0.2", "2001:db8::1", "2001:db8::2"
 SEGMENT4 = craft.tcp(SRC4, DST4, 1025, 80, seq=7, payload=b"abcdef")
@@ -94,6 +97,37 @@ def jumbo(payload_bytes: int, stated: int) -> bytes:
     segment = craft.tcp(SRC6, DST6, 1, 2, payload=bytes(payload_bytes))
     option = craft.Extension(0, b"\0\xc2\x04" + struct.pack("!I", stated or len(segment) + 8))
     return craft.ipv6(SRC6, DST6, segment, extensions=[option], payload_length=0)
+
+
+def steps(call: Callable[[], object]) -> int:
+    """How many lines of Python a call runs, all that it calls included."""
+    count = 0
+
+    def step(frame: FrameType, event: str, argument: object) -> Callable[..., Any]:
+        nonlocal count
+        count += event == "line"
+        return step
+
+    before = sys.gettrace()
+    sys.settrace(step)
+    try:
+        call()
+    finally:
+        sys.settrace(before)
+    return count
+
+
+@pytest.mark.parametrize("kind", [0, 60])
+@pytest.mark.parametrize("payload_length", [None, 0])
+def test_many_options_of_one_byte_are_little_work(kind: int, payload_length: int | None) -> None:
+    """A header of 2048 bytes, each of them an option (Pad1); where a jumbogram may be, it is looked into."""
+    work = []
+    for size in (64, 2048):
+        options = craft.Extension(kind, bytes([size // 8 - 1]) + bytes(size - 2))
+        packet = chain(*[options] * 8, payload_length=payload_length)
+        assert dissect(RAW, packet) is not None
+        work.append(steps(lambda: dissect(RAW, packet)))  # noqa: B023  called within the loop
+    assert work[1] <= work[0]
 
 
 @pytest.mark.parametrize("payload_bytes", [65511, 65515, 65516, 80000])

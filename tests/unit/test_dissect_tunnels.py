@@ -9,8 +9,8 @@ import pytest
 import craft
 from craft import monitors
 from craft import tunnels as t
+from dissecting import dissect
 from flowfs.core.decode import Segment, decode
-from flowfs.dissect import dissect
 
 SRC, DST = "10.0.0.1", "10.0.0.2"
 PACKET = craft.ipv4(SRC, DST, craft.tcp(SRC, DST, 1025, 80, payload=b"abcdef"))

@@ -161,7 +161,7 @@ def test_the_long_way() -> None:
     """What dissection finds goes the way of all segments; what it does not is counted."""
     inside = Conversation(link_type=RAW).handshake().client(0, b"abc")
     engine = Engine(
-        Limits(payload_bytes=MIB), lambda _, frame, vlan, layers: (42, frame[14:], 1) if frame[14] else None
+        Limits(payload_bytes=MIB), lambda _, frame, *__: (42, frame[14:], 1, False) if frame[14] else None
     )
     llc = b"\1" * 12 + b"\0\x26"
     feed(engine, [packet._replace(frame=llc + packet.frame) for packet in inside.packets])
@@ -178,7 +178,7 @@ def tunnel(packet: bytes) -> bytes:
     return ipv6("fe80::1", "fe80::2", packet, next_header=41, extensions=[hop_by_hop()])
 
 
-def opened(link_type: int, packet: bytes, vlan: int, layers: int) -> tuple[int, bytes, int] | None:
+def opened(link_type: int, packet: bytes, vlan: int, layers: int) -> tuple[int, bytes, int, bool] | None:
     """A stand-in for dissection, which adds 1 to the VLAN id with each tunnel."""
     assert link_type == RAW
     while packet[0] >> 4 == 6 and packet[6] == 0:
@@ -187,11 +187,11 @@ def opened(link_type: int, packet: bytes, vlan: int, layers: int) -> tuple[int, 
             break
         if following == 6:
             length = struct.pack("!H", len(packet) - 48)
-            return vlan, packet[:4] + length + b"\6" + packet[7:40] + packet[48:], layers
+            return vlan, packet[:4] + length + b"\6" + packet[7:40] + packet[48:], layers, layers > 0
         if layers == 8:
             return None
         vlan, packet, layers = vlan + 1, packet[48:], layers + 1
-    return vlan, packet, layers
+    return vlan, packet, layers, layers > 0
 
 
 @pytest.mark.parametrize("ends", [("10.0.0.1", "10.0.0.2"), ("2001:db8::1", "2001:db8::2")])
@@ -221,7 +221,7 @@ def test_vlan_and_layers_go_on_behind_a_reassembly() -> None:
     packets = [tunnel(piece) for piece in fragments(tunnel(syn), 40, unfragmented=48)]
     seen = []
 
-    def watched(link_type: int, packet: bytes, vlan: int, layers: int) -> tuple[int, bytes, int] | None:
+    def watched(link_type: int, packet: bytes, vlan: int, layers: int) -> tuple[int, bytes, int, bool] | None:
         seen.append((vlan, layers))
         return opened(link_type, packet, vlan, layers)
 
@@ -238,7 +238,7 @@ def test_the_long_way_ends(more: bool) -> None:
     whole = tunnel(b"x" * 80)
     atomic = fragment(whole, 0, unfragmented=48)
     first, last = fragments(whole, 40, unfragmented=48)
-    engine = Engine(Limits(payload_bytes=MIB), lambda *_: (0, first if more else atomic, 1))
+    engine = Engine(Limits(payload_bytes=MIB), lambda *_: (0, first if more else atomic, 1, True))
     feed(engine, [Packet(0, packet, len(packet)) for packet in ((first, last) if more else (whole,))], RAW)
     numbers = engine.statistics()
     check_budgets(numbers)

@@ -478,3 +478,14 @@ def test_nothing_is_left_of_an_engine() -> None:
 
 def test_states_are_numbers_of_their_own() -> None:
     assert len({OPEN, FIN, RST, IDLE}) == 4
+
+
+@pytest.mark.parametrize("max_flows, free", [(0, [20, 18, 16]), (2, [2, 1, 0]), (30, [20, 18, 16])])
+def test_the_room_for_more_files(max_flows: int, free: list[int]) -> None:
+    """Two for each connection that the table still takes; df -i shows it."""
+    with started(table_of(10, max_flows=max_flows)) as engine:
+        told = [engine.statistics()["flows_free"]]
+        for number in range(2):
+            feed(engine, Conversation(client_port=2000 + number).handshake().client(0, b"abc"))
+            told.append(engine.statistics()["flows_free"])
+    assert told == free

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bz2
+import errno
 import gzip
 import lzma
 import os
@@ -147,6 +148,23 @@ def test_what_is_damaged_in_the_middle(tmp_path: Path, packer: str) -> None:
     path.write_bytes(data[: len(data) // 2] + b"\xff\0" * 500 + data[len(data) // 2 :])
     opened, _ = opened_file(path)
     until_damage(opened)
+    opened.close()
+
+
+@pytest.mark.parametrize("packer", PACKERS)
+def test_a_fault_of_the_disk_is_no_damage(
+    tmp_path: Path, packer: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(PACKERS[packer](NOISE))
+    opened, _ = opened_file(path)
+
+    def failing(*_: object) -> bytes:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "pread", failing)
+    with pytest.raises(OSError, match="Input/output error"):
+        rest_of(opened, b"")
     opened.close()
 
 

@@ -12,7 +12,7 @@ import pytest
 
 import craft
 from craft import pcapng as ng
-from flowfs.capture import Capture, CaptureError, FilterError, open_file
+from flowfs.capture import Capture, CaptureError, FilterError, merge, open_file
 from recording import Recorder, frames, packets, pipe, run, until, write
 
 
@@ -88,6 +88,32 @@ def test_many_rotated_files_take_little_memory(tmp_path: Path) -> None:
     assert opened < 200 * 10_000
 
 
+@pytest.mark.parametrize("apart_ns", [0, 1000])
+def test_the_work_for_a_packet_hardly_grows_with_the_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, apart_ns: int
+) -> None:
+    """Two packets a file, each behind those of all others; or all at the same time."""
+    count, asked = 300, 0
+    frame = packets(1)[0].frame
+    paths = []
+    for number in range(count):
+        times_ns = (10**18 + (row * count + number) * apart_ns for row in range(2))
+        share = [craft.Packet(time_ns, frame, len(frame)) for time_ns in times_ns]
+        paths.append(str(craft.write_pcap(tmp_path / f"{number}.pcap", share)))
+    time_ns = merge._Head.time_ns
+
+    def counted(head: merge._Head) -> int:
+        nonlocal asked
+        asked += 1
+        return time_ns(head)
+
+    monkeypatch.setattr(merge._Head, "time_ns", counted)
+    recorder, _ = run([open_file(path, number) for number, path in enumerate(paths)])
+    each = list(range(count))
+    assert recorder.sources == (each + each if apart_ns else sorted(each + each))
+    assert asked <= 2 * 2 * count
+
+
 def test_a_file_and_a_pipe(tmp_path: Path) -> None:
     """The file's later packets wait for what the pipe may still bring."""
     everything = packets(20)
@@ -138,7 +164,7 @@ def test_interfaces_that_cannot_be_read_are_left_out_and_said(tmp_path: Path) ->
     assert recorder.frames == [packets(1)[0].frame, packets(1)[0].frame[14:]]
     assert recorder.link_types == {1, 12}
     assert capture.warnings == [f"{path}: frames of USB (link type 189) are left out"]
-    assert (source.packets, source.left_out) == (4, 2)
+    assert (source.packets, source.left_out) == (2, 2)
 
 
 def test_a_filter_is_compiled_for_every_link_type(tmp_path: Path) -> None:

@@ -37,6 +37,14 @@ def test_unknown_options_are_refused_in_one_line(option: str) -> None:
     assert "\n" not in str(refused.value)
 
 
+@pytest.mark.parametrize("option", ["allow_other", "allow_root"])
+def test_who_wants_to_let_others_in_is_told_how(option: str) -> None:
+    with pytest.raises(
+        MountOptionError, match=rf"^-o {option}: a mount is for its owner alone; -Z USER says"
+    ):
+        MountOptions.parse([option])
+
+
 def test_what_libfuse_gets() -> None:
     always = {"fsname=flowfs", "subtype=flowfs", "nosuid", "nodev", "noexec", "noatime"}
     assert MountOptions().for_fuse() == always

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ MOUNTINFO = r"""
 22 28 0:21 / /proc rw,nosuid shared:5 - proc proc rw
 30 28 8:1 /a/b /mnt/with\040blank\011and\134 rw master:1 propagate_from:2 - ext4 /dev/sda1 rw
 31 28 0:40 / /mnt/flows rw - fuse.sshfs host:/ rw
-32 31 0:41 / /mnt/flows rw,nosuid,nodev - fuse.flowfs flowfs rw,user_id=0
+32 31 0:41 / /mnt/flows rw,nosuid,nodev - fuse.flowfs flowfs rw,user_id=1001,group_id=0
 """
 
 
@@ -29,7 +31,7 @@ def mountinfo(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_mountinfo() -> None:
     found = list(mounts())
     assert found[1] == Mounted("/mnt/with blank\tand\\", "ext4", "8:1")
-    assert mounted_at("/mnt/flows") == Mounted("/mnt/flows", "fuse.flowfs", "0:41")  # the one on top
+    assert mounted_at("/mnt/flows") == Mounted("/mnt/flows", "fuse.flowfs", "0:41", 1001)  # the one on top
     assert mounted_at("/mnt") is None
 
 
@@ -99,6 +101,41 @@ def test_unmounting_says_what_fusermount_says(monkeypatch: pytest.MonkeyPatch, t
     assert fault(unmount, "/x") == "/x: fusermount3 ended with 3"
 
 
+def test_a_mount_of_somebody_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Theirs is theirs to take away; root takes away any."""
+    monkeypatch.setattr(place, "check_device", lambda: None)
+    monkeypatch.setattr(place, "_is_dead", lambda _: False)
+    monkeypatch.setattr(shutil, "which", lambda _: "/usr/bin/fusermount3")
+    monkeypatch.setattr(place, "_take_away", lambda *_, **__: "")
+    for owner, name in ((65534, "nobody"), (54321, "user 54321")):
+        monkeypatch.setattr(place, "mounted_at", lambda path: Mounted(path, place.TYPE, "0:1", owner))  # noqa: B023
+        already = f"/x: fuse.flowfs is mounted there already by {name}; mount somewhere else"
+        assert fault(prepare, "/x") == already
+        monkeypatch.setattr(os, "geteuid", lambda: 1000)
+        said = f"/x: the mount is {name}'s, who can take it away; or: sudo flowfs umount"
+        assert fault(unmount, "/x") == said
+        monkeypatch.setattr(os, "geteuid", lambda: 0)
+        unmount("/x")
+    monkeypatch.setattr(place, "mounted_at", lambda path: Mounted(path, place.TYPE, "0:1", os.getuid()))
+    assert fault(prepare, "/x") == "/x: fuse.flowfs is mounted there already; flowfs umount /x"
+
+
+@pytest.mark.parametrize(
+    ("kind", "command"), [(place.TYPE, "flowfs umount -z"), ("fuse.sshfs", "sudo umount -l")]
+)
+def test_a_place_in_a_dead_mount(monkeypatch: pytest.MonkeyPatch, kind: str, command: str) -> None:
+    def dead(_: object) -> object:
+        raise OSError(errno.ENOTCONN, os.strerror(errno.ENOTCONN))
+
+    monkeypatch.setattr(place, "check_device", lambda: None)
+    monkeypatch.setattr(shutil, "which", lambda _: "/usr/bin/fusermount3")
+    monkeypatch.setattr(os, "scandir", dead)
+    listed = [Mounted("/", "ext4", "8:1"), Mounted("/x", kind, "0:1"), Mounted("/x/yy", kind, "0:2")]
+    monkeypatch.setattr(place, "mounts", lambda: iter(listed))
+    said = "Transport endpoint is not connected; it is in a dead mount, take that away: "
+    assert fault(prepare, "/x/y/z") == f"/x/y/z: {said}{command} /x"
+
+
 def test_dead_mounts_of_others_stay(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(place, "check_device", lambda: None)
     monkeypatch.setattr(place, "_is_dead", lambda _: True)
@@ -112,3 +149,11 @@ def test_no_end_of_dead_mounts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(place, "_take_away", lambda *_, **__: "")
     monkeypatch.setattr(place, "mounted_at", lambda path: Mounted(path, place.TYPE, "0:1"))
     assert fault(prepare, "/x") == "/x: too many dead mounts on top of each other"
+
+
+def test_who_uses_a_mount_is_somebody_else(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Whoever unmounts may stand in it, or have its path open, and is not to leave it first."""
+    monkeypatch.chdir(tmp_path)
+    assert place._users(str(tmp_path)) == []
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE, cwd=tmp_path) as other:
+        assert place._users(str(tmp_path)) == [f"cat ({other.pid})"]

@@ -18,6 +18,7 @@ from flowfs.tree import ROOT, Reason, Tree, TreeError
 from flowfs.tree.tree import CONTROL, FIRST_FLOW, STATUS
 
 MIB = 1 << 20
+CONNECTION_BYTES = 1800
 
 
 class Directory:
@@ -237,6 +238,7 @@ def test_space(directory: Directory) -> None:
     assert space.total_bytes == 256 * MIB
     assert 1000 <= space.used_bytes <= 2048
     assert space.flows == 1
+    assert space.free_flows == 2 * (128 * MIB // CONNECTION_BYTES - 1)
 
 
 # --- changes ---------------------------------------------------------------------------------------

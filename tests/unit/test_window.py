@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -33,6 +35,24 @@ def test_options(options: bytes, scale: int, at: int) -> None:
         start, end = len(before), len(before) + len(options)
         assert scale_of(base, start, end) == scale
         assert timestamps_at(base, start, end) == (at if at < 0 else start + at)
+
+
+class Counted(bytes):
+    """Bytes that count how often one of them is looked at; the compiled core looks past that."""
+
+    looks = 0
+
+    def __getitem__(self, place: Any) -> Any:
+        self.looks += 1
+        return super().__getitem__(place)
+
+
+@pytest.mark.parametrize("options", [b"\x01" * 40, b"\x01\x01" * 10 + b"\x08\x02" * 10, b"\x05\x02" * 20])
+def test_each_option_is_looked_at_once(options: bytes) -> None:
+    for find in (scale_of, timestamps_at):
+        counted = Counted(options)
+        assert find(counted, 0, len(counted)) == -1
+        assert counted.looks <= 2 * len(options)
 
 
 @given(st.binary(max_size=40))
