@@ -67,7 +67,7 @@ cdef class Assembly:
     cdef public int ttl
     cdef void empty(self, bytes key, Owner owner, Room room) noexcept
 
-    @cython.locals(middle=cython.Py_ssize_t, behind=cython.longlong, known=cython.longlong)
+    @cython.locals(middle=cython.Py_ssize_t, known=cython.longlong)
     cpdef place(self, const unsigned char* base, Py_ssize_t start, Py_ssize_t end, long long offset, long long now_ns)
 
     cdef bint _is_next(self, long long offset, long long end) except -1
@@ -114,7 +114,7 @@ cdef class Assembly:
     @cython.locals(pending=Pending, data=bytes)
     cpdef drain(self, long long now_ns)
 
-    cdef _tidy(self)
+    cdef tidy(self)
 
     @cython.locals(dropped=cython.longlong)
     cpdef drop_behind_fin(self)

@@ -5,7 +5,8 @@ What follows without a hole goes to the store, what does not waits in `pending`.
 a hole is lost. Always true:
  - bytes go to the store in order and once: `rcv_nxt` is the next offset that it gets, and never decreases;
  - the first wins, byte by byte, also among bytes not yet readable [O1];
- - nothing from behind `fin` is stored; `pending` is None when nothing waits.
+ - nothing from behind `fin` is stored: it waits, in case that was no FIN;
+ - `pending` is None when nothing waits.
 
 Letters in brackets: [H1 … H6] when a hole is lost and what that means, [L3 … L10] life of a connection.
 """
@@ -135,7 +136,7 @@ class Assembly:
         self.partial = False  # the beginning was not seen: offset 0 is where it was picked up [L3]
         self.origin = 0  # the stream offset of the file's byte 0: not 0 if an earlier file was evicted
         self.fin = FAR_AWAY  # the offset of the FIN, if there was one
-        self.fin_acked = False  # it is certain: what lies behind is dropped
+        self.fin_acked = False  # it is true, as far as the peer's ACKs say
         self.share_bytes = FLOW_OUT_OF_ORDER_BYTES  # so much may wait behind the first hole [H2]
         self.hole_ns = 0  # since when the first hole is the first
         self.ttl = UNKNOWN_TTL  # of the first segment [O1]
@@ -149,15 +150,10 @@ class Assembly:
             self.room.counters.keepalive_bytes += 1  # [L6]
             self.note(KEEPALIVE, 1)
             return
-        if not self.fin_acked and self.fin > offset and offset + end - start > self.fin:
+        if self.fin > offset and offset + end - start > self.fin:
             middle = start + self.fin - offset
             self.place(base, middle, end, self.fin, now_ns)
             end = middle
-        if self.fin_acked and offset + end - start > self.fin:
-            behind = offset + end - start - max(self.fin, offset)
-            self.room.counters.dropped_after_fin_bytes += behind
-            self.note(AFTER_FIN, behind)
-            end -= behind
         if offset < self.rcv_nxt and start < end:
             known = min(end - start, self.rcv_nxt - offset)
             self._receive_again(base, start, start + known, offset)
@@ -337,9 +333,9 @@ class Assembly:
                 self.store_next(data, 0, len(data), now_ns)
             self.hole_ns = now_ns
             self.share_bytes = FLOW_OUT_OF_ORDER_BYTES
-            self._tidy()
+            self.tidy()
 
-    def _tidy(self) -> None:
+    def tidy(self) -> None:
         if self.pending is not None and not self.pending.offsets:
             self.pending = None
 
@@ -348,7 +344,7 @@ class Assembly:
             dropped = self.pending.drop_from(self.fin)
             self.room.counters.dropped_after_fin_bytes += dropped
             self.note(AFTER_FIN, dropped)
-            self._tidy()
+            self.tidy()
 
     def was_cut(self, end: int) -> bool:
         """Whether all of the first hole was cut off by the snapshot length."""

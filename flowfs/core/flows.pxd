@@ -33,6 +33,7 @@ cdef class Flows:
     @cython.locals(peer=Stream, connection=Connection)
     cdef _follow_up(self, Stream stream, long long now_ns)
 
+    @cython.locals(missing=cython.bint)
     cdef _look_after(self, Stream stream, long long now_ns)
     cdef _wake(self, Stream stream, long long deadline_ns, long long now_ns)
 
@@ -60,6 +61,7 @@ cdef class Flows:
     @cython.locals(old=Connection, key=bytes, reverse=bytes, generation=cython.longlong)
     cdef Stream _succeed(self, Stream stream, long long now_ns)
 
+    @cython.locals(stream=Stream)
     cdef _close(self, Connection connection, int state, long long now_ns)
 
     @cython.locals(stream=Stream)

@@ -84,8 +84,11 @@ class Flows:
 
     def _look_after(self, stream: Stream, now_ns: int) -> None:
         stream.review(now_ns)
-        if stream.reset_at != NEVER and stream.is_reset(now_ns):
-            self._close(stream.connection, ENDED_BY_RST, now_ns)
+        if stream.reset_at != NEVER:
+            missing = stream.pending is not None or stream.peer.pending is not None
+            if stream.is_reset(missing, now_ns):
+                stream.sent_reset = True
+                self._close(stream.connection, ENDED_BY_RST, now_ns)
         self._wake(stream, stream.deadline_ns, now_ns)
 
     def _wake(self, stream: Stream, deadline_ns: int, now_ns: int) -> None:
@@ -210,6 +213,9 @@ class Flows:
         leave(connection)
         if connection.files == 0:
             self.closed.append(connection)
+        for stream in (connection.one, connection.other):
+            if stream.tentative is not None:
+                self._wake(stream, now_ns + REMEMBER_NS, now_ns)  # tick() lets go of it
 
     def _untrack(self, connection: Connection) -> None:
         """Addresses and ports lead to this connection no more; without files it is gone."""

@@ -10,8 +10,8 @@ from .seq cimport advance, distance
 from .store cimport Store
 from .stream cimport Connection, Stream
 
-cdef int OPEN, ENDED_BY_RST
-cdef long long REMEMBER_NS
+cdef int IDLE, OPEN, ENDED_BY_RST
+cdef long long FORGED_RST_NS, REMEMBER_NS
 
 
 @cython.final
@@ -24,16 +24,22 @@ cdef class Lives(Flows):
     @cython.locals(payload=cython.longlong, fin=cython.bint)
     cdef bint _doubts(self, Stream stream, Segment segment, const unsigned char* base, long long now_ns) except -1
 
-    @cython.locals(connection=Connection, peer=Stream)
+    @cython.locals(peer=Stream)
     cdef bint _goes_on(self, Stream stream, Segment segment, const unsigned char* base, long long now_ns) except -1
 
-    cdef _reopen(self, Connection connection, long long now_ns)
+    @cython.locals(connection=Connection)
+    cdef _reopen(self, Stream stream, long long now_ns)
+
+    cdef _adopt(self, Stream stream, long long now_ns)
 
     @cython.locals(connection=Connection, payload=cython.longlong, successor=Stream)
     cdef Stream _after_close(self, Stream stream, Segment segment, const unsigned char* base, long long now_ns)
 
-    @cython.locals(connection=Connection, offset=cython.longlong, reached=cython.longlong)
+    @cython.locals(connection=Connection, lately=cython.bint)
     cdef bint _is_doubtful(self, Stream stream, Segment segment, long long now_ns) except -1
+
+    @cython.locals(offset=cython.longlong, ripe=cython.bint)
+    cdef _take_doubtful(self, Stream stream, Segment segment, const unsigned char* base, long long now_ns)
 
     @cython.locals(pointer=cython.longlong)
     cdef _urgent(self, Stream stream, Segment segment, const unsigned char* base)
@@ -61,5 +67,5 @@ cdef class Lives(Flows):
     @cython.locals(peer=Stream, renewed=Stream, acked_isn=cython.longlong, beyond=cython.longlong)
     cdef Stream _syn_ack(self, Stream stream, Segment segment, long long now_ns)
 
-    @cython.locals(peer=Stream, refuses=cython.bint)
+    @cython.locals(peer=Stream, refuses=cython.bint, missing=cython.bint)
     cdef _reset(self, Stream stream, Segment segment, long long now_ns)

@@ -5,7 +5,7 @@ Finds whose it is in the table, asks whether its checksum lets it count [V2], an
 ACK, data, FIN. Knows no byte. Always true: a segment without SYN or RST begins no other generation,
 and what is ignored is counted.
 
-The rules, by letter: SYN [L1 L2], RST [L5], data of a SYN [L7].
+The rules, by letter: SYN [L1 L2], RST [L5], what follows FIN and RST [L4 L5], data of a SYN [L7].
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ if not cython.compiled:
     from .store import Store
     from .stream import Connection, Stream
 
-from .flow import OPEN
+from .flow import IDLE, OPEN
 from .flow import RST as ENDED_BY_RST
-from .limits import REMEMBER_NS, Limits
+from .limits import FORGED_RST_NS, REMEMBER_NS, Limits
 
 
 class Lives(Flows):
@@ -84,36 +84,40 @@ class Lives(Flows):
         return True
 
     def _goes_on(self, stream: Stream, segment: Segment, base: bytes, now_ns: int) -> bool:
-        """Whether a connection goes on that a RST closed: the peer has data that was sent after it [L5]."""
-        connection = stream.connection
+        """Whether a closed connection goes on: the peer has data that was sent after its end [L4 L5]."""
         peer = stream.peer
-        if connection.state != ENDED_BY_RST or segment.flags & (SYN | RST) or not segment.flags & ACK:
+        if segment.flags & (SYN | RST) or not segment.flags & ACK or segment.checksum == WRONG:
             return False
-        if segment.checksum == WRONG or now_ns - connection.closed_ns > REMEMBER_NS:
+        if not peer.confirms(segment.ack):
             return False
-        if peer.confirms(segment.ack):
-            self._reopen(connection, now_ns)
-            peer.acknowledge(segment.ack, now_ns)
-            peer.trust(peer.peer_ack, now_ns)
-            return True
-        return False
+        self._reopen(peer, now_ns)
+        peer.acknowledge(segment.ack, now_ns)
+        self._adopt(peer, now_ns)
+        return True
 
-    def _reopen(self, connection: Connection, now_ns: int) -> None:
-        self.counters.rst_forged += 1
+    def _reopen(self, stream: Stream, now_ns: int) -> None:
+        """The connection goes on, as what this side sent shows."""
+        connection = stream.connection
+        if connection.state == ENDED_BY_RST:
+            self.counters.rst_forged += 1
         connection.state = OPEN
-        connection.one.reopen(now_ns)
-        connection.other.reopen(now_ns)
+        stream.reopen(now_ns)
+        stream.peer.reopen(now_ns)
         connection.last_ns = connection.touched_ns = now_ns
-        self.active.append(connection)
+        (self.active if stream.packets and stream.peer.packets else self.one_way).append(connection)
+
+    def _adopt(self, stream: Stream, now_ns: int) -> None:
+        """What both sides sent since is data."""
+        stream.adopt(now_ns)
+        stream.peer.adopt(now_ns)
+        self._follow_up(stream, now_ns)
 
     def _after_close(self, stream: Stream, segment: Segment, base: bytes, now_ns: int) -> Stream | None:
         """A segment of a connection that is over: in doubt, late, or the first of a new one [L2 L5 L9]."""
-        connection = stream.connection
         payload = segment.end - segment.start
         if self._is_doubtful(stream, segment, now_ns):
             self.counters.late_packets += 1
-            stream.doubt(base[segment.start : segment.end], stream.offset_of(segment.seq), now_ns)
-            self._wake(stream, connection.closed_ns + REMEMBER_NS + 1, now_ns)
+            self._take_doubtful(stream, segment, base, now_ns)
             return None
         if self._begins_anew(stream, segment, now_ns):
             successor = self._succeed(stream, now_ns)
@@ -126,17 +130,28 @@ class Lives(Flows):
         return None
 
     def _is_doubtful(self, stream: Stream, segment: Segment, now_ns: int) -> bool:
-        """Whether it is in-sequence data after a RST, which may be forged [L5]."""
+        """Whether it is data that goes on after a FIN or a RST, which may be forged [L4 L5]."""
         connection = stream.connection
-        if connection.state != ENDED_BY_RST or segment.end == segment.start or segment.checksum == WRONG:
+        if connection.state == IDLE or segment.end == segment.start or segment.checksum == WRONG:
             return False
-        if segment.flags & (SYN | RST) or not segment.flags & ACK or not stream.anchored:
+        if segment.flags & (SYN | RST) or not segment.flags & ACK:
             return False
-        if now_ns - connection.closed_ns > REMEMBER_NS:
-            return False
+        lately = now_ns - connection.closed_ns <= REMEMBER_NS
+        return stream.may_go_on(stream.offset_of(segment.seq), segment.end - segment.start, lately)
+
+    def _take_doubtful(self, stream: Stream, segment: Segment, base: bytes, now_ns: int) -> None:
+        """Keep it until the peer's ACK tells; where the peer is never seen, several in a row do."""
         offset = stream.offset_of(segment.seq)
-        reached = stream.rcv_nxt if stream.tentative is None else stream.tentative.end()
-        return offset <= reached and offset + segment.end - segment.start > stream.rcv_nxt
+        stream.share_by_reach()
+        stream.set_apart(base[segment.start : segment.end], offset)
+        self._wake(stream, now_ns + REMEMBER_NS, now_ns)
+        if stream.peer.packets:
+            return
+        ripe = now_ns - stream.connection.closed_ns >= FORGED_RST_NS
+        if stream.insists(offset, segment.end - segment.start, ripe):
+            self._reopen(stream, now_ns)
+            stream.insist(now_ns)
+            self._adopt(stream, now_ns)
 
     def _data(self, stream: Stream, segment: Segment, base: bytes, now_ns: int) -> None:
         """A segment without SYN or RST: an ACK, data, a FIN, in this order of importance."""
@@ -237,7 +252,8 @@ class Lives(Flows):
         if segment.flags & RST:
             self.counters.dropped_rst_bytes += segment.end - segment.start
             stream.note(OF_RST, segment.end - segment.start)
-            self._count(stream.connection, stream, now_ns)
+            stream.connection.packets += 1  # but not of the stream: RSTs alone show no host [H3]
+            stream.connection.last_ns = now_ns
             self._reset(stream, segment, now_ns)
             return None
         if segment.flags & ACK:
@@ -300,8 +316,10 @@ class Lives(Flows):
         refuses = not stream.anchored and segment.flags & ACK and peer.isn != NEVER and peer.is_fresh()
         if refuses:
             refuses = distance(segment.ack, advance(peer.isn, 1)) in (0, peer.syn_bytes)
-        if refuses or stream.expects(segment.seq):
+        missing = stream.pending is not None or peer.pending is not None
+        if refuses or (stream.expects(segment.seq) and not missing):
             self._close(stream.connection, ENDED_BY_RST, now_ns)
+            stream.sent_reset = True
         elif stream.takes_reset(segment.seq, now_ns):
             self._look_after(stream, now_ns)
         else:

@@ -45,6 +45,9 @@ cdef class Pending:
     @cython.locals(dropped=cython.longlong, start=cython.longlong, data=bytes)
     cpdef long long drop_from(self, long long offset) except -1
 
+    @cython.locals(start=cython.longlong, data=bytes)
+    cpdef move_from(self, long long offset, Pending other)
+
     @cython.locals(dropped=cython.longlong, start=cython.longlong, data=bytes)
     cpdef long long drop_before(self, long long offset) except -1
 

@@ -34,4 +34,9 @@ cdef class Reach(Pickup):
     @cython.locals(at=cython.Py_ssize_t)
     cdef bint is_old(self, const unsigned char* base, Py_ssize_t start, Py_ssize_t end, Reach peer) except -1
 
+    cdef long long limit(self) noexcept
+    @cython.locals(end=cython.longlong)
+    cdef long long known_end(self) noexcept
+
     cdef see_peer_wait(self)
+    cdef share_by_reach(self)

@@ -100,7 +100,21 @@ class Reach(Pickup):
         peer.heed(word(base, at + 4))
         return False
 
+    def limit(self) -> int:
+        """The last offset that the peer may take [Q2]."""
+        return max(self.rcv_nxt, self.peer_ack) + self.reach_bytes
+
+    def known_end(self) -> int:
+        """Behind the last byte that was seen, also in doubt."""
+        end = self.rcv_nxt if self.pending is None else max(self.rcv_nxt, self.pending.end())
+        return end if self.tentative is None else max(end, self.tentative.end())
+
     def see_peer_wait(self) -> None:
         """The peer says again that the first hole is its own: it has all behind that in its window [H2]."""
-        if self.pending is not None and self.reach_known and self.peer_ack < self.pending.first():
+        if self.pending is not None and self.peer_ack < self.pending.first():
+            self.share_by_reach()
+
+    def share_by_reach(self) -> None:
+        """All that the peer's window allows may wait: without an ACK, no more will be sent [H2]."""
+        if self.reach_known:
             self.share_bytes = max(_SHARE_BYTES, min(self.reach_bytes, _WINDOW_BYTES))

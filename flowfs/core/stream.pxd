@@ -1,10 +1,10 @@
 cimport cython
 from .assembly cimport FAR_AWAY, NEVER, Assembly, Owner, Room
 from .notes cimport DUPLICATE, SYN, WINDOW
-from .reach cimport Reach
+from .ends cimport Ending
 from .seq cimport advance
 
-cdef int _NOT_LOST, OPEN, ENDED_BY_FIN
+cdef int _NOT_LOST, OPEN, ENDED_BY_FIN, ENDED_BY_RST
 cdef int ACK, CLOSE, LIMIT, ONE_WAY, SNAPLEN
 cdef long long ACKED_HOLE_NS, ACKED_HOLE_PACKETS, ONE_WAY_BYTES, ONE_WAY_NS
 cdef long long RESYNC_SEGMENTS, SETTLE_NS, SETTLE_SEGMENTS
@@ -25,25 +25,14 @@ cdef class Connection(Owner):
 
 
 @cython.final
-cdef class Stream(Reach):
+cdef class Stream(Ending):
     cdef public long long acked_ns
     cdef public long long acked_to
     cdef public Connection connection
-    cdef public long long deadline_ns
-    cdef public bint done
     cdef public long long doubted_fin
-    cdef public long long far_ack
-    cdef public int far_count
-    cdef public long long far_next
     cdef public long long other_isn
-    cdef public bint over
     cdef public long long packet_limit
-    cdef public long long packets
     cdef public Stream peer
-    cdef public long long reset_at
-    cdef public long long reset_known
-    cdef public long long reset_ns
-    cdef public long long reset_packets
     cdef public long long scheduled_ns
     cdef public long long syn_bytes
     cdef public long long tail_missing_bytes
@@ -69,27 +58,6 @@ cdef class Stream(Reach):
     @cython.locals(offset=cython.longlong)
     cpdef acknowledge(self, long long ack, long long now_ns)
 
-    @cython.locals(offset=cython.longlong)
-    cpdef receive_fin(self, long long seq, long long now_ns)
-
-    cdef long long limit(self) noexcept
-    @cython.locals(end=cython.longlong)
-    cdef long long known_end(self) noexcept
-
-    @cython.locals(offset=cython.longlong)
-    cdef bint takes_reset(self, long long seq, long long now_ns) except -1
-
-    @cython.locals(known=cython.longlong, goes_on=cython.bint, waited=cython.bint)
-    cdef bint is_reset(self, long long now_ns) except -1
-
-    @cython.locals(offset=cython.longlong)
-    cdef bint confirms(self, long long ack) except -1
-
-    cdef reopen(self, long long now_ns)
-
-    @cython.locals(offset=cython.longlong)
-    cpdef bint expects(self, long long seq) except -1
-
     @cython.locals(believed=cython.bint)
     cdef _receive_far(
         self, const unsigned char* base, Py_ssize_t start, Py_ssize_t end, long long offset, long long now_ns
@@ -99,8 +67,6 @@ cdef class Stream(Reach):
 
     @cython.locals(reason=cython.int)
     cpdef review(self, long long now_ns)
-
-    cdef void _wake_at(self, long long when_ns) noexcept
 
     @cython.locals(end=cython.longlong)
     cdef _review_doubts(self, long long now_ns)
@@ -117,3 +83,5 @@ cdef class Stream(Reach):
 
     @cython.locals(end=cython.longlong)
     cpdef close(self, int state, long long now_ns)
+
+    cdef _give_up_all_before_fin(self, long long now_ns)

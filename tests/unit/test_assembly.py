@@ -267,14 +267,16 @@ def test_nothing_from_behind_a_fin_that_comes_later(room: Room) -> None:
     check_fates(room, 0)
 
 
-def test_an_acknowledged_fin_is_the_end(room: Room) -> None:
+def test_a_fin_is_the_end_while_it_counts(room: Room) -> None:
     assembly = assembly_in(room)
     assembly.fin, assembly.fin_acked = 3, True
     place(assembly, 2, b"cxx")
     place(assembly, 5, b"xx")
     place(assembly, 0, b"ab")
     assert content(assembly) == b"abc"
-    assert assembly.pending is None
+    assert assembly.pending is not None
+    assert assembly.pending.waiting_bytes == 4
+    assembly.drop_behind_fin()
     assert room.counters.dropped_after_fin_bytes == 4
     check_fates(room, 0)
 

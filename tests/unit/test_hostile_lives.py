@@ -42,6 +42,8 @@ def test_nothing_grows_behind_a_fin_that_was_acknowledged() -> None:
         assert (flow.state, flow.size) == (1, 10)
         feed(engine, Conversation().client(10, b"y" * 1400))
         assert flow.size == 10
+        engine.finish()
+        assert flow.size == 10
         assert engine.statistics()["dropped_after_fin_bytes"] == 1400
 
 

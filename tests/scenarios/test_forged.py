@@ -1,0 +1,205 @@
+"""Forged packets: somebody sees the traffic and sends a few of his own, with the right addresses and ports.
+
+He cannot stop what the hosts send. So what they say afterwards shows what was forged, and their files must be
+whole in the end.
+"""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from craft import Conversation, wscale
+from engines import feed, run, started
+from flowfs.core.limits import KIB, MIB
+
+NAME = Conversation().client_name()
+SERVER_NAME = Conversation().server_name()
+
+
+def established() -> Conversation:
+    """W 0:abcde !5"""
+    return Conversation().handshake().client(0, b"abcde").server_ack(5)
+
+
+# --- FIN [L4] ----------------------------------------------------------------------------------------
+
+
+def test_a_fin_and_the_ack_of_one_byte_in_its_place() -> None:
+    """The ACK of the byte looks like that of the FIN; the next one tells."""
+    conversation = established().fin(5).client(5, b"f").server_ack(6)
+    assert run(conversation).before.files() == {NAME: b"abcde"}
+    outcome = run(conversation.client(6, b"ghi").server_ack(9))
+    assert outcome.before.files() == {NAME: b"abcdefghi"}
+    assert outcome.before.state(NAME) == "open"
+    assert outcome.statistics["fin_retracted"] == 1
+    assert outcome.statistics["dropped_after_fin_bytes"] == 0
+
+
+def test_a_fin_and_then_the_true_one() -> None:
+    conversation = established().fin(5).client(5, b"f").server_ack(6).client(6, b"gh").fin(8).server_ack(9)
+    outcome = run(conversation)
+    assert outcome.before.files() == {NAME: b"abcdefgh"}
+    assert outcome.before.state(NAME) == "fin"
+
+
+def test_a_fin_ahead_of_the_true_one() -> None:
+    conversation = established().fin(4000).client(5, b"fgh").fin(8).server_ack(9)
+    outcome = run(conversation)
+    assert outcome.before.files() == {NAME: b"abcdefgh"}
+    assert outcome.before.state(NAME) == "fin"
+    assert outcome.statistics["tail_missing_bytes"] == 0
+
+
+def test_two_fins_that_close_the_connection() -> None:
+    """One of each side, each taken for acknowledged: the connection is over, and then it is not."""
+    conversation = established().server(0, b"xyz").fin(5).server_fin(3)
+    conversation.client(5, b"f", ack=500_005).server(3, b"w", ack=1007)
+    assert run(conversation).before.state(NAME) == "fin"
+    conversation.client(6, b"gh", ack=500_005).server(4, b"vu", ack=1009).client_ack(6).wait(1).other()
+    outcome = run(conversation)
+    assert outcome.before.files() == {NAME: b"abcdefgh", SERVER_NAME: b"xyzwvu"}
+    assert outcome.before.state(NAME) == outcome.before.state(SERVER_NAME) == "open"
+    outcome = run(conversation.client(8, b"i").server_ack(9).close())
+    assert outcome.before.files() == {NAME: b"abcdefghi", SERVER_NAME: b"xyzwvu"}
+    assert outcome.before.state(NAME) == outcome.before.state(SERVER_NAME) == "fin"
+    assert outcome.statistics["dropped_after_fin_bytes"] == 0
+
+
+def test_what_lies_behind_a_fin_has_the_pool_and_no_more() -> None:
+    conversation = established().fin(5).client(5, b"f").server_ack(6)
+    for offset in range(6, 6 * MIB, 60_000):
+        conversation.client(offset, bytes(60_000))
+    outcome = run(conversation)
+    assert outcome.before.statistics["out_of_order_used_bytes"] <= 4 * MIB
+    assert outcome.files() == {NAME: b"abcde"}
+
+
+def test_what_lies_behind_a_fin_is_forgotten_with_the_connection() -> None:
+    with started() as engine:
+        feed(engine, established().fin().server_fin().client_ack(1).server_ack(6).client(5, b"late"))
+        assert engine.statistics()["out_of_order_used_bytes"] > 0
+        engine.tick(engine.now_ns + 62 * 10**9)
+        assert engine.statistics()["out_of_order_used_bytes"] == 0
+        assert engine.statistics()["dropped_after_fin_bytes"] == 4
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_fin_one_way(count: int) -> None:
+    """No peer tells; nobody sends segment after segment behind his own FIN."""
+    conversation = Conversation().syn().client(0, b"abcde").fin(5)
+    for index in range(count):
+        conversation.client(5 + index, b"fgh"[index : index + 1])
+    outcome = run(conversation.wait(0.1).other())
+    assert outcome.before.files() == {NAME: b"abcdefgh"[: 5 if count == 1 else 8]}
+    assert outcome.before.state(NAME) == ("fin" if count == 1 else "open")
+
+
+# --- RST [L5] ----------------------------------------------------------------------------------------
+
+
+def test_a_reset_and_what_is_out_of_order() -> None:
+    conversation = established().rst(5).client(8, b"ijk").client(5, b"fgh").server_ack(11)
+    outcome = run(conversation)
+    assert outcome.before.files() == {NAME: b"abcdefghijk"}
+    assert outcome.before.state(NAME) == "open"
+    assert outcome.statistics["rst_forged"] == 1
+
+
+def test_a_reset_and_a_loss_that_is_mended() -> None:
+    """The segment behind the RST is lost on its way, and comes again."""
+    conversation = established().rst(5).client(8, b"ijk").server_ack(5).client(11, b"lmn").server_ack(5)
+    conversation.wait(0.2).client(5, b"fgh").server_ack(14).client(14, b"o").server_ack(15)
+    outcome = run(conversation)
+    assert outcome.before.files() == {NAME: b"abcdefghijklmno"}
+    assert outcome.gaps(NAME) == []
+    assert outcome.before.state(NAME) == "open"
+
+
+def test_a_reset_and_a_segment_that_the_capture_lacks() -> None:
+    conversation = established().rst(5).client(8, b"ijk").server_ack(11).wait(0.3).client_ack(0)
+    outcome = run(conversation)
+    assert outcome.before.files() == {NAME: b"abcde\0\0\0ijk"}
+    assert outcome.before.gaps(NAME) == [(5, 3, "ack")]
+    assert outcome.before.state(NAME) == "open"
+
+
+def test_a_reset_while_something_is_missing() -> None:
+    """What is sent again must find its place: a hole is not given up for a RST that may be forged."""
+    conversation = established().client(8, b"ijk").server_rst(0).server_ack(5).client(5, b"fgh")
+    conversation.server_ack(11)
+    outcome = run(conversation.client(11, b"l").server_ack(12))
+    assert outcome.before.files() == {NAME: b"abcdefghijkl"}
+    assert outcome.gaps(NAME) == []
+    assert outcome.before.state(NAME) == "open"
+
+
+def test_a_reset_while_something_is_missing_that_was_true() -> None:
+    conversation = established().client(8, b"ijk").rst(11).wait(2.1).other()
+    outcome = run(conversation)
+    assert outcome.before.files() == {NAME: b"abcde\0\0\0ijk"}
+    assert outcome.before.state(NAME) == "rst"
+
+
+def test_a_reset_in_the_midst_of_a_lot() -> None:
+    """More is under way than may wait in other flows: a window full, and then the peer's ACK."""
+    stream = random.Random(5).randbytes(2 * MIB)
+    conversation = Conversation().handshake(wscale(7)).server_ack(0).rst(0)
+    for offset in range(0, len(stream), 16 * KIB):
+        conversation.client(offset, stream[offset : offset + 16 * KIB])
+    outcome = run(conversation.server_ack(len(stream)))
+    assert outcome.before.files() == {NAME: stream}
+    assert outcome.gaps(NAME) == []
+
+
+def test_a_reset_one_way() -> None:
+    """Who sends on did not reset it."""
+    conversation = Conversation().syn().client(0, b"abcde").rst(5).client(5, b"f").client(6, b"g")
+    assert run(conversation).before.state(NAME) == "rst"
+    outcome = run(conversation.client(7, b"h").client(8, b"i"))
+    assert outcome.before.files() == {NAME: b"abcdefghi"}
+    assert outcome.before.state(NAME) == "open"
+    assert outcome.statistics["connections"] == 1
+
+
+def test_a_reset_by_the_peer_that_is_not_seen_otherwise() -> None:
+    """What follows may have been under way for as long as a round trip, and no longer."""
+    conversation = Conversation().syn().client(0, b"abcde").client_ack(0).server_rst(0)
+    for index in range(4):
+        conversation.client(5 + index, b"fghi"[index : index + 1])
+    assert run(conversation).before.files() == {NAME: b"abcde"}
+    assert run(conversation).before.state(NAME) == "rst"
+    conversation.wait(2)
+    for index in range(3):
+        conversation.client(9 + index, b"jkl"[index : index + 1])
+    outcome = run(conversation)
+    assert outcome.before.files() == {NAME: b"abcdefghijkl"}
+    assert outcome.before.state(NAME) == "open"
+
+
+def test_a_reset_and_a_minute_of_silence() -> None:
+    """What goes on exactly where it stood, and is acknowledged, is the same connection [R8]."""
+    conversation = established().rst(5).wait(61).client(5, b"fgh").server_ack(8).client(8, b"i")
+    outcome = run(conversation)
+    assert outcome.before.files() == {NAME: b"abcdefghi"}
+    assert outcome.before.state(NAME) == "open"
+    assert outcome.statistics["connections"] == 1
+
+
+def test_a_reset_and_another_connection_a_minute_later() -> None:
+    """One that is picked up midway, at another place [L9]."""
+    conversation = established().rst(5).wait(61).again(1_005_000, 9_000_000).client(0, b"new").server_ack(3)
+    outcome = run(conversation.wait(0.2).other())
+    assert outcome.before.files() == {NAME: b"abcde", NAME + "c1": b"new"}
+
+
+def test_a_reset_that_was_true_and_data_sent_again() -> None:
+    """The peer is gone: nobody acknowledges, however often it is sent [L5]."""
+    conversation = established().server_rst(0)
+    for wait in (0.2, 0.4, 0.8, 30, 60):
+        conversation.wait(wait).client(5, b"fgh").server_rst(0)
+    outcome = run(conversation.wait(61).other())
+    assert outcome.before.files() == {NAME: b"abcde"}
+    assert outcome.before.state(NAME) == "rst"
+    assert outcome.before.statistics["out_of_order_used_bytes"] == 0
