@@ -49,14 +49,16 @@ cdef class Flows:
     @cython.locals(reverse=bytes)
     cdef Stream _admit(self, Segment segment, long long now_ns)
 
-    @cython.locals(connection=Connection, stream=Stream, peer=Stream)
+    @cython.locals(stream=Stream)
     cdef Stream _open(self, bytes key, bytes reverse, long long generation, long long now_ns)
+
+    cdef _enter(self, Stream stream)
+
+    @cython.locals(connection=Connection, stream=Stream, peer=Stream)
+    cdef Stream _pair(self, bytes key, bytes reverse, long long generation, long long now_ns)
 
     @cython.locals(connection=Connection)
     cdef bint _begins_anew(self, Stream stream, Segment segment, long long now_ns) except -1
-
-    @cython.locals(renewed=Stream)
-    cdef Stream _renew(self, Stream stream, long long isn, long long peer_isn, long long now_ns)
 
     @cython.locals(old=Connection, key=bytes, reverse=bytes, generation=cython.longlong)
     cdef Stream _succeed(self, Stream stream, long long now_ns)
@@ -80,6 +82,8 @@ cdef class Flows:
 
     @cython.locals(stream=Stream, connection=Connection, count=cython.longlong, due=cython.longlong)
     cpdef bint tick(self, long long now_ns) except -1
+
+    cdef _let_go(self, Stream stream)
 
     @cython.locals(connection=Connection, count=cython.longlong)
     cdef _expire(self, Queue queue, long long before_ns, long long now_ns)

@@ -156,6 +156,19 @@ class Flows:
         return store.find(key, generation) is not None or store.find(reverse, generation) is not None
 
     def _open(self, key: bytes, reverse: bytes, generation: int, now_ns: int) -> Stream:
+        stream = self._pair(key, reverse, generation, now_ns)
+        self._enter(stream)
+        return stream
+
+    def _enter(self, stream: Stream) -> None:
+        """Let addresses and ports lead to this stream and its peer."""
+        self.streams[stream.peer.key] = stream.peer
+        self.streams[stream.key] = stream  # last: of a connection to itself all packets are of one direction
+        self.half_open.append(stream.connection)
+        self.counters.connections += 1
+
+    def _pair(self, key: bytes, reverse: bytes, generation: int, now_ns: int) -> Stream:
+        """The two directions of a connection, which is charged; returns the first."""
         connection = Connection.__new__(Connection)
         connection.begin(generation, now_ns, self.source)
         connection.one = stream = Stream.__new__(Stream)
@@ -163,11 +176,7 @@ class Flows:
         connection.other = stream.peer = peer = Stream.__new__(Stream)
         peer.begin(reverse, connection, self.room)
         peer.peer = stream
-        self.streams[reverse] = peer
-        self.streams[key] = stream  # last: of a connection to itself all packets are of one direction
-        self.half_open.append(connection)
         self.live += 1
-        self.counters.connections += 1
         return stream
 
     def _begins_anew(self, stream: Stream, segment: Segment, now_ns: int) -> bool:
@@ -180,16 +189,6 @@ class Flows:
         if segment.end == segment.start:
             return False
         return connection.state == IDLE or now_ns - connection.closed_ns > REMEMBER_NS
-
-    def _renew(self, stream: Stream, isn: int, peer_isn: int, now_ns: int) -> Stream | None:
-        """A new generation in the place of the stream's connection, with these ISNs [L2]."""
-        self._close(stream.connection, IDLE, now_ns)
-        renewed = self._succeed(stream, now_ns)
-        if renewed is not None:
-            renewed.takes_isn(isn, now_ns)
-            if peer_isn != NEVER:
-                renewed.peer.takes_isn(peer_isn, now_ns)
-        return renewed
 
     def _succeed(self, stream: Stream, now_ns: int) -> Stream | None:
         """A connection in the place of the stream's, which is closed: the same direction, if one fits."""
@@ -287,7 +286,7 @@ class Flows:
                 continue  # an earlier time was set since, and has come
             stream.scheduled_ns = 0
             if stream.over:
-                stream.drop_tentative()
+                self._let_go(stream)
             else:
                 self._look_after(stream, now_ns)
                 self._follow_up(stream, now_ns)
@@ -302,6 +301,10 @@ class Flows:
             self._untrack(connection)
             count += 1
         return due == 0
+
+    def _let_go(self, stream: Stream) -> None:
+        """What is in doubt of a connection that was closed is not confirmed."""
+        stream.drop_tentative()
 
     def _expire(self, queue: Queue, before_ns: int, now_ns: int) -> None:
         """Close the connections of this queue that had no packet since `before_ns`."""

@@ -2,10 +2,10 @@ cimport cython
 from .assembly cimport NEVER
 from .counters cimport Counters
 from .decode cimport ACK, FIN, PSH, RST, SYN, URG, VALID, WRONG, Segment
-from .flows cimport Flows
 from .notes cimport AFTER_CLOSE, CHECKSUM, KEEPALIVE, UNACKNOWLEDGING
 from .notes cimport RST as OF_RST
 from .order cimport Queue
+from .rivals cimport Rivals
 from .seq cimport advance, distance
 from .store cimport Store
 from .stream cimport Connection, Stream
@@ -15,7 +15,7 @@ cdef long long FORGED_RST_NS, REMEMBER_NS
 
 
 @cython.final
-cdef class Lives(Flows):
+cdef class Lives(Rivals):
     cdef bint strict
 
     @cython.locals(stream=Stream, connection=Connection)
@@ -64,7 +64,11 @@ cdef class Lives(Flows):
 
     cdef Stream _syn(self, Stream stream, Segment segment, long long now_ns)
 
-    @cython.locals(peer=Stream, renewed=Stream, acked_isn=cython.longlong, beyond=cython.longlong)
+    cdef bint _is_beginning(self, Stream stream) except -1
+
+    @cython.locals(
+        peer=Stream, rival=Stream, offered=cython.bint, acked_isn=cython.longlong, beyond=cython.longlong
+    )
     cdef Stream _syn_ack(self, Stream stream, Segment segment, long long now_ns)
 
     @cython.locals(peer=Stream, refuses=cython.bint, missing=cython.bint)

@@ -16,9 +16,9 @@ if not cython.compiled:
     from .assembly import NEVER
     from .counters import Counters
     from .decode import ACK, FIN, PSH, RST, SYN, URG, VALID, WRONG, Segment
-    from .flows import Flows
     from .notes import AFTER_CLOSE, CHECKSUM, KEEPALIVE, UNACKNOWLEDGING
     from .notes import RST as OF_RST
+    from .rivals import Rivals
     from .seq import advance, distance
     from .store import Store
     from .stream import Connection, Stream
@@ -28,11 +28,11 @@ from .flow import RST as ENDED_BY_RST
 from .limits import FORGED_RST_NS, REMEMBER_NS, Limits
 
 
-class Lives(Flows):
+class Lives(Rivals):
     """The table of connections, and what segments do to it."""
 
     def __init__(self, limits: Limits, store: Store, counters: Counters) -> None:
-        Flows.__init__(self, limits, store, counters)
+        Rivals.__init__(self, limits, store, counters)
         self.strict = limits.checksum == "strict"
 
     def accept(self, segment: Segment, base: bytes, now_ns: int) -> None:
@@ -46,15 +46,19 @@ class Lives(Flows):
         stream = self.streams.get(segment.key)
         if stream is None:
             stream = self._admit(segment, now_ns)
-        elif stream.connection.state != OPEN and not self._goes_on(stream, segment, base, now_ns):
-            stream = self._after_close(stream, segment, base, now_ns)
+        elif stream.connection.rival is not None:
+            stream = self._contest(stream, segment, base, now_ns)
         if stream is None:
             return
+        if stream.connection.state != OPEN and not self._goes_on(stream, segment, base, now_ns):
+            stream = self._after_close(stream, segment, base, now_ns)
+            if stream is None:
+                return
         if segment.checksum == WRONG and self._doubts(stream, segment, base, now_ns):
             return
         if segment.flags & (SYN | RST):
             stream = self._control(stream, segment, base, now_ns)
-            if stream is None:
+            if stream is None or stream.connection.incumbent is not None:
                 return
         else:
             self._data(stream, segment, base, now_ns)
@@ -162,7 +166,7 @@ class Lives(Flows):
             self._take_old(stream, segment, base, now_ns)
             return
         if segment.flags & ACK:
-            if peer.other_isn != NEVER:
+            if peer.other_isn != NEVER and connection.queue is not self.active:
                 self._choose(peer, segment.ack)
             peer.acknowledge(segment.ack, now_ns)
             if segment.window != stream.said_window:
@@ -276,24 +280,30 @@ class Lives(Flows):
             return stream
         if stream.isn == NEVER and stream.takes_isn(segment.seq, now_ns):
             return stream
-        if stream.is_fresh() and stream.peer.is_fresh():
+        if self._is_beginning(stream):
             stream.other_isn = stream.isn
             stream.restart(segment.seq)  # the SYN/ACK may still choose the other
             return stream
         if stream.peer.packets == 0:
-            return self._renew(stream, segment.seq, NEVER, now_ns)
-        stream.other_isn = segment.seq  # only its SYN/ACK makes it true
+            return self._challenge(stream, segment.seq, NEVER, now_ns)
+        stream.other_isn = segment.seq  # only its SYN/ACK makes it a rival
         return None
+
+    def _is_beginning(self, stream: Stream) -> bool:
+        """Whether the ISNs are not settled yet: nobody has answered, and there is no data."""
+        return stream.is_fresh() and stream.peer.is_fresh() and stream.connection.queue is not self.active
 
     def _syn_ack(self, stream: Stream, segment: Segment, now_ns: int) -> Stream | None:
         """A SYN/ACK [L1 L2 L7]; returns the stream that sent it, None if it belongs to nothing."""
         peer = stream.peer
         acked_isn = advance(segment.ack, -1)
         beyond = distance(acked_isn, peer.isn)
-        if acked_isn == peer.other_isn and acked_isn != peer.isn:
-            if not peer.is_fresh() or not stream.is_fresh():
-                renewed = self._renew(peer, acked_isn, segment.seq, now_ns)
-                return renewed.peer if renewed is not None else None
+        rival = self._rival_of(peer)
+        offered = acked_isn == peer.other_isn or (rival is not None and acked_isn == rival.isn)
+        if offered and acked_isn != peer.isn:
+            if not self._is_beginning(stream):
+                rival = self._challenge(peer, acked_isn, segment.seq, now_ns)
+                return rival.peer if rival is not None else None
             peer.restart(acked_isn)
         elif peer.isn == NEVER:
             peer.takes_isn(acked_isn, now_ns)

@@ -35,6 +35,9 @@ cdef class Reach(Pickup):
     cdef bint is_old(self, const unsigned char* base, Py_ssize_t start, Py_ssize_t end, Reach peer) except -1
 
     cdef long long limit(self) noexcept
+    @cython.locals(offset=cython.longlong)
+    cdef bint is_within(self, long long seq) noexcept
+
     @cython.locals(end=cython.longlong)
     cdef long long known_end(self) noexcept
 

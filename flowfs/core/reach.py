@@ -104,6 +104,11 @@ class Reach(Pickup):
         """The last offset that the peer may take [Q2]."""
         return max(self.rcv_nxt, self.peer_ack) + self.reach_bytes
 
+    def is_within(self, seq: int) -> bool:
+        """Whether a number can be of this direction: within the window, or not long past."""
+        offset = self.offset_of(seq)
+        return max(0, self.rcv_nxt - self.reach_bytes) - 1 <= offset <= self.limit()
+
     def known_end(self) -> int:
         """Behind the last byte that was seen, also in doubt."""
         end = self.rcv_nxt if self.pending is None else max(self.rcv_nxt, self.pending.end())

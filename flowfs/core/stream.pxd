@@ -13,11 +13,15 @@ cdef long long _WINDOW_BYTES
 
 @cython.final
 cdef class Connection(Owner):
+    cdef public int claims
     cdef public long long closed_ns
+    cdef public bint contested
+    cdef public Connection incumbent
     cdef public long long last_ns
     cdef public Stream one
     cdef public Stream other
     cdef public long long packets
+    cdef public Connection rival
     cdef public int state
     cdef public long long touched_ns
     cdef public bint tracked

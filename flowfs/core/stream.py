@@ -44,7 +44,10 @@ class Connection(Owner):
 
     one: Stream
     other: Stream
-    __slots__ = ("closed_ns", "last_ns", "one", "other", "packets", "state", "touched_ns", "tracked")
+    __slots__ = (
+        *("claims", "closed_ns", "contested", "incumbent", "last_ns", "one", "other", "packets", "rival"),
+        *("state", "touched_ns", "tracked"),
+    )
 
     def __init__(self, generation: int, now_ns: int, source: int) -> None:
         self.begin(generation, now_ns, source)
@@ -57,6 +60,10 @@ class Connection(Owner):
         self.packets = 0
         self.state = OPEN
         self.tracked = True  # found by its addresses and ports
+        self.rival: Connection | None = None  # what may be in its place [L2]
+        self.incumbent: Connection | None = None  # whose rival this is
+        self.contested = False  # the side that sent this rival's SYN went on with the incumbent
+        self.claims = 0  # segments of that side for this rival since
 
 
 class Stream(Ending):

@@ -12,7 +12,7 @@ import pytest
 
 from craft import Conversation, wscale
 from engines import feed, run, started
-from flowfs.core.limits import KIB, MIB
+from flowfs.core.limits import CONNECTION_BYTES, KIB, MIB, Limits
 
 NAME = Conversation().client_name()
 SERVER_NAME = Conversation().server_name()
@@ -203,3 +203,133 @@ def test_a_reset_that_was_true_and_data_sent_again() -> None:
     assert outcome.before.files() == {NAME: b"abcde"}
     assert outcome.before.state(NAME) == "rst"
     assert outcome.before.statistics["out_of_order_used_bytes"] == 0
+
+
+# --- SYN [L2] ----------------------------------------------------------------------------------------
+
+
+def with_syns(conversation: Conversation, isn: int = 7_000_000) -> Conversation:
+    """A SYN and a SYN/ACK that nobody means."""
+    return conversation.syn(isn=isn).syn_ack(isn=isn + 50, ack=isn + 1)
+
+
+def test_a_syn_and_its_syn_ack() -> None:
+    conversation = with_syns(established().server(0, b"xyz"))
+    conversation.client(5, b"fgh").server(3, b"uvw", ack=1009).client(8, b"i").server_ack(9)
+    outcome = run(conversation)
+    assert outcome.before.files() == {NAME: b"abcdefghi", SERVER_NAME: b"xyzuvw"}
+    assert outcome.before.state(NAME) == "open"
+    assert outcome.statistics["connections"] == 1
+
+
+def test_a_syn_and_its_syn_ack_before_there_is_data() -> None:
+    conversation = with_syns(Conversation().handshake())
+    outcome = run(conversation.client(0, b"abc").server(0, b"xyz", ack=1004).client(3, b"def"))
+    assert outcome.before.files() == {NAME: b"abcdef", SERVER_NAME: b"xyz"}
+
+
+@pytest.mark.parametrize("last", ["A", "PA"])
+def test_a_whole_handshake_while_the_client_goes_on(last: str) -> None:
+    """Two sides go on under one name: who is there has the better claim."""
+    conversation = with_syns(established()).client(5, b"f")
+    payload = b"evil" if "P" in last else b""
+    conversation.client(0, payload, seq=7_000_001, ack=7_000_051, flags=last)
+    outcome = run(conversation.client(6, b"g").server_ack(7).client(7, b"h"))
+    assert outcome.before.files() == {NAME: b"abcdefgh"}
+    assert outcome.statistics["dropped_tentative_bytes"] == len(payload)
+
+
+def test_another_connection_although_something_of_the_old_one_came_late() -> None:
+    conversation = established().again(7_000_000, 7_000_050).syn().syn_ack()
+    conversation.client(5, b"late", seq=1006, ack=500_001).client_ack(0)
+    for index in range(3):
+        conversation.client(index, b"new"[index : index + 1])
+    outcome = run(conversation)
+    assert outcome.before.files() == {NAME: b"abcdelate", NAME + "c1": b"new"}
+
+
+def test_a_server_that_speaks_at_once() -> None:
+    """What comes right behind the SYN/ACK is of the new connection, which is shown to be one afterwards."""
+    conversation = established().server(0, b"xyz").again(7_000_000, 7_000_050).syn().syn_ack()
+    conversation.server(4, b"o\n").server(0, b"hell")
+    assert run(conversation).files() == {NAME: b"abcde", SERVER_NAME: b"xyz"}
+    outcome = run(conversation.client_ack(6).server(6, b"more").client(0, b"hi", ack=7_000_061))
+    assert outcome.before.files() == {
+        NAME: b"abcde",
+        SERVER_NAME: b"xyz",
+        NAME + "c1": b"hi",
+        SERVER_NAME + "c1": b"hello\nmore",
+    }
+    assert outcome.statistics["connections"] == 2
+    assert outcome.before.state(NAME) == "idle"
+
+
+def test_another_connection_whose_third_packet_has_data_and_fin() -> None:
+    conversation = established().again(7_000_000, 7_000_050).syn().syn_ack().fin(3, payload=b"new")
+    outcome = run(conversation.server_ack(4).server_fin().client_ack(1))
+    assert outcome.before.files() == {NAME: b"abcde", NAME + "c1": b"new"}
+    assert outcome.before.state(NAME + "c1") == "fin"
+
+
+def test_a_syn_one_way() -> None:
+    conversation = Conversation().syn().client(0, b"abc").syn(isn=7_000_000).client(3, b"def")
+    outcome = run(conversation.client(6, b"ghi"))
+    assert outcome.before.files() == {NAME: b"abcdefghi"}
+    assert outcome.before.state(NAME) == "open"
+    assert outcome.statistics["connections"] == 1
+
+
+def test_data_in_a_syn_one_way() -> None:
+    conversation = Conversation().syn().client(0, b"abc").again(7_000_000, 0).syn(payload=b"fast")
+    outcome = run(conversation.client(4, b" open"))
+    assert outcome.before.files() == {NAME: b"abc", NAME + "c1": b"fast open"}
+
+
+def test_another_connection_while_the_old_one_ends() -> None:
+    """The old one's last packets come late, and the place is free then: it is the new one's all the same."""
+    conversation = established().fin().syn(isn=7_000_000).syn_ack(isn=7_000_050, ack=7_000_001)
+    conversation.server_ack(6).server_fin().client_ack(1, seq=1007)
+    conversation.again(7_000_000, 7_000_050)
+    for index in range(3):
+        conversation.client(index, b"new"[index : index + 1])
+    outcome = run(conversation)
+    assert outcome.before.files() == {NAME: b"abcde", NAME + "c1": b"new"}
+
+
+def test_a_reset_of_what_was_never_a_connection() -> None:
+    """The client answers a SYN/ACK that it did not ask for."""
+    with started() as engine:
+        feed(engine, with_syns(established()))
+        assert engine.statistics()["connections_tracked"] == 2
+        feed(engine, Conversation().rst(seq=7_000_001, ack=7_000_051))
+        assert engine.statistics()["connections_tracked"] == 1
+        feed(engine, Conversation().client(5, b"fgh"))
+        (flow,) = engine.list_after(0, 9)
+        assert engine.read(flow, 0, 99) == b"abcdefgh"
+        assert flow.state == 0
+
+
+def test_many_syns_cost_no_more_than_one() -> None:
+    with started() as engine:
+        conversation = established()
+        for number in range(100):
+            with_syns(conversation, 7_000_000 + number * 1000)
+            conversation.server(0, b"w" * 100, seq=7_000_051 + number * 1000, ack=7_000_001 + number * 1000)
+        feed(engine, conversation)
+        numbers = engine.statistics()
+        assert numbers["connections_tracked"] == 2
+        assert numbers["out_of_order_used_bytes"] < 2000
+        engine.tick(engine.now_ns + 31 * 10**9)
+        assert engine.statistics()["connections_tracked"] == 1
+        assert engine.statistics()["out_of_order_used_bytes"] == 0
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_syn_where_the_table_is_full(count: int) -> None:
+    """There may be no room for another connection, or only that of the one in whose place it would be."""
+    limits = Limits(payload_bytes=MIB, table_bytes=count * CONNECTION_BYTES)
+    conversation = Conversation(client_port=1).syn().client(0, b"one way")
+    conversation.syn(isn=7_000_000).client(7, b"...", ack=1).wait(1).other()
+    run(conversation, limits)
+    outcome = run(with_syns(established()).client(5, b"fgh"), limits)
+    assert outcome.before.files() == {NAME: b"abcdefgh"}
