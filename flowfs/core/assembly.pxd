@@ -124,6 +124,11 @@ cdef class Assembly:
     @cython.locals(end=cython.longlong)
     cpdef give_up(self, int reason, long long now_ns)
 
+    cpdef bint is_credible(self, long long end) except -1
+
+    @cython.locals(dropped=cython.longlong)
+    cdef _drop_far(self, Pending pending)
+
     cpdef give_up_all(self, int reason, long long now_ns)
 
     @cython.locals(flow=Flow, stored=cython.longlong)

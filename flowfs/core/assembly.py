@@ -362,8 +362,22 @@ class Assembly:
         if end >= self.fin:
             self.drop_behind_fin()
             return
+        if not self.is_credible(end):
+            self._drop_far(self.pending)
+            return
         self.bridge(end, reason, now_ns)
         self.drain(now_ns)
+
+    def is_credible(self, end: int) -> bool:
+        """Whether there can be a hole up to `end`. Whoever knows of ACKs knows better."""
+        return True
+
+    def _drop_far(self, pending: Pending) -> None:
+        """What waits lies too far from all the rest to be believed."""
+        dropped = pending.clear()
+        self.room.counters.dropped_out_of_order_bytes += dropped
+        self.note(OUT_OF_ORDER, dropped)
+        self.tidy()
 
     def give_up_all(self, reason: int, now_ns: int) -> None:
         while self.pending is not None:

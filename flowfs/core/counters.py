@@ -13,7 +13,7 @@ PAYLOAD_FATES = (
     "dropped_after_close_bytes",  # of a connection that is over [L9]
     "dropped_pre_start_bytes",  # before the first byte of a stream picked up midway [L3]
     "dropped_window_bytes",  # beyond any window [Q2]
-    "dropped_out_of_order_bytes",  # no room to wait
+    "dropped_out_of_order_bytes",  # no room to wait, or in vain, alone behind a wide hole [H4]
     "dropped_memory_bytes",  # no room to be stored
     "dropped_refused_bytes",  # of a flow that was refused [M2]
     "dropped_rst_bytes",  # payload of a RST [L5]

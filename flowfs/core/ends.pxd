@@ -32,6 +32,7 @@ cdef class Ending(Reach):
     cpdef receive_fin(self, long long seq, long long now_ns)
 
     cdef _retract_fin(self, long long now_ns)
+    cdef fin_unacknowledged(self, long long now_ns)
     cdef _is_not_done(self, long long now_ns)
 
     @cython.locals(tentative=Pending)

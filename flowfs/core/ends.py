@@ -98,6 +98,17 @@ class Ending(Reach):
         self._is_not_done(now_ns)
         self.drain(now_ns)
 
+    def fin_unacknowledged(self, now_ns: int) -> None:
+        """The peer does not have what it was said to have: where the FIN was, there it may be still [H1]."""
+        if not self.fin_acked or self.peer_ack >= self.fin_end():
+            return
+        self.room.counters.fin_retracted += self.done
+        self.fin_acked = False
+        self.fin += self.fin_moved
+        self.fin_moved = 0
+        self._is_not_done(now_ns)
+        self.drain(now_ns)
+
     def _is_not_done(self, now_ns: int) -> None:
         """The FIN that ended it does not count."""
         self.done = False

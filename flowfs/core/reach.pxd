@@ -41,5 +41,5 @@ cdef class Reach(Pickup):
     @cython.locals(end=cython.longlong)
     cdef long long known_end(self) noexcept
 
-    cdef see_peer_wait(self)
+    cdef see_peer_wait(self, long long ack)
     cdef share_by_reach(self)

@@ -114,9 +114,9 @@ class Reach(Pickup):
         end = self.rcv_nxt if self.pending is None else max(self.rcv_nxt, self.pending.end())
         return end if self.tentative is None else max(end, self.tentative.end())
 
-    def see_peer_wait(self) -> None:
+    def see_peer_wait(self, ack: int) -> None:
         """The peer says again that the first hole is its own: it has all behind that in its window [H2]."""
-        if self.pending is not None and self.peer_ack < self.pending.first():
+        if self.pending is not None and ack < self.pending.first():
             self.share_by_reach()
 
     def share_by_reach(self) -> None:

@@ -30,7 +30,7 @@ class Rivals(Flows):
     def _challenge(self, stream: Stream, isn: int, peer_isn: int, now_ns: int) -> Stream | None:
         """The rival that begins with these ISNs: `isn` is that of the stream's direction, which sent the SYN.
 
-        Returns its stream of that direction. A rival that is there already stays; any other goes. None if there
+        Returns its stream of that direction. One that is there already stays, any other goes; None if there
         is no room.
         """
         connection = stream.connection

@@ -6,7 +6,7 @@ from .seq cimport advance
 
 cdef int _NOT_LOST, OPEN, ENDED_BY_FIN, ENDED_BY_RST
 cdef int ACK, CLOSE, LIMIT, ONE_WAY, SNAPLEN
-cdef long long ACKED_HOLE_NS, ACKED_HOLE_PACKETS, ONE_WAY_BYTES, ONE_WAY_NS
+cdef long long ACKED_HOLE_NS, ACKED_HOLE_PACKETS, LOWER_ACKS, WIDE_HOLE_BYTES, ONE_WAY_BYTES, ONE_WAY_NS
 cdef long long RESYNC_SEGMENTS, SETTLE_NS, SETTLE_SEGMENTS
 cdef long long _WINDOW_BYTES
 
@@ -30,10 +30,15 @@ cdef class Connection(Owner):
 
 @cython.final
 cdef class Stream(Ending):
+    cdef public long long ack_count
     cdef public long long acked_ns
     cdef public long long acked_to
     cdef public Connection connection
     cdef public long long doubted_fin
+    cdef public long long low_ack
+    cdef public int low_count
+    cdef public long long low_limit
+    cdef public long long low_ns
     cdef public long long other_isn
     cdef public long long packet_limit
     cdef public Stream peer
@@ -62,6 +67,9 @@ cdef class Stream(Ending):
     @cython.locals(offset=cython.longlong)
     cpdef acknowledge(self, long long ack, long long now_ns)
 
+    cdef void _acknowledge_again(self) noexcept
+    cdef _acknowledge_less(self, long long offset, long long now_ns)
+
     @cython.locals(believed=cython.bint)
     cdef _receive_far(
         self, const unsigned char* base, Py_ssize_t start, Py_ssize_t end, long long offset, long long now_ns
@@ -79,6 +87,9 @@ cdef class Stream(Ending):
 
     @cython.locals(connection=Connection)
     cdef bint _acked_long_enough(self, long long end, long long now_ns) except -1
+
+    @cython.locals(end=cython.longlong)
+    cdef _miss_what_was_acknowledged(self)
 
     @cython.locals(missing=cython.longlong)
     cdef _miss_tail(self, long long end)

@@ -26,12 +26,14 @@ from .flow import RST as ENDED_BY_RST
 from .limits import (
     ACKED_HOLE_NS,
     ACKED_HOLE_PACKETS,
+    LOWER_ACKS,
     ONE_WAY_BYTES,
     ONE_WAY_NS,
     RESYNC_SEGMENTS,
     SETTLE_NS,
     SETTLE_SEGMENTS,
     UNKNOWN_WINDOW_BYTES,
+    WIDE_HOLE_BYTES,
 )
 from .ranges import ACK, CLOSE, LIMIT, ONE_WAY, SNAPLEN
 
@@ -72,9 +74,14 @@ class Stream(Ending):
     peer: Stream
     __slots__ = (
         "acked_ns",
+        "ack_count",
         "acked_to",
         "connection",
         "doubted_fin",
+        "low_ack",
+        "low_count",
+        "low_limit",
+        "low_ns",
         "other_isn",
         "packet_limit",
         "peer",
@@ -94,6 +101,9 @@ class Stream(Ending):
         self.other_isn = NEVER  # of a SYN that only its SYN/ACK makes true [L1 L2]
         self.acked_ns = NEVER  # [H1] when it was seen that the peer has all below acked_to
         self.acked_to = self.packet_limit = 0
+        self.ack_count = 0  # ACKs since, or since one was lower
+        self.low_count = 0  # ACKs in a row that are lower than peer_ack
+        self.low_ack = self.low_ns = self.low_limit = 0  # the highest of them; of the first, as for acked_ns
         self.verified = False  # checksums were right: a wrong one means something [V2]
         self.doubted_fin = NEVER  # the offset of a FIN that is in doubt [T1]
         self.syn_bytes = 0  # so much in doubt at offset 0 came with the SYN [L7]
@@ -111,6 +121,7 @@ class Stream(Ending):
         self.forget_end()
         self.partial = False
         self.acked_ns = self.doubted_fin = NEVER
+        self.low_count = 0
         self.tail_missing_bytes = 0
         self.forget_notes()
         self.anchored = True
@@ -187,16 +198,46 @@ class Stream(Ending):
             return
         offset = self.offset_of(ack)
         if offset <= self.peer_ack:
+            if offset < self.peer_ack:
+                self._acknowledge_less(offset, now_ns)
+            else:
+                self._acknowledge_again()
             if self.pending is not None:
-                self.see_peer_wait()
+                self.see_peer_wait(offset)
             return
         if offset > self.known_end() + self.reach_bytes:  # [Q4]
             self.room.counters.bad_acks += 1
             self.far_ack = offset
             return
         self.peer_ack = offset
+        self.low_count = 0
+        self.ack_count += 1
         if offset > self.fin:
             self.fin_acknowledged(now_ns)
+
+    def _acknowledge_again(self) -> None:
+        self.low_count = 0
+        self.ack_count += 1
+
+    def _acknowledge_less(self, offset: int, now_ns: int) -> None:
+        """The peer acknowledges less than before: that came late, or what was before was forged [H1]."""
+        if offset < self.peer_ack - self.reach_bytes:
+            return  # RFC 5961, 5.2
+        if self.low_count == 0:
+            self.low_ack = offset
+            self.low_ns = now_ns
+            self.low_limit = self.connection.packets + ACKED_HOLE_PACKETS
+        self.low_ack = max(self.low_ack, offset)
+        self.low_count += 1
+        if offset < self.acked_to:
+            self.acked_ns = NEVER
+        if self.low_count >= LOWER_ACKS and (
+            now_ns - self.low_ns >= ACKED_HOLE_NS or self.connection.packets >= self.low_limit
+        ):
+            self.room.counters.bad_acks += 1
+            self.low_count = 0
+            self.peer_ack = self.low_ack
+            self.fin_unacknowledged(now_ns)
 
     def relieve(self, now_ns: int) -> None:
         """Give up the lowest holes until half of what waits is left [H2]."""
@@ -269,22 +310,38 @@ class Stream(Ending):
             return ACK if self._acked_long_enough(end, now_ns) else _NOT_LOST  # [H1]
         if self.peer.packets == 0:  # [H3]
             assert self.pending is not None
+            if not self.is_credible(end):
+                return _NOT_LOST
             if self.pending.waiting_bytes > ONE_WAY_BYTES or now_ns - self.hole_ns >= ONE_WAY_NS:
                 return ONE_WAY
             self.wake_at(self.hole_ns + ONE_WAY_NS)
         return _NOT_LOST
 
     def _acked_long_enough(self, end: int, now_ns: int) -> bool:
-        """Whether the peer has long acknowledged all before `end`: a capture reorders by less [H1]."""
+        """Whether the peer has long acknowledged all before `end`: a capture reorders by less [H1].
+
+        Its last ACKs count: who acknowledges less again does not have it.
+        """
         connection = self.connection
+        if self.low_count and self.low_ack < end:
+            return False
         if self.acked_ns == NEVER or end > self.acked_to:
             self.acked_ns = now_ns
             self.acked_to = self.peer_ack
+            self.ack_count = 1
             self.packet_limit = connection.packets + ACKED_HOLE_PACKETS
         if now_ns - self.acked_ns >= ACKED_HOLE_NS or connection.packets >= self.packet_limit:
-            return True
+            return self.is_credible(end)
         self.wake_at(self.acked_ns + ACKED_HOLE_NS)
         return False
+
+    def is_credible(self, end: int) -> bool:
+        """Whether a hole up to `end` is shown by more than one or two packets, if it is wide [H1 H3 H4]."""
+        if end - self.rcv_nxt <= WIDE_HOLE_BYTES:
+            return True
+        if self.peer_ack >= end and self.low_count == 0 and self.ack_count >= RESYNC_SEGMENTS:
+            return True
+        return self.pending is not None and len(self.pending.offsets) >= RESYNC_SEGMENTS
 
     def _check_done(self, now_ns: int) -> None:
         """The stream ends with its FIN, once that is acknowledged and all before it is there, or lost."""
@@ -309,6 +366,14 @@ class Stream(Ending):
         self.room.counters.tail_missing_bytes += max(0, missing - self.tail_missing_bytes)
         self.tail_missing_bytes = missing
 
+    def _miss_what_was_acknowledged(self) -> None:
+        """When it ends: all that the peer said last that it has, or that lies before a FIN one way."""
+        end = self.low_ack if self.low_count else self.peer_ack
+        if self.fin < FAR_AWAY and (self.fin_acked or self.peer.packets == 0):
+            end = self.fin
+        if self.anchored and end > self.rcv_nxt and self.is_credible(end):
+            self._miss_tail(end)
+
     def _keep_alone(self, now_ns: int) -> None:
         """The only packet of a connection had one byte: nothing came that says that it was a probe [L6]."""
         assert self.tentative is not None
@@ -332,9 +397,7 @@ class Stream(Ending):
             self.doubt_behind_fin()
         else:
             self.drop_behind_fin()
-        end = self.peer_ack if self.fin == FAR_AWAY else self.fin
-        if self.anchored and end > self.rcv_nxt:
-            self._miss_tail(end)
+        self._miss_what_was_acknowledged()
         self.deadline_ns = 0
         self.reset_at = NEVER
         if self.flow is not None and state != OPEN and self.flow.state == OPEN:

@@ -333,3 +333,77 @@ def test_a_syn_where_the_table_is_full(count: int) -> None:
     run(conversation, limits)
     outcome = run(with_syns(established()).client(5, b"fgh"), limits)
     assert outcome.before.files() == {NAME: b"abcdefgh"}
+
+
+# --- ACK, and data far ahead [H1 H3 H4] ----------------------------------------------------------------
+
+
+def test_an_ack_of_a_hole_that_the_peer_still_waits_for() -> None:
+    """What the peer says last counts, and not the highest that anybody said."""
+    conversation = established().client(8, b"ijk").server_ack(11)
+    for _ in range(40):
+        conversation.wait(0.01).server_ack(5)
+    conversation.wait(1).other()
+    assert run(conversation).before.files() == {NAME: b"abcde"}
+    outcome = run(conversation.client(5, b"fgh").server_ack(11))
+    assert outcome.before.files() == {NAME: b"abcdefghijk"}
+    assert outcome.gaps(NAME) == []
+
+
+def test_an_ack_once_lower_is_late_or_not_as_what_follows_says() -> None:
+    """A capture reorders: with the next ACK the time begins anew [H1]."""
+    conversation = established().client(8, b"ijk").server_ack(11).wait(0.2).server_ack(5).wait(0.2)
+    assert run(conversation.other()).before.files() == {NAME: b"abcde"}
+    conversation.server_ack(11).wait(0.2).other()
+    assert run(conversation).before.files() == {NAME: b"abcde"}
+    outcome = run(conversation.wait(0.1).other())
+    assert outcome.before.gaps(NAME) == [(5, 3, "ack")]
+
+
+@pytest.mark.parametrize("ahead", [2 * MIB, 1000 * MIB])
+def test_data_far_ahead_and_its_ack(ahead: int) -> None:
+    """Two packets must not make a file of zeros, nor drop what comes in its place."""
+    conversation = Conversation().handshake(wscale(14)).server_ack(0).client(0, b"abcde").server_ack(5)
+    conversation.client(ahead, b"x").server_ack(ahead + 1).wait(1).other()
+    assert run(conversation).files() == {NAME: b"abcde"}
+    for offset in range(5, 45):
+        conversation.wait(0.01).client(offset, b"f").server_ack(offset + 1)
+    outcome = run(conversation)
+    assert outcome.before.files() == outcome.files() == {NAME: b"abcde" + b"f" * 40}
+    assert outcome.statistics["lost_bytes"] == outcome.statistics["tail_missing_bytes"] == 0
+    assert outcome.statistics["dropped_out_of_order_bytes"] == 1
+
+
+def test_data_far_ahead_one_way() -> None:
+    conversation = Conversation().syn().client(0, b"abcde").client(15 * MIB, b"x").wait(4).client(5, b"fgh")
+    outcome = run(conversation)
+    assert outcome.before.files() == outcome.files() == {NAME: b"abcdefgh"}
+
+
+def test_a_capture_that_lacks_a_lot() -> None:
+    """Both sides go on behind a wide hole: it is one."""
+    conversation = Conversation().handshake(wscale(10)).server_ack(0).client(0, b"abcde").server_ack(5)
+    for index in range(3):
+        conversation.wait(0.2).client(2 * MIB + index, b"x").server_ack(2 * MIB + index + 1)
+    outcome = run(conversation)
+    assert outcome.before.by_name[NAME].size == 2 * MIB + 3
+    assert outcome.before.gaps(NAME) == [(5, 2 * MIB - 5, "ack")]
+
+
+def test_a_fin_far_ahead() -> None:
+    """Nobody has what lies before it [H5]."""
+    conversation = established().fin(60_000).client(5, b"fgh").server_ack(8)
+    outcome = run(conversation)
+    assert outcome.files() == {NAME: b"abcdefgh"}
+    assert outcome.statistics["tail_missing_bytes"] == 0
+
+
+def test_a_fin_far_ahead_and_its_ack() -> None:
+    """The direction seems to have ended; what its hosts say afterwards shows that it has not."""
+    conversation = established().fin(60_000).server_ack(60_001).wait(0.3).other()
+    assert run(conversation).before.state(NAME) == "fin"
+    for offset in range(5, 45):
+        conversation.wait(0.01).client(offset, b"f").server_ack(offset + 1)
+    outcome = run(conversation)
+    assert outcome.before.files() == {NAME: b"abcde" + b"f" * 40}
+    assert outcome.before.state(NAME) == "open"
