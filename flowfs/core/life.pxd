@@ -52,6 +52,9 @@ cdef class Lives(Rivals):
     @cython.locals(cut=cython.longlong)
     cdef _payload(self, Stream stream, Segment segment, const unsigned char* base, long long now_ns)
 
+    @cython.locals(peer=Stream)
+    cdef _acknowledge(self, Stream stream, Segment segment, long long now_ns)
+
     @cython.locals(connection=Connection, peer=Stream)
     cdef _data(self, Stream stream, Segment segment, const unsigned char* base, long long now_ns)
 

@@ -162,27 +162,36 @@ class Lives(Rivals):
         connection = stream.connection
         self._count(connection, stream, now_ns)
         peer = stream.peer
-        if stream.paws and stream.is_old(base, segment.header + 20, segment.options_end, peer):
+        if stream.paws and stream.is_old(base, segment.header + 20, segment.options_end):
             self._take_old(stream, segment, base, now_ns)
             return
-        if segment.flags & ACK:
-            if peer.other_isn != NEVER and connection.queue is not self.active:
-                self._choose(peer, segment.ack)
-            peer.acknowledge(segment.ack, now_ns)
-            if segment.window != stream.said_window:
-                stream.advertise(segment.window, peer)
-            if peer.syn_bytes:
-                peer.resolve_syn_data(peer.peer_ack, now_ns)
-        else:
+        if not segment.flags & ACK:
             self.counters.dropped_unacknowledging_bytes += segment.end - segment.start
             stream.note(UNACKNOWLEDGING, segment.end - segment.start)
             return
+        if stream.anchored and not stream.is_within(segment.seq):
+            peer.hear_from_afar(segment.ack)
+        else:
+            self._acknowledge(stream, segment, now_ns)
         if segment.wire_end > segment.start:
             self._payload(stream, segment, base, now_ns)
         if segment.flags & FIN:
             stream.receive_fin(advance(segment.seq, segment.wire_end - segment.start), now_ns)
         if connection.queue is not self.active and peer.packets:
             self.active.append(connection)
+
+    def _acknowledge(self, stream: Stream, segment: Segment, now_ns: int) -> None:
+        """The ACK, window and time of a segment that can be (RFC 9293, 3.10.7.4; RFC 7323, 4.3)."""
+        peer = stream.peer
+        if peer.other_isn != NEVER and stream.connection.queue is not self.active:
+            self._choose(peer, segment.ack)
+        if peer.acknowledge(segment.ack, now_ns):
+            if segment.window != stream.said_window:
+                stream.advertise(segment.window, peer)
+            if stream.paws:
+                stream.keep_time(peer)
+        if peer.syn_bytes:
+            peer.resolve_syn_data(peer.peer_ack, now_ns)
 
     def _payload(self, stream: Stream, segment: Segment, base: bytes, now_ns: int) -> None:
         """The payload of a segment, as far as it was captured."""

@@ -21,7 +21,7 @@ cdef class Rivals(Flows):
     @cython.locals(rival=Stream, connection=Connection)
     cdef Stream _contest(self, Stream stream, Segment segment, const unsigned char* base, long long now_ns)
 
-    @cython.locals(peer=Stream)
+    @cython.locals(peer=Stream, acked=cython.longlong)
     cdef bint _is_of_rival(self, Stream rival, Stream stream, Segment segment) except -1
 
     cdef _keep(self, Stream rival, Segment segment, const unsigned char* base, long long now_ns)

@@ -95,10 +95,12 @@ class Rivals(Flows):
 
     def _is_of_rival(self, rival: Stream, stream: Stream, segment: Segment) -> bool:
         """Whether a segment has the rival's numbers, and not those of what is known of the incumbent."""
-        if not rival.is_within(segment.seq) or (
-            rival.peer.anchored and not rival.peer.is_within(segment.ack)
-        ):
+        if rival.offset_of(segment.seq) < 0 or not rival.is_within(segment.seq):
             return False
+        if rival.peer.anchored:
+            acked = rival.peer.offset_of(segment.ack)
+            if acked < 0 or acked > rival.peer.limit():
+                return False
         if not stream.is_within(segment.seq) or stream.offset_of(segment.seq) > stream.known_end():
             return True
         peer = stream.peer

@@ -65,7 +65,10 @@ cdef class Stream(Ending):
     cpdef resolve_syn_data(self, long long accepted_bytes, long long now_ns)
 
     @cython.locals(offset=cython.longlong)
-    cpdef acknowledge(self, long long ack, long long now_ns)
+    cpdef bint acknowledge(self, long long ack, long long now_ns) except -1
+
+    @cython.locals(offset=cython.longlong)
+    cdef hear_from_afar(self, long long ack)
 
     cdef void _acknowledge_again(self) noexcept
     cdef _acknowledge_less(self, long long offset, long long now_ns)

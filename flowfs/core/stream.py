@@ -191,29 +191,40 @@ class Stream(Ending):
             self.drop_outdated()
         self.syn_bytes = 0
 
-    def acknowledge(self, ack: int, now_ns: int) -> None:
-        """The peer acknowledged all before `ack`."""
+    def acknowledge(self, ack: int, now_ns: int) -> bool:
+        """The peer acknowledged all before `ack`; returns whether that can be."""
         if not self.anchored:
             self.hint(ack)
-            return
+            return True
         offset = self.offset_of(ack)
         if offset <= self.peer_ack:
+            if offset < self.peer_ack - self.reach_bytes:
+                return False  # RFC 5961, 5.2
             if offset < self.peer_ack:
                 self._acknowledge_less(offset, now_ns)
             else:
                 self._acknowledge_again()
             if self.pending is not None:
                 self.see_peer_wait(offset)
-            return
+            return True
         if offset > self.known_end() + self.reach_bytes:  # [Q4]
             self.room.counters.bad_acks += 1
             self.far_ack = offset
-            return
+            return False
         self.peer_ack = offset
         self.low_count = 0
         self.ack_count += 1
         if offset > self.fin:
             self.fin_acknowledged(now_ns)
+        return True
+
+    def hear_from_afar(self, ack: int) -> None:
+        """The peer acknowledges with a number that it cannot have: the capture may have a long gap [Q2]."""
+        if self.anchored:
+            offset = self.offset_of(ack)
+            if offset > self.known_end() + self.reach_bytes:
+                self.far_ack = offset
+        self.room.counters.bad_acks += 1
 
     def _acknowledge_again(self) -> None:
         self.low_count = 0
@@ -221,8 +232,6 @@ class Stream(Ending):
 
     def _acknowledge_less(self, offset: int, now_ns: int) -> None:
         """The peer acknowledges less than before: that came late, or what was before was forged [H1]."""
-        if offset < self.peer_ack - self.reach_bytes:
-            return  # RFC 5961, 5.2
         if self.low_count == 0:
             self.low_ack = offset
             self.low_ns = now_ns

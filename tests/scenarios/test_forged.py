@@ -10,7 +10,7 @@ import random
 
 import pytest
 
-from craft import Conversation, wscale
+from craft import Conversation, timestamps, wscale
 from engines import feed, run, started
 from flowfs.core.limits import CONNECTION_BYTES, KIB, MIB, Limits
 
@@ -407,3 +407,70 @@ def test_a_fin_far_ahead_and_its_ack() -> None:
     outcome = run(conversation)
     assert outcome.before.files() == {NAME: b"abcde" + b"f" * 40}
     assert outcome.before.state(NAME) == "open"
+
+
+# --- windows and times [Q2 Q3] -------------------------------------------------------------------------
+
+
+def with_times() -> Conversation:
+    conversation = Conversation().syn(options=timestamps(100)).syn_ack(options=timestamps(900, 100))
+    conversation.client_ack(0, options=timestamps(101, 900)).client(0, b"abcde", options=timestamps(102, 900))
+    return conversation.server_ack(5, options=timestamps(901, 102))
+
+
+def go_on(conversation: Conversation) -> Conversation:
+    """Two segments each way, as the hosts send them."""
+    conversation.client(5, b"fgh", options=timestamps(103, 901)).server_ack(8, options=timestamps(902, 103))
+    conversation.client(8, b"ijk", options=timestamps(104, 902)).server_ack(11, options=timestamps(903, 104))
+    return conversation.server(0, b"xyz", ack=1012, options=timestamps(904, 104))
+
+
+BLIND = {"seq": 500_001 + 2**30}
+
+
+@pytest.mark.parametrize("echo", [103, 5000, 2**30])
+def test_an_ack_that_nobody_can_have_sent_and_its_time(echo: int) -> None:
+    """Its number lies outside the window: the client drops it, and echoes nothing of it (RFC 7323, 4.3)."""
+    conversation = go_on(with_times().server_ack(5, options=timestamps(901, echo), **BLIND))
+    outcome = run(conversation)
+    assert outcome.before.files() == {NAME: b"abcdefghijk", SERVER_NAME: b"xyz"}
+    assert outcome.statistics["old_timestamps"] == 0
+    assert outcome.statistics["bad_acks"] == 1
+
+
+def test_an_ack_of_a_time_that_was_never_said() -> None:
+    outcome = run(go_on(with_times().server_ack(5, options=timestamps(901, 5000))))
+    assert outcome.before.files() == {NAME: b"abcdefghijk", SERVER_NAME: b"xyz"}
+    assert outcome.statistics["old_timestamps"] == 0
+
+
+def test_a_time_that_was_forged_on_both_sides() -> None:
+    """The peer says what it has: nothing is lost, and soon nothing looks old."""
+    conversation = with_times().client_ack(0, options=timestamps(5000, 901))
+    conversation.server_ack(5, options=timestamps(901, 5000))
+    for offset in range(5, 15):
+        conversation.client(offset, b"f", options=timestamps(100 + offset, 901))
+        conversation.server_ack(offset + 1, options=timestamps(901 + offset, 100 + offset))
+    outcome = run(conversation.wait(0.3).other())
+    assert outcome.before.files() == {NAME: b"abcde" + b"f" * 10}
+    assert outcome.statistics["old_timestamps"] == 3
+
+
+def test_a_window_that_nobody_can_have_said() -> None:
+    conversation = Conversation().handshake(wscale(7)).server_ack(0).client(0, b"abcde")
+    conversation.server_ack(5, window=0, **BLIND).client(5, b"f").server_ack(6).client(6, b"g")
+    assert run(conversation).before.files() == {NAME: b"abcdefg"}
+    conversation = Conversation(server_window=1000).handshake().client(0, b"abcde")
+    conversation.server_ack(5, window=60_000, **BLIND).client(5000, b"out")
+    assert run(conversation).statistics["dropped_window_bytes"] == 3
+
+
+def test_a_capture_that_lacks_more_than_a_window_of_both_sides() -> None:
+    """Every number lies outside the window, and both sides agree [Q2]."""
+    conversation = established().server(0, b"xyz")
+    for index in range(8):
+        at = 2**26 + index
+        conversation.client(at, b"c", ack=500_001 + at).server(at, b"s", ack=1002 + at)
+    outcome = run(conversation)
+    assert outcome.before.by_name[NAME].size > 2**26
+    assert outcome.before.by_name[SERVER_NAME].size > 2**26
