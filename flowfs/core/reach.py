@@ -93,7 +93,7 @@ class Reach(Pickup):
         self.reach_known = True
 
     def heed(self, echo: int) -> None:
-        """The peer echoes this time; 0 is none. One that nobody said, or that it takes back, does not count."""
+        """The peer echoes this time; 0 is none. What nobody said, or it takes back, does not count."""
         if echo == 0 or distance(echo, self.said_stamp) > 0:
             return
         ahead = 1 if self.stamp == ABSENT else distance(echo, self.stamp)
