@@ -63,7 +63,7 @@ CORE: Mapping[str, frozenset[str]] = {
         "store": "flow arena evict ranges memory counters limits",
         "assembly": "store flow pending notes ranges order memory counters limits",
         "doubt": "assembly pending notes ranges limits",
-        "pickup": "doubt assembly notes seq limits",
+        "pickup": "doubt assembly pending notes seq limits",
         "window": "",
         "reach": "pickup assembly decode window seq limits",
         "ends": "reach assembly flow pending notes limits",

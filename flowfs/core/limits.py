@@ -72,6 +72,9 @@ RESYNC_SEGMENTS = 3  # [Q2]
 
 SETTLE_NS = 100 * MILLISECOND_NS  # [L3]
 SETTLE_SEGMENTS = 8  # [L3]
+LONE_BYTES = (
+    64 * KIB
+)  # [L3] farther than that from all others, one packet tells of no base; the largest segment
 
 HALF_OPEN_NS = 30 * SECOND_NS  # [L9]
 REMEMBER_NS = 60 * SECOND_NS  # [L9] twice RFC 9293's customary segment lifetime on today's networks

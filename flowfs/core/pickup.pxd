@@ -1,14 +1,16 @@
 cimport cython
 from .assembly cimport FAR_AWAY, NEVER, Owner, Room
 from .doubt cimport Doubting
-from .notes cimport UNKNOWN_TTL, Notes
+from .notes cimport PRE_START, UNKNOWN_TTL, Notes
+from .pending cimport Pending
 from .seq cimport advance, distance
 
-cdef long long _WINDOW_BYTES
+cdef long long _LONE_BYTES, _WINDOW_BYTES
 
 
 cdef class Pickup(Doubting):
     cdef public long long base_seq
+    cdef public int hint_count
     cdef public long long hint_high
     cdef public long long hint_low
     cdef public bint hinted
@@ -33,6 +35,17 @@ cdef class Pickup(Doubting):
 
     @cython.locals(low=cython.longlong)
     cdef settle(self, long long now_ns)
+
+    @cython.locals(low=cython.longlong)
+    cdef long long _lowest(self) except? -2
+
+    @cython.locals(index=cython.Py_ssize_t, start=cython.longlong, end=cython.longlong)
+    cdef long long _lowest_data(self, Pending pending) except? -2
+
+    cdef rebase(self, long long seq)
+
+    @cython.locals(dropped=cython.longlong)
+    cdef _drop_pre_start(self, long long end)
 
     cdef _anchor(self, long long low, long long now_ns)
     cdef fin_acknowledged(self, long long now_ns)

@@ -73,7 +73,10 @@ cdef class Stream(Ending):
     cdef void _acknowledge_again(self) noexcept
     cdef _acknowledge_less(self, long long offset, long long now_ns)
 
-    @cython.locals(believed=cython.bint)
+    cdef _gather_far(self, bytes data, long long seq, long long offset, long long now_ns)
+    cdef bint _is_in_a_row(self, long long offset, long long count) noexcept
+
+    @cython.locals(believed=cython.bint, in_a_row=cython.bint)
     cdef _receive_far(
         self, const unsigned char* base, Py_ssize_t start, Py_ssize_t end, long long offset, long long now_ns
     )

@@ -132,8 +132,7 @@ class Stream(Ending):
             self.begin_settling(seq, now_ns)
         offset = self.offset_of(seq)
         if offset > _WINDOW_BYTES or offset < -_WINDOW_BYTES:
-            self.room.counters.dropped_window_bytes += len(data)
-            self.note(WINDOW, len(data))
+            self._gather_far(data, seq, offset, now_ns)
             return
         if not self.fits(offset, len(data)):
             self.settle(now_ns)  # here, since wait() would make room while `offset` is on its way
@@ -143,6 +142,22 @@ class Stream(Ending):
         self.settle_count += 1
         if self.settling and self.settle_count >= SETTLE_SEGMENTS:
             self.settle(now_ns)
+
+    def _gather_far(self, data: bytes, seq: int, offset: int, now_ns: int) -> None:
+        """Out of reach of what came first: dropped, unless several in a row show that was forged [L3]."""
+        if self._is_in_a_row(offset, len(data)) and self.settle_count < RESYNC_SEGMENTS:
+            self.far_count = 0
+            self.rebase(seq)
+            self._gather(data, seq, now_ns)
+            return
+        self.room.counters.dropped_window_bytes += len(data)
+        self.note(WINDOW, len(data))
+
+    def _is_in_a_row(self, offset: int, count: int) -> bool:
+        """Whether this is the last of RESYNC_SEGMENTS far away that follow each other."""
+        self.far_count = self.far_count + 1 if offset == self.far_next else 1
+        self.far_next = offset + count
+        return self.far_count >= RESYNC_SEGMENTS
 
     def receive(self, base: bytes, start: int, end: int, seq: int, now_ns: int) -> None:
         """The payload base[start:end] with sequence number `seq`."""
@@ -260,10 +275,9 @@ class Stream(Ending):
 
         A peer that is seen must have acknowledged something there, or three forged segments would do.
         """
-        self.far_count = self.far_count + 1 if offset == self.far_next else 1
-        self.far_next = offset + end - start
+        in_a_row = self._is_in_a_row(offset, end - start)
         believed = self.peer.packets == 0 or abs(self.far_ack - offset) <= _WINDOW_BYTES
-        if self.far_count < RESYNC_SEGMENTS or not believed:
+        if not in_a_row or not believed:
             self.room.counters.dropped_window_bytes += end - start
             self.note(WINDOW, end - start)
             return

@@ -474,3 +474,71 @@ def test_a_capture_that_lacks_more_than_a_window_of_both_sides() -> None:
     outcome = run(conversation)
     assert outcome.before.by_name[NAME].size > 2**26
     assert outcome.before.by_name[SERVER_NAME].size > 2**26
+
+
+# --- where a stream begins [L3] --------------------------------------------------------------------------
+
+
+def midway(*, forged: int = 0, first: bool = False, acked: bool = True) -> Conversation:
+    """Some segments of a connection that lasts, and one byte that is none of theirs."""
+    conversation = Conversation()
+    if first:
+        conversation.client(forged, b"X")
+    if acked:
+        conversation.server_ack(20_000_000)
+    conversation.client(20_000_000, b"abc")
+    if not first:
+        conversation.client(forged, b"X")
+    conversation.client(20_000_003, b"def")
+    if acked:
+        conversation.server_ack(20_000_006)
+    return conversation.client(20_000_006, b"ghi").client(20_000_009, b"jkl").wait(0.2).other()
+
+
+@pytest.mark.parametrize("forged", [11_000_000, 20_000_000 - 70_000, 1000, 29_000_000, 60_000_000])
+@pytest.mark.parametrize("first", [False, True])
+@pytest.mark.parametrize("acked", [False, True])
+def test_a_byte_far_from_where_it_begins(forged: int, first: bool, acked: bool) -> None:
+    outcome = run(midway(forged=forged, first=first, acked=acked))
+    data = b"abcdefghijkl"
+    if first and abs(forged - 20_000_000) > 16 * MIB:
+        data = data[-3:] if acked else data[-6:]  # what was out of reach of the first that was seen
+        assert outcome.before.files()[NAME].endswith(data)
+    else:
+        assert outcome.before.files() == {NAME: data}
+    assert outcome.gaps(NAME) == []
+
+
+def test_an_ack_far_before_where_it_begins() -> None:
+    conversation = Conversation().server_ack(11_000_000).client(20_000_000, b"abc").client(20_000_003, b"def")
+    outcome = run(conversation.server_ack(20_000_006).wait(0.2).other())
+    assert outcome.files() == {NAME: b"abcdef"}
+
+
+def test_acks_far_before_where_it_begins() -> None:
+    """Who captures near the sender sees them come late: of what lies between it is known that it was sent."""
+    conversation = Conversation().server_ack(19_900_000).client(20_000_000, b"abc").client(20_000_003, b"def")
+    outcome = run(conversation.server_ack(19_910_000).wait(0.2).other())
+    assert outcome.files() == {NAME: bytes(100_000) + b"abcdef"}
+
+
+def test_a_fin_far_before_where_it_begins() -> None:
+    conversation = Conversation().client(20_000_000, b"abc").fin(11_000_000).client(20_000_003, b"def")
+    outcome = run(conversation.wait(0.2).other())
+    assert outcome.before.files() == {NAME: b"abcdef"}
+
+
+@pytest.mark.parametrize("ahead", [10, 70_000, 15 * MIB])
+def test_a_syn_ahead_of_what_was_picked_up(ahead: int) -> None:
+    """It is another connection's, or nobody's: data lies before it."""
+    conversation = Conversation().client(20_000_000, b"abc").server(0, b"xyz")
+    conversation.syn(isn=20_001_000 + ahead).client(20_000_003, b"def").server_ack(20_000_006)
+    conversation.wait(0.2).other()
+    assert run(conversation).before.files() == {NAME: b"abcdef", SERVER_NAME: b"xyz"}
+
+
+def test_another_connection_while_the_first_still_settles() -> None:
+    conversation = Conversation().client(20_000_000, b"abc").server(0, b"xyz")
+    conversation.again(20_071_000, 570_000).handshake().client(0, b"new").server_ack(3).wait(0.2).other()
+    outcome = run(conversation)
+    assert outcome.before.files() == {NAME: b"abc", SERVER_NAME: b"xyz", NAME + "c1": b"new"}

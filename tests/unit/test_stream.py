@@ -321,12 +321,22 @@ def test_base_of_the_peers_ack(pair: Pair, ack_first: bool, acked: int, content:
 
 
 def test_base_of_a_syn_that_comes_late(pair: Pair) -> None:
-    """The capture reordered the first packets: what lies before the ISN never was data."""
+    """The capture reordered the first packets; what lies far before, and alone, never was data."""
     pair.send(3, b"def")
-    pair.send(-2, b"xyabc")
+    pair.send(0, b"abc")
+    pair.send(-100_000, b"xy")
     assert pair.stream.takes_isn(ISN, 0)
     assert pair.content() == b"abcdef"
     assert pair.room.counters.dropped_pre_start_bytes == 2
+
+
+def test_no_base_where_data_lies_before_the_isn(pair: Pair) -> None:
+    """It is the SYN of another connection [L2]."""
+    pair.send(3, b"def")
+    pair.send(-2, b"xyabc")
+    assert not pair.stream.takes_isn(ISN, 0)
+    pair.stream.review(SETTLE_NS)
+    assert pair.content() == b"xyabcdef"
 
 
 def test_no_base_far_from_the_first_segment(pair: Pair) -> None:
