@@ -22,6 +22,7 @@ cdef long long NEVER
 cdef long long FAR_AWAY
 cdef int LIMIT, LOST_FOR_MEMORY, SNAPLEN
 cdef long long CHUNK_OVERHEAD_BYTES, FLOW_OUT_OF_ORDER_BYTES, FLOW_OUT_OF_ORDER_SEGMENTS, MAX_CONFLICTS
+cdef long long MAX_COMPARED_HOLES
 cdef long long NOTE_BYTES, QUEUE_BYTES
 
 
@@ -77,7 +78,7 @@ cdef class Assembly:
 
     @cython.locals(
         counters=Counters, stop=cython.longlong, gaps=list, count=cython.longlong, gap_start=cython.longlong,
-        gap_end=cython.longlong
+        gap_end=cython.longlong, compared=cython.longlong, late=cython.longlong
     )
     cdef _compare(self, Flow flow, const unsigned char* base, Py_ssize_t start, Py_ssize_t end, long long offset)
 

@@ -39,6 +39,7 @@ from .limits import (
     CHUNK_OVERHEAD_BYTES,
     FLOW_OUT_OF_ORDER_BYTES,
     FLOW_OUT_OF_ORDER_SEGMENTS,
+    MAX_COMPARED_HOLES,
     MAX_CONFLICTS,
     NOTE_BYTES,
     NOTES_BYTES,
@@ -193,11 +194,22 @@ class Assembly:
             self._compare(flow, base, start, end, offset - self.origin)
 
     def _compare(self, flow: Flow, base: bytes, start: int, end: int, offset: int) -> None:
-        """base[start:end] comes again at file offset `offset`: count what is late, and compare the rest."""
+        """base[start:end] comes again at file offset `offset`: count what is late, and compare the rest.
+
+        What lies behind too many holes is not compared: that takes time with each of them.
+        """
         counters = self.room.counters
         stop = offset + end - start
-        gaps = flow.lost.within(offset, stop) if flow.lost is not None else []
-        gaps.append((stop, stop))
+        gaps = flow.lost.within(offset, stop, MAX_COMPARED_HOLES) if flow.lost is not None else []
+        if flow.lost is not None and len(gaps) == MAX_COMPARED_HOLES:
+            compared = gaps[-1][1]
+            late = flow.lost.count(compared, stop)
+            counters.late_bytes += late
+            self.note(LATE, late)
+            counters.duplicate_bytes += stop - compared - late
+            self.note(DUPLICATE, stop - compared - late)
+        else:
+            gaps.append((stop, stop))
         for gap_start, gap_end in gaps:
             count = gap_start - offset
             if count > 0:

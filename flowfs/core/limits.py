@@ -104,6 +104,7 @@ NOTES_BYTES = 480  # what is counted for one stream, once there is something to 
 URGENT_BYTES = 16  # a recorded offset of urgent data
 NOTES_SHARE = 8  # notes have 1/8 of what the table has, beside it; what is beyond is counted only
 MAX_CONFLICTS = 64  # [O1] recorded a stream; the rest is counted
+MAX_COMPARED_HOLES = 64  # [O1] within one segment that comes again: each takes 0.3 µs
 MAX_TTLS = 64  # [O1] ranges that came with another TTL than the stream's first segment
 MAX_URGENT = 256  # [L8]
 MAX_CUTS = 64  # [H6] ranges cut by the snapshot length that are remembered until passed
