@@ -2,7 +2,7 @@ cimport cython
 from .assembly cimport NEVER
 from .counters cimport Counters
 from .decode cimport ACK, FIN, PSH, RST, SYN, URG, VALID, WRONG, Segment
-from .notes cimport AFTER_CLOSE, CHECKSUM, KEEPALIVE, UNACKNOWLEDGING
+from .notes cimport AFTER_CLOSE, CHECKSUM, KEEPALIVE, UNACKNOWLEDGING, UNKNOWN_TTL
 from .notes cimport RST as OF_RST
 from .order cimport Queue
 from .rivals cimport Rivals
@@ -49,7 +49,7 @@ cdef class Lives(Rivals):
 
     cdef bint _is_probe(self, Stream stream, Segment segment, const unsigned char* base, long long now_ns) except -1
 
-    @cython.locals(cut=cython.longlong)
+    @cython.locals(cut=cython.longlong, parts=list)
     cdef _payload(self, Stream stream, Segment segment, const unsigned char* base, long long now_ns)
 
     @cython.locals(peer=Stream)

@@ -16,7 +16,7 @@ if not cython.compiled:
     from .assembly import NEVER
     from .counters import Counters
     from .decode import ACK, FIN, PSH, RST, SYN, URG, VALID, WRONG, Segment
-    from .notes import AFTER_CLOSE, CHECKSUM, KEEPALIVE, UNACKNOWLEDGING
+    from .notes import AFTER_CLOSE, CHECKSUM, KEEPALIVE, UNACKNOWLEDGING, UNKNOWN_TTL
     from .notes import RST as OF_RST
     from .rivals import Rivals
     from .seq import advance, distance
@@ -196,14 +196,20 @@ class Lives(Rivals):
     def _payload(self, stream: Stream, segment: Segment, base: bytes, now_ns: int) -> None:
         """The payload of a segment, as far as it was captured."""
         self.room.ttl = segment.ttl
+        parts = None
         if segment.ttl != stream.ttl:
-            stream.note_ttl(segment.ttl, segment.seq, segment.wire_end - segment.start)
+            if stream.ttl == UNKNOWN_TTL:
+                stream.ttl = segment.ttl
+            else:
+                parts = stream.unseen(segment.seq, segment.end - segment.start)
         if stream.syn_bytes:
             stream.resolve_syn_data(max(0, distance(segment.seq, advance(stream.isn, 1))), now_ns)
         if segment.wire_end - segment.start == 1 and self._is_probe(stream, segment, base, now_ns):
             return
         if segment.end > segment.start:
             stream.receive(base, segment.start, segment.end, segment.seq, now_ns)
+            if parts is not None:
+                stream.note_ttl(segment.ttl, segment.seq, parts)
             if segment.flags & URG:
                 self._urgent(stream, segment, base)
         if segment.end < segment.wire_end:

@@ -37,6 +37,12 @@ cdef class Pending:
     )
     cdef list _insert_around(self, Py_ssize_t index, long long offset, bytes data)
 
+    @cython.locals(index=cython.Py_ssize_t)
+    cpdef bint has(self, long long offset) except -1
+
+    @cython.locals(index=cython.Py_ssize_t, first=cython.longlong)
+    cpdef list missing(self, long long start, long long end, long long limit)
+
     @cython.locals(
         count=cython.Py_ssize_t, size=cython.longlong, beyond=cython.longlong, taken=list, last=bytes
     )

@@ -107,6 +107,26 @@ class Pending:
             index += 1
         return conflicts
 
+    def has(self, offset: int) -> bool:
+        """Whether the byte at `offset` is there."""
+        index = bisect_right(self.offsets, offset) - 1
+        return index >= 0 and offset < self.offsets[index] + len(self.chunks[index])
+
+    def missing(self, start: int, end: int, limit: int) -> list[tuple[int, int]]:
+        """The parts of [start, end) that are not there; the first `limit` of them."""
+        found: list[tuple[int, int]] = []
+        index = max(0, bisect_right(self.offsets, start) - 1)
+        while start < end and len(found) < limit:
+            first = min(end, self.offsets[index]) if index < len(self.offsets) else end
+            if start < first:
+                found.append((start, first))
+            if index < len(self.offsets):
+                start = max(start, self.offsets[index] + len(self.chunks[index]))
+                index += 1
+            else:
+                start = end
+        return found
+
     def take_run(self, offset: int, limit: int) -> list[bytes]:
         """Remove and return what follows from `offset` on without a hole, up to `limit`."""
         count = 0

@@ -1,7 +1,7 @@
 cimport cython
 from .assembly cimport FAR_AWAY, NEVER, Owner, Room
 from .doubt cimport Doubting
-from .notes cimport PRE_START, UNKNOWN_TTL, Notes
+from .notes cimport PRE_START, Notes
 from .pending cimport Pending
 from .seq cimport advance, distance
 
@@ -53,8 +53,13 @@ cdef class Pickup(Doubting):
     @cython.locals(offset=cython.longlong)
     cpdef note_cut(self, long long seq, long long count)
 
-    @cython.locals(start=cython.longlong, end=cython.longlong, notes=Notes)
-    cdef note_ttl(self, int ttl, long long seq, long long count)
+    @cython.locals(first=cython.longlong, start=cython.longlong, end=cython.longlong, low=cython.longlong,
+                   high=cython.longlong)
+    cdef list unseen(self, long long seq, long long count)
+
+    @cython.locals(first=cython.longlong, start=cython.longlong, end=cython.longlong, low=cython.longlong,
+                   high=cython.longlong, kept=cython.bint, notes=Notes)
+    cdef note_ttl(self, int ttl, long long seq, list parts)
 
     @cython.locals(notes=Notes)
     cdef note_urgent(self, long long seq)

@@ -14,11 +14,11 @@ import cython
 if not cython.compiled:
     from .assembly import FAR_AWAY, NEVER, Owner, Room
     from .doubt import Doubting
-    from .notes import PRE_START, UNKNOWN_TTL
+    from .notes import PRE_START
     from .pending import Pending
     from .seq import advance, distance
 
-from .limits import LONE_BYTES, MAX_CUTS, NOTE_BYTES, UNKNOWN_WINDOW_BYTES, URGENT_BYTES
+from .limits import LONE_BYTES, MAX_CUTS, MAX_TTLS, NOTE_BYTES, UNKNOWN_WINDOW_BYTES, URGENT_BYTES
 
 _LONE_BYTES = LONE_BYTES
 _WINDOW_BYTES = UNKNOWN_WINDOW_BYTES  # a C integer when compiled: it is used with each ACK
@@ -210,18 +210,26 @@ class Pickup(Doubting):
             cuts.append((offset, offset + count))
         self.cuts = cuts
 
-    def note_ttl(self, ttl: int, seq: int, count: int) -> None:
-        """A segment with payload came with another TTL than the first [O1]."""
-        if self.ttl == UNKNOWN_TTL:
-            self.ttl = ttl
-            return
-        start = max(self.rcv_nxt, self.offset_of(seq))
-        end = self.offset_of(seq) + count
+    def unseen(self, seq: int, count: int) -> list[tuple[int, int]]:
+        """What is not there of `count` bytes from `seq` on, as [start, end) from `seq`; a few parts at most."""
+        first = self.offset_of(seq)
+        start = max(first, self.rcv_nxt) if self.anchored else first
+        end = first + count
+        if self.pending is None:
+            return [(start - first, count)] if start < end else []
+        return [(low - first, high - first) for low, high in self.pending.missing(start, end, MAX_TTLS)]
+
+    def note_ttl(self, ttl: int, seq: int, parts: list[tuple[int, int]]) -> None:
+        """These parts came with another TTL than the first segment; what of them was kept is noted [O1]."""
+        first = self.offset_of(seq)
         notes = self.noted()
-        if notes is None or start >= end or notes.extends_ttl(start, end, ttl):
-            return
-        if notes.has_room_for_ttl() and self.take_note(NOTE_BYTES):
-            notes.add_ttl(start, end, ttl)
+        for low, high in parts:
+            start, end = first + low, first + high
+            kept = end <= self.rcv_nxt or (self.pending is not None and self.pending.has(start))
+            if notes is None or not kept or notes.extends_ttl(start, end, ttl):
+                continue
+            if notes.has_room_for_ttl() and self.take_note(NOTE_BYTES):
+                notes.add_ttl(start, end, ttl)
 
     def note_urgent(self, seq: int) -> None:
         """The byte with this number is urgent; it stays in line [L8]."""
