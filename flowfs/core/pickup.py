@@ -211,7 +211,7 @@ class Pickup(Doubting):
         self.cuts = cuts
 
     def unseen(self, seq: int, count: int) -> list[tuple[int, int]]:
-        """What is not there of `count` bytes from `seq` on, as [start, end) from `seq`; a few parts at most."""
+        """What is not there of `count` bytes from `seq` on, as [start, end) from `seq`; MAX_TTLS parts."""
         first = self.offset_of(seq)
         start = max(first, self.rcv_nxt) if self.anchored else first
         end = first + count

@@ -186,7 +186,7 @@ def test_offsets_may_be_negative_and_long() -> None:
 )
 def test_what_is_missing(inserted: list[tuple[int, int]], start: int, end: int, limit: int) -> None:
     pending = Pending(Pool(1 << 20), "somebody")
-    there = set()
+    there: set[int] = set()
     for offset, count in inserted:
         pending.insert(offset, bytes(count))
         there.update(range(offset, offset + count))
