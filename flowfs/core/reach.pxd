@@ -23,6 +23,7 @@ cdef class Reach(Pickup):
     cdef public int said_window
     cdef public int scale
     cdef public long long stamp
+    cdef public int syn_window
     cdef public long long value
     cdef void unlimited(self, bytes key, Owner owner, Room room) noexcept
 

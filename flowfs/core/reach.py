@@ -30,7 +30,7 @@ class Reach(Pickup):
 
     __slots__ = (
         *("closed", "echo", "low_echoes", "offers_stamps", "paws", "reach_bytes", "reach_known"),
-        *("said_stamp", "said_window", "scale", "stamp", "value"),
+        *("said_stamp", "said_window", "scale", "stamp", "syn_window", "value"),
     )
 
     def __init__(self, key: bytes, owner: Owner, room: Room) -> None:
@@ -42,6 +42,7 @@ class Reach(Pickup):
         self.reach_bytes = _WINDOW_BYTES
         self.scale = _NO_SYN  # of the windows that this side advertises
         self.said_window = ABSENT  # the field of its last segment
+        self.syn_window = 0  # the field of its SYN
         self.stamp = ABSENT  # the newest time of this side that the peer has echoed
         self.said_stamp = ABSENT  # the newest that this side said
         self.low_echoes = 0  # in a row that are older than `stamp`
@@ -49,7 +50,9 @@ class Reach(Pickup):
         self.reach_known = self.closed = self.offers_stamps = self.paws = False
 
     def forget_syn(self) -> None:
-        """What this side's SYN said holds no more."""
+        """What this side's SYN said holds no more, nor what the peer said of windows since."""
+        self.reach_bytes = _WINDOW_BYTES
+        self.reach_known = self.closed = False
         self.scale = _NO_SYN
         self.said_window = self.stamp = self.said_stamp = ABSENT
         self.offers_stamps = self.paws = False
@@ -59,7 +62,7 @@ class Reach(Pickup):
         if self.scale != _NO_SYN:
             return  # sent again
         self.scale = scale_of(base, start, end)
-        self.said_window = window
+        self.said_window = self.syn_window = window
         at = timestamps_at(base, start, end)
         self.offers_stamps = at != ABSENT
         if at != ABSENT:
@@ -68,7 +71,7 @@ class Reach(Pickup):
             self.paws = peer.paws = True
             peer.heed(word(base, at + 4))
         if peer.scale != _NO_SYN:
-            self._begin_at(peer.said_window)
+            self._begin_at(peer.syn_window)
             peer._begin_at(window)
             self.said_window = peer.said_window = ABSENT  # the same field means more from here on
 

@@ -1,6 +1,6 @@
 cimport cython
 from .assembly cimport FAR_AWAY, NEVER, Assembly, Owner, Room
-from .notes cimport DUPLICATE, SYN, WINDOW
+from .notes cimport DUPLICATE, SYN, UNKNOWN_TTL, WINDOW
 from .ends cimport Ending
 from .seq cimport advance
 

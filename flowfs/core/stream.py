@@ -17,7 +17,7 @@ import cython
 if not cython.compiled:
     from .assembly import FAR_AWAY, NEVER, Assembly, Owner, Room
     from .ends import Ending
-    from .notes import DUPLICATE, SYN, WINDOW
+    from .notes import DUPLICATE, SYN, UNKNOWN_TTL, WINDOW
     from .seq import advance
 
 from .flow import FIN as ENDED_BY_FIN
@@ -124,6 +124,7 @@ class Stream(Ending):
         self.low_count = 0
         self.tail_missing_bytes = 0
         self.forget_notes()
+        self.ttl = UNKNOWN_TTL
         self.anchored = True
 
     def _gather(self, data: bytes, seq: int, now_ns: int) -> None:
