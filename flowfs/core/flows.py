@@ -288,7 +288,6 @@ class Flows:
             if stream.over:
                 self._let_go(stream)
             else:
-                self._look_after(stream, now_ns)
                 self._follow_up(stream, now_ns)
         self._expire(self.half_open, now_ns - HALF_OPEN_NS, now_ns)
         self._expire(self.one_way, now_ns - self.idle_ns, now_ns)
