@@ -34,8 +34,7 @@ cdef class Room:
     cdef public long long noted_bytes
     cdef public long long note_limit_bytes
     cdef public int ttl
-    cpdef bint take_note(self) except -1
-    cpdef bint take(self, long long count) except -1
+    cpdef bint charge(self, long long count) except -1
 
 
 cdef class Owner(Link):
@@ -87,7 +86,7 @@ cdef class Assembly:
     cdef _conflict(self, long long offset, long long count)
 
     cpdef Notes noted(self)
-    cdef bint take_note(self, long long count) except -1
+    cdef bint charge_notes(self, long long count) except -1
 
     @cython.locals(notes=Notes)
     cpdef note(self, int fate, long long count)

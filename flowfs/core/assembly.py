@@ -66,11 +66,7 @@ class Room:
         self.noted_bytes = 0  # what is on record of conflicts, cuts and the like
         self.note_limit_bytes = NOTES_BYTES + NOTE_BYTES * MAX_CONFLICTS
 
-    def take_note(self) -> bool:
-        """Charge one more note; False if it does not fit."""
-        return self.take(NOTE_BYTES)
-
-    def take(self, count: int) -> bool:
+    def charge(self, count: int) -> bool:
         """Charge so many bytes of notes; False if they do not fit."""
         if self.noted_bytes + count > self.note_limit_bytes:
             return False
@@ -226,20 +222,20 @@ class Assembly:
         self.room.counters.conflicts += 1
         self.room.counters.conflict_bytes += count
         notes = self.noted()
-        if notes is None or not notes.has_room_for_conflict() or not self.take_note(NOTE_BYTES):
+        if notes is None or not notes.has_room_for_conflict() or not self.charge_notes(NOTE_BYTES):
             return
         first_ttl = notes.ttl_at(offset, self.ttl)
         notes.add_conflict(Conflict(offset, count, self.room.store.now_ns, first_ttl, self.room.ttl))
 
     def noted(self) -> Notes | None:
         """The notes of this stream, made when there is something to note; None if they do not fit."""
-        if self.notes is None and self.take_note(NOTES_BYTES):
+        if self.notes is None and self.charge_notes(NOTES_BYTES):
             self.notes = Notes()
         return self.notes
 
-    def take_note(self, count: int) -> bool:
-        """Charge so many bytes of notes to this stream."""
-        if not self.room.take(count):
+    def charge_notes(self, count: int) -> bool:
+        """Charge so many bytes of notes to the room, to be given back by this stream; False if no room."""
+        if not self.room.charge(count):
             return False
         self.noted_bytes += count
         return True

@@ -206,7 +206,7 @@ class Pickup(Doubting):
         passed = self.rcv_nxt if self.anchored else -FAR_AWAY
         cuts = [cut for cut in self.cuts if cut[1] > passed] if self.cuts is not None else []
         self.room.noted_bytes -= (len(self.cuts or ()) - len(cuts)) * NOTE_BYTES
-        if len(cuts) < MAX_CUTS and self.room.take_note():
+        if len(cuts) < MAX_CUTS and self.room.charge(NOTE_BYTES):
             cuts.append((offset, offset + count))
         self.cuts = cuts
 
@@ -228,7 +228,7 @@ class Pickup(Doubting):
             kept = end <= self.rcv_nxt or (self.pending is not None and self.pending.has(start))
             if notes is None or not kept or notes.extends_ttl(start, end, ttl):
                 continue
-            if notes.has_room_for_ttl() and self.take_note(NOTE_BYTES):
+            if notes.has_room_for_ttl() and self.charge_notes(NOTE_BYTES):
                 notes.add_ttl(start, end, ttl)
 
     def note_urgent(self, seq: int) -> None:
@@ -236,5 +236,5 @@ class Pickup(Doubting):
         notes = self.noted()
         if notes is None or not self.anchored or not notes.has_room_for_urgent():
             return
-        if self.take_note(URGENT_BYTES):
+        if self.charge_notes(URGENT_BYTES):
             notes.add_urgent(self.offset_of(seq))
