@@ -69,7 +69,7 @@ CORE: Mapping[str, frozenset[str]] = {
         "ends": "reach assembly flow pending notes limits",
         "stream": "ends assembly flow notes ranges seq counters limits",
         "flows": "stream assembly store flow pending decode notes order seq counters limits",
-        "rivals": "flows stream assembly flow decode limits",
+        "rivals": "flows stream assembly flow decode order limits",
         "life": "rivals stream assembly store flow decode notes order seq counters limits",
         "engine": "life defrag store flow decode notes turn counters limits",
     }.items()

@@ -15,6 +15,7 @@ cdef class Ending(Reach):
     cdef public int far_count
     cdef public long long far_next
     cdef public long long fin_moved
+    cdef public long long late_fin
     cdef public long long later_fin
     cdef public bint over
     cdef public long long packets
@@ -28,8 +29,8 @@ cdef class Ending(Reach):
     cdef void wake_at(self, long long when_ns) noexcept
     cdef long long fin_end(self) noexcept
 
-    @cython.locals(offset=cython.longlong)
     cpdef receive_fin(self, long long seq, long long now_ns)
+    cdef _take_fin(self, long long offset, long long now_ns)
 
     cdef _retract_fin(self, long long now_ns)
     cdef fin_unacknowledged(self, long long now_ns)
@@ -49,7 +50,7 @@ cdef class Ending(Reach):
 
     cdef bint may_go_on(self, long long offset, long long count, bint lately) except -1
 
-    @cython.locals(offset=cython.longlong, known=cython.longlong)
+    @cython.locals(offset=cython.longlong, known=cython.longlong, end=cython.longlong)
     cdef bint confirms(self, long long ack) except -1
 
     cdef bint insists(self, long long offset, long long count, bint ripe) except -1

@@ -26,8 +26,8 @@ class Ending(Reach):
     """A direction that ends."""
 
     __slots__ = (
-        *("deadline_ns", "done", "far_ack", "far_count", "far_next", "fin_moved", "later_fin", "over"),
-        *("packets", "reset_at", "reset_known", "reset_ns", "reset_packets", "sent_reset"),
+        *("deadline_ns", "done", "far_ack", "far_count", "far_next", "fin_moved", "late_fin", "later_fin"),
+        *("over", "packets", "reset_at", "reset_known", "reset_ns", "reset_packets", "sent_reset"),
     )
 
     def __init__(self, key: bytes, owner: Owner, room: Room) -> None:
@@ -48,6 +48,7 @@ class Ending(Reach):
         self.fin_acked = self.done = False
         self.fin_moved = 0  # how far `fin` lies before the FIN, since the tail was never seen [H5]
         self.later_fin = NEVER  # where another FIN was, behind the one that counts
+        self.late_fin = NEVER  # where one was that came after the connection had been closed
         self.far_next = self.far_ack = NEVER  # far_ack: an ACK beyond all windows
         self.far_count = 0  # segments in a row that are not believed yet
         self.reset_at = NEVER  # the offset of a RST that is not exact, and may be forged [L5]
@@ -70,7 +71,9 @@ class Ending(Reach):
         """A FIN with sequence number `seq`, which is provisional until it is acknowledged [L4]."""
         if not self.anchored and not self.settling:
             self.begin_settling(seq, now_ns)
-        offset = self.offset_of(seq)
+        self._take_fin(self.offset_of(seq), now_ns)
+
+    def _take_fin(self, offset: int, now_ns: int) -> None:
         if offset > self.limit() or (self.anchored and offset < self.rcv_nxt):
             return
         if self.fin < FAR_AWAY and (self.fin_acked or offset >= self.fin):
@@ -198,7 +201,8 @@ class Ending(Reach):
             return False
         offset = self.offset_of(ack)
         known = max(self.peer_ack, self.fin_end() if self.done else self.rcv_nxt)
-        return known < offset <= self.tentative.end() and self.tentative.first() < offset
+        end = max(self.tentative.end(), self.late_fin + 1)
+        return known < offset <= end and self.tentative.first() < offset
 
     def insists(self, offset: int, count: int, ripe: bool) -> bool:
         """Whether several segments in a row go on after the end, where no peer is there to acknowledge them.
@@ -226,10 +230,19 @@ class Ending(Reach):
 
     def adopt(self, now_ns: int) -> None:
         """What is in doubt since the connection was closed is not any more."""
+        if self.tentative is not None and not self.anchored and not self.settling:
+            self.settling = True  # as by begin_settling(), with the base that these offsets have
+            self.hole_ns = now_ns
         while self.tentative is not None and self.tentative.offsets:
             offset = self.tentative.first()
             for data in self.tentative.take_run(offset, FAR_AWAY):
                 self.share_by_reach()
-                self.place(data, 0, len(data), offset, now_ns)
+                if self.anchored:
+                    self.place(data, 0, len(data), offset, now_ns)
+                else:
+                    self.wait(data, offset, now_ns)
                 offset += len(data)
-        self.drop_outdated()
+        self.tentative = None
+        if self.late_fin != NEVER:
+            self._take_fin(self.late_fin, now_ns)
+            self.late_fin = NEVER

@@ -83,8 +83,6 @@ cdef class Flows:
     @cython.locals(stream=Stream, connection=Connection, count=cython.longlong, due=cython.longlong)
     cpdef bint tick(self, long long now_ns) except -1
 
-    cdef _let_go(self, Stream stream)
-
     @cython.locals(connection=Connection, count=cython.longlong)
     cdef _expire(self, Queue queue, long long before_ns, long long now_ns)
 

@@ -286,7 +286,7 @@ class Flows:
                 continue  # an earlier time was set since, and has come
             stream.scheduled_ns = 0
             if stream.over:
-                self._let_go(stream)
+                stream.drop_tentative()
             else:
                 self._follow_up(stream, now_ns)
         self._expire(self.half_open, now_ns - HALF_OPEN_NS, now_ns)
@@ -300,10 +300,6 @@ class Flows:
             self._untrack(connection)
             count += 1
         return due == 0
-
-    def _let_go(self, stream: Stream) -> None:
-        """What is in doubt of a connection that was closed is not confirmed."""
-        stream.drop_tentative()
 
     def _expire(self, queue: Queue, before_ns: int, now_ns: int) -> None:
         """Close the connections of this queue that had no packet since `before_ns`."""

@@ -35,7 +35,9 @@ cdef class Lives(Rivals):
     @cython.locals(connection=Connection, payload=cython.longlong, successor=Stream)
     cdef Stream _after_close(self, Stream stream, Segment segment, const unsigned char* base, long long now_ns)
 
-    @cython.locals(connection=Connection, lately=cython.bint)
+    cdef bint _may_go_on(self, Connection connection, long long now_ns) except -1
+
+    @cython.locals(connection=Connection, count=cython.longlong, lately=cython.bint)
     cdef bint _is_doubtful(self, Stream stream, Segment segment, long long now_ns) except -1
 
     @cython.locals(offset=cython.longlong, ripe=cython.bint)

@@ -123,6 +123,8 @@ class Lives(Rivals):
             self.counters.late_packets += 1
             self._take_doubtful(stream, segment, base, now_ns)
             return None
+        if segment.flags & SYN and self._may_go_on(stream.connection, now_ns):
+            return stream  # which it may have a rival in
         if self._begins_anew(stream, segment, now_ns):
             successor = self._succeed(stream, now_ns)
             if successor is None:
@@ -133,19 +135,30 @@ class Lives(Rivals):
         stream.note(AFTER_CLOSE, payload)
         return None
 
+    def _may_go_on(self, connection: Connection, now_ns: int) -> bool:
+        """Whether what closed it may yet be shown to be forged, so that a SYN must not end it [L2 L5]."""
+        if connection.state == IDLE or not connection.carried:
+            return False
+        return now_ns - connection.closed_ns <= REMEMBER_NS
+
     def _is_doubtful(self, stream: Stream, segment: Segment, now_ns: int) -> bool:
-        """Whether it is data that goes on after a FIN or a RST, which may be forged [L4 L5]."""
+        """Whether it is data, or a FIN, that goes on after a FIN or a RST, which may be forged [L4 L5]."""
         connection = stream.connection
-        if connection.state == IDLE or segment.end == segment.start or segment.checksum == WRONG:
+        count = segment.end - segment.start + (segment.flags & FIN)  # which is 1
+        if connection.state == IDLE or count == 0 or segment.checksum == WRONG:
             return False
         if segment.flags & (SYN | RST) or not segment.flags & ACK:
             return False
         lately = now_ns - connection.closed_ns <= REMEMBER_NS
-        return stream.may_go_on(stream.offset_of(segment.seq), segment.end - segment.start, lately)
+        return stream.may_go_on(stream.offset_of(segment.seq), count, lately)
 
     def _take_doubtful(self, stream: Stream, segment: Segment, base: bytes, now_ns: int) -> None:
         """Keep it until the peer's ACK tells; where the peer is never seen, several in a row do."""
         offset = stream.offset_of(segment.seq)
+        if segment.flags & FIN:
+            stream.late_fin = offset + segment.wire_end - segment.start
+        if segment.end == segment.start:
+            return
         stream.share_by_reach()
         stream.set_apart(base[segment.start : segment.end], offset)
         self._wake(stream, now_ns + REMEMBER_NS, now_ns)
@@ -292,7 +305,9 @@ class Lives(Rivals):
         """A SYN [L1 L2]; returns the stream whose SYN it is, None if that is not certain."""
         if stream.isn == segment.seq:
             self.counters.retransmitted_syns += 1
-            return stream
+            return None if stream.over else stream
+        if stream.over:
+            return self._challenge(stream, segment.seq, NEVER, now_ns)
         if stream.isn == NEVER and stream.takes_isn(segment.seq, now_ns):
             return stream
         if self._is_beginning(stream):
@@ -315,8 +330,10 @@ class Lives(Rivals):
         beyond = distance(acked_isn, peer.isn)
         rival = self._rival_of(peer)
         offered = acked_isn == peer.other_isn or (rival is not None and acked_isn == rival.isn)
-        if offered and acked_isn != peer.isn:
-            if not self._is_beginning(stream):
+        if stream.over and stream.isn == segment.seq:
+            return None
+        if stream.over or (offered and acked_isn != peer.isn):
+            if stream.over or not self._is_beginning(stream):
                 rival = self._challenge(peer, acked_isn, segment.seq, now_ns)
                 return rival.peer if rival is not None else None
             peer.restart(acked_isn)

@@ -1,11 +1,12 @@
 cimport cython
 from .assembly cimport NEVER
-from .decode cimport ACK, RST, SYN, WRONG, Segment
+from .decode cimport ACK, FIN, RST, SYN, WRONG, Segment
 from .flows cimport Flows
+from .order cimport leave
 from .stream cimport Connection, Stream
 
 cdef int IDLE
-cdef long long HALF_OPEN_NS, RESYNC_SEGMENTS
+cdef long long RESYNC_SEGMENTS
 
 
 cdef class Rivals(Flows):
@@ -30,9 +31,7 @@ cdef class Rivals(Flows):
     cdef _replace(self, Stream rival, Segment segment, long long now_ns)
 
     cdef _untrack(self, Connection connection)
-
-    @cython.locals(connection=Connection)
-    cdef _let_go(self, Stream stream)
+    cdef _close(self, Connection connection, int state, long long now_ns)
 
     @cython.locals(stream=Stream)
     cpdef finish(self, long long now_ns)

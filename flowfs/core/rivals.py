@@ -1,12 +1,13 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True
 """Two connections that claim the same addresses and ports: the one that is there, and one that may be forged.
 
-Where a connection lasts, a SYN and its SYN/ACK begin a rival (one way: the SYN alone) [L2]. It stands in
-no queue, only its incumbent knows it, and what it is sent is kept in doubt. It takes the place once the side
-that sent the SYN goes on with it; if that side goes on with the old one too, several such segments in a row
-are wanted. Always true:
+Where a connection lasts, a SYN and its SYN/ACK begin a rival [L2]; the SYN alone does if the peer is not
+seen, or the connection was closed, since what closed it may be forged. It stands among the half-open ones,
+only its incumbent knows it, and what it is sent is kept in doubt. It takes the place once the side that sent
+the SYN goes on with it; if that side goes on with the old one too, several such segments in a row are wanted.
+Always true:
  - a connection has at most one rival, which is charged to the table's budget as any other;
- - a rival has no file, and is gone with its incumbent, with a RST, or after HALF_OPEN_NS;
+ - a rival has no file, and is gone with its incumbent, with a RST, or as half-open ones are [L9 M2];
  - its `one` is the direction of the SYN.
 """
 
@@ -16,12 +17,13 @@ import cython
 
 if not cython.compiled:
     from .assembly import NEVER
-    from .decode import ACK, RST, SYN, WRONG, Segment
+    from .decode import ACK, FIN, RST, SYN, WRONG, Segment
     from .flows import Flows
+    from .order import leave
     from .stream import Connection, Stream
 
 from .flow import IDLE
-from .limits import HALF_OPEN_NS, RESYNC_SEGMENTS
+from .limits import RESYNC_SEGMENTS
 
 
 class Rivals(Flows):
@@ -50,7 +52,7 @@ class Rivals(Flows):
         rival.takes_isn(isn, now_ns)
         if peer_isn != NEVER:
             rival.peer.takes_isn(peer_isn, now_ns)
-        self._wake(rival, now_ns + HALF_OPEN_NS, now_ns)
+        self.half_open.append(rival.connection)
         return rival
 
     def _rival_of(self, stream: Stream) -> Stream | None:
@@ -66,6 +68,7 @@ class Rivals(Flows):
         if rival is None:
             return
         connection.rival = rival.incumbent = None
+        leave(rival)
         rival.one.drop_tentative()
         rival.other.drop_tentative()
         self._dispose(rival)
@@ -95,7 +98,7 @@ class Rivals(Flows):
 
     def _is_of_rival(self, rival: Stream, stream: Stream, segment: Segment) -> bool:
         """Whether a segment has the rival's numbers, and not those of what is known of the incumbent."""
-        if rival.offset_of(segment.seq) < 0 or not rival.is_within(segment.seq):
+        if rival.anchored and (rival.offset_of(segment.seq) < 0 or not rival.is_within(segment.seq)):
             return False
         if rival.peer.anchored:
             acked = rival.peer.offset_of(segment.ack)
@@ -115,6 +118,8 @@ class Rivals(Flows):
         rival.connection.last_ns = now_ns
         if rival.peer.anchored:
             rival.peer.acknowledge(segment.ack, now_ns)
+        if segment.flags & FIN:
+            rival.late_fin = rival.offset_of(segment.seq) + segment.wire_end - segment.start
         if segment.end > segment.start:
             rival.share_by_reach()
             rival.set_apart(base[segment.start : segment.end], rival.offset_of(segment.seq))
@@ -141,13 +146,12 @@ class Rivals(Flows):
         self._dismiss(connection)
         Flows._untrack(self, connection)
 
-    def _let_go(self, stream: Stream) -> None:
-        """A rival that was not shown to be the connection in time was none."""
-        connection: Connection | None = stream.connection  # None once it was disposed of
-        if connection is not None and connection.incumbent is not None:
+    def _close(self, connection: Connection, state: int, now_ns: int) -> None:
+        """A rival that ends was none."""
+        if connection.incumbent is not None:
             self._dismiss(connection.incumbent)
         else:
-            Flows._let_go(self, stream)
+            Flows._close(self, connection, state, now_ns)
 
     def finish(self, now_ns: int) -> None:
         """The capture has ended: who is a rival still is none."""

@@ -205,6 +205,20 @@ def test_a_reset_that_was_true_and_data_sent_again() -> None:
     assert outcome.before.statistics["out_of_order_used_bytes"] == 0
 
 
+@pytest.mark.parametrize("bare", [False, True])
+def test_a_reset_before_the_end(bare: bool) -> None:
+    """The last segment, or its FIN alone, comes after it: the peer acknowledges both at once."""
+    conversation = established().server(0, b"xyz").rst(5)
+    if bare:
+        conversation.client(5, b"fgh").fin(8)
+    else:
+        conversation.fin(8, payload=b"fgh")
+    conversation.server_ack(9).server_fin(3, ack=1010).client_ack(4, seq=1010)
+    outcome = run(conversation)
+    assert outcome.before.files() == {NAME: b"abcdefgh", SERVER_NAME: b"xyz"}
+    assert outcome.before.state(NAME) == outcome.before.state(SERVER_NAME) == "fin"
+
+
 # --- SYN [L2] ----------------------------------------------------------------------------------------
 
 
@@ -542,3 +556,59 @@ def test_another_connection_while_the_first_still_settles() -> None:
     conversation.again(20_071_000, 570_000).handshake().client(0, b"new").server_ack(3).wait(0.2).other()
     outcome = run(conversation)
     assert outcome.before.files() == {NAME: b"abc", SERVER_NAME: b"xyz", NAME + "c1": b"new"}
+
+
+# --- RST and SYN [L5 L2] ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("answered", [False, True])
+def test_a_reset_and_a_syn(answered: bool) -> None:
+    """What seems free to be taken is not."""
+    conversation = established().rst(5).syn(isn=7_000_000)
+    if answered:
+        conversation.syn_ack(isn=7_000_050, ack=7_000_001)
+    outcome = run(conversation.client(5, b"fgh").server_ack(8).client(8, b"i"))
+    assert outcome.before.files() == {NAME: b"abcdefghi"}
+    assert outcome.before.state(NAME) == "open"
+    assert outcome.statistics["connections"] == 1
+
+
+def test_a_fin_and_a_syn_one_way() -> None:
+    conversation = Conversation().syn().client(0, b"abc").fin(3).syn(isn=7_000_000)
+    outcome = run(conversation.client(3, b"d").client(4, b"e").client(5, b"f"))
+    assert outcome.before.files() == {NAME: b"abcdef"}
+    assert outcome.before.state(NAME) == "open"
+
+
+@pytest.mark.parametrize("isn", [7_000_050, 2**31 + 7, 2**32 - 3])
+@pytest.mark.parametrize("seen", ["SYN", "SYN/ACK", "SYN, SYN/ACK", "SYN, SYN"])
+def test_another_connection_after_a_reset(seen: str, isn: int) -> None:
+    """Whatever of its handshake was captured, its bytes are its own."""
+    conversation = established().server(0, b"xyz").rst(5).wait(1).again(7_000_000, isn)
+    if seen == "SYN, SYN":
+        conversation.syn(isn=6_000_000)
+    if seen != "SYN/ACK":
+        conversation.syn()
+    if "ACK" in seen:
+        conversation.syn_ack()
+    conversation.server(0, b"hel").server(3, b"lo").client(0, b"new", ack=isn + 6).wait(0.2).other()
+    outcome = run(conversation)
+    assert outcome.before.files() == {
+        NAME: b"abcde",
+        SERVER_NAME: b"xyz",
+        NAME + "c1": b"new",
+        SERVER_NAME + "c1": b"hello",
+    }
+
+
+def test_syns_to_what_was_closed_give_way_to_others() -> None:
+    """They are half-open, and go first where the table is full [M2]."""
+    limits = Limits(payload_bytes=MIB, table_bytes=6 * CONNECTION_BYTES)
+    with started(limits) as engine:
+        for port in range(3):
+            feed(engine, Conversation(client_port=port).handshake().client(0, b"abc").server_ack(3).rst(3))
+            feed(engine, Conversation(client_port=port).syn(isn=7_000_000))
+        for port in range(3, 6):
+            feed(engine, Conversation(client_port=port).handshake().client(0, b"abc").server_ack(3))
+        assert len(engine.list_after(0, 9)) == 6
+        assert engine.statistics()["connections_tracked"] == 6
