@@ -198,7 +198,7 @@ class Assembly:
         stop = offset + end - start
         gaps = flow.lost.within(offset, stop, MAX_COMPARED_HOLES) if flow.lost is not None else []
         if flow.lost is not None and len(gaps) == MAX_COMPARED_HOLES:
-            compared = gaps[-1][1]
+            compared = gaps[len(gaps) - 1][1]
             late = flow.lost.count(compared, stop)
             counters.late_bytes += late
             self.note(LATE, late)

@@ -332,6 +332,8 @@ class Lives(Rivals):
         offered = acked_isn == peer.other_isn or (rival is not None and acked_isn == rival.isn)
         if stream.over and stream.isn == segment.seq:
             return None
+        if stream.over and peer.packets == 0:
+            return self._challenge(stream, segment.seq, NEVER, now_ns)
         if stream.over or (offered and acked_isn != peer.isn):
             if stream.over or not self._is_beginning(stream):
                 rival = self._challenge(peer, acked_isn, segment.seq, now_ns)
@@ -347,7 +349,7 @@ class Lives(Rivals):
             self.counters.retransmitted_syns += 1
         elif stream.isn != NEVER or not stream.takes_isn(segment.seq, now_ns):
             if not stream.is_fresh():
-                return None
+                return self._challenge(stream, segment.seq, NEVER, now_ns) if peer.packets == 0 else None
             stream.other_isn = stream.isn
             stream.restart(segment.seq)
         return stream

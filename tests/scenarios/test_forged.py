@@ -612,3 +612,16 @@ def test_syns_to_what_was_closed_give_way_to_others() -> None:
             feed(engine, Conversation(client_port=port).handshake().client(0, b"abc").server_ack(3))
         assert len(engine.list_after(0, 9)) == 6
         assert engine.statistics()["connections_tracked"] == 6
+
+
+@pytest.mark.parametrize("ended", ["RST", "FIN", ""])
+def test_another_connection_of_which_only_the_server_is_seen(ended: str) -> None:
+    """Its SYN/ACK begins it, and what it sends shows that it is one."""
+    conversation = Conversation().syn_ack().server(0, b"xyz")
+    if ended == "RST":
+        conversation.server_rst(3)
+    elif ended == "FIN":
+        conversation.server_fin(3)
+    conversation.wait(1).again(7_000_000, 7_000_050).syn_ack().server(0, b"hel").server(3, b"lo")
+    outcome = run(conversation)
+    assert outcome.before.files() == {SERVER_NAME: b"xyz", SERVER_NAME + "c1": b"hello"}
