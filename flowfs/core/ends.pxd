@@ -9,6 +9,7 @@ cdef long long FORGED_RST_NS, RESYNC_SEGMENTS
 
 
 cdef class Ending(Reach):
+    cdef public long long claimed_ack
     cdef public long long deadline_ns
     cdef public bint done
     cdef public long long far_ack

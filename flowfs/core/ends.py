@@ -26,7 +26,17 @@ class Ending(Reach):
     """A direction that ends."""
 
     __slots__ = (
-        *("deadline_ns", "done", "far_ack", "far_count", "far_next", "fin_moved", "late_fin", "later_fin"),
+        *(
+            "claimed_ack",
+            "deadline_ns",
+            "done",
+            "far_ack",
+            "far_count",
+            "far_next",
+            "fin_moved",
+            "late_fin",
+            "later_fin",
+        ),
         *("over", "packets", "reset_at", "reset_known", "reset_ns", "reset_packets", "sent_reset"),
     )
 
@@ -48,6 +58,7 @@ class Ending(Reach):
         self.fin_acked = self.done = False
         self.fin_moved = 0  # how far `fin` lies before the FIN, since the tail was never seen [H5]
         self.later_fin = NEVER  # where another FIN was, behind the one that counts
+        self.claimed_ack = NEVER  # of the peer, within what is in doubt, and below peer_ack
         self.late_fin = NEVER  # where one was that came after the connection had been closed
         self.far_next = self.far_ack = NEVER  # far_ack: an ACK beyond all windows
         self.far_count = 0  # segments in a row that are not believed yet
@@ -200,9 +211,14 @@ class Ending(Reach):
         if self.tentative is None or not self.over:
             return False
         offset = self.offset_of(ack)
-        known = max(self.peer_ack, self.fin_end() if self.done else self.rcv_nxt)
+        known = self.fin_end() if self.done and self.fin_moved == 0 else self.rcv_nxt
         end = max(self.tentative.end(), self.late_fin + 1)
-        return known < offset <= end and self.tentative.first() < offset
+        if offset <= known or offset > end or offset <= self.tentative.first():
+            return False
+        if offset > self.peer_ack or (self.claimed_ack != NEVER and offset > self.claimed_ack):
+            return True
+        self.claimed_ack = offset  # said before, or what was said before was forged: the next one tells
+        return False
 
     def insists(self, offset: int, count: int, ripe: bool) -> bool:
         """Whether several segments in a row go on after the end, where no peer is there to acknowledge them.
@@ -218,7 +234,7 @@ class Ending(Reach):
     def reopen(self, now_ns: int) -> None:
         """The FIN or RST that closed it was forged: what was sent after it is as good as any [L4 L5]."""
         self.over = self.sent_reset = False
-        self.far_next = NEVER
+        self.far_next = self.claimed_ack = NEVER
         self.far_count = 0
         if self.flow is not None and not self.done:
             self.room.store.set_state(self.flow, OPEN, now_ns)

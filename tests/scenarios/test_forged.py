@@ -205,6 +205,15 @@ def test_a_reset_that_was_true_and_data_sent_again() -> None:
     assert outcome.before.statistics["out_of_order_used_bytes"] == 0
 
 
+def test_an_ack_ahead_and_a_reset() -> None:
+    """What is acknowledged afterwards is less than what was said to be: two ACKs, each of more, show it."""
+    conversation = established().server_ack(60_000).rst(5).client(5, b"fgh").server_ack(8)
+    assert run(conversation).before.state(NAME) == "rst"
+    outcome = run(conversation.client(8, b"i").server_ack(9))
+    assert outcome.before.files() == {NAME: b"abcdefghi"}
+    assert outcome.before.state(NAME) == "open"
+
+
 @pytest.mark.parametrize("bare", [False, True])
 def test_a_reset_before_the_end(bare: bool) -> None:
     """The last segment, or its FIN alone, comes after it: the peer acknowledges both at once."""
