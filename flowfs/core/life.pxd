@@ -35,6 +35,7 @@ cdef class Lives(Rivals):
     @cython.locals(connection=Connection, payload=cython.longlong, successor=Stream)
     cdef Stream _after_close(self, Stream stream, Segment segment, const unsigned char* base, long long now_ns)
 
+    @cython.locals(opened=cython.bint)
     cdef bint _may_go_on(self, Connection connection, long long now_ns) except -1
 
     @cython.locals(connection=Connection, count=cython.longlong, lately=cython.bint)

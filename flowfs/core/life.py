@@ -137,7 +137,8 @@ class Lives(Rivals):
 
     def _may_go_on(self, connection: Connection, now_ns: int) -> bool:
         """Whether what closed it may yet be shown to be forged, so that a SYN must not end it [L2 L5]."""
-        if connection.state == IDLE or not connection.carried:
+        opened = connection.one.isn != NEVER and connection.other.isn != NEVER
+        if connection.state == IDLE or not (connection.carried or opened):
             return False
         return now_ns - connection.closed_ns <= REMEMBER_NS
 

@@ -582,6 +582,12 @@ def test_a_reset_and_a_syn(answered: bool) -> None:
     assert outcome.statistics["connections"] == 1
 
 
+def test_a_reset_and_a_syn_before_there_is_data() -> None:
+    conversation = Conversation().handshake().server_rst(0).syn(isn=7_000_000)
+    outcome = run(conversation.client(0, b"abc").server_ack(3).client(3, b"def"))
+    assert outcome.before.files() == {NAME: b"abcdef"}
+
+
 def test_a_fin_and_a_syn_one_way() -> None:
     conversation = Conversation().syn().client(0, b"abc").fin(3).syn(isn=7_000_000)
     outcome = run(conversation.client(3, b"d").client(4, b"e").client(5, b"f"))
