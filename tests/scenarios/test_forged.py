@@ -640,3 +640,65 @@ def test_another_connection_of_which_only_the_server_is_seen(ended: str) -> None
     conversation.wait(1).again(7_000_000, 7_000_050).syn_ack().server(0, b"hel").server(3, b"lo")
     outcome = run(conversation)
     assert outcome.before.files() == {SERVER_NAME: b"xyz", SERVER_NAME + "c1": b"hello"}
+
+
+# --- any few of them ---------------------------------------------------------------------------------------
+
+
+def forge(conversation: Conversation, kind: str, sent: int) -> None:
+    """One packet of somebody else, which changes nothing of what the hosts say next."""
+    said = conversation.client_next, conversation.server_next, conversation.client_acked
+    acked = conversation.server_acked
+    if kind == "syn":
+        conversation.syn(isn=7_000_000)
+    elif kind == "syn_ack":
+        conversation.syn_ack(isn=9_000_000, ack=7_000_001)
+    elif kind == "data ahead":
+        conversation.client(sent + 2 * MIB, b"x")
+    elif kind.startswith("ack"):
+        conversation.server_ack(sent + int(kind[3:]))
+    elif kind.startswith("fin"):
+        conversation.fin(sent + int(kind[3:]))
+    else:
+        getattr(conversation, kind)()
+    conversation.client_next, conversation.server_next, conversation.client_acked = said
+    conversation.server_acked = acked
+
+
+KINDS = (
+    "syn",
+    "syn_ack",
+    "data ahead",
+    "ack1",
+    "ack5001",
+    "fin0",
+    "fin5000",
+    "rst",
+    "server_rst",
+    "server_fin",
+)
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_any_few_packets(seed: int) -> None:
+    """A client sends, a server acknowledges what it has, and somebody says whatever he likes up to five times."""
+    chosen = random.Random(seed)
+    text = chosen.randbytes(2000)
+    conversation = Conversation(step_ns=chosen.choice([100_000, 1_000_000, 20_000_000])).handshake(wscale(7))
+    sent = acked = forged = 0
+    while acked < len(text):
+        if forged < 5 and chosen.random() < 0.1:
+            forged += 1
+            forge(conversation, chosen.choice([*KINDS, "data ahead"]), sent)
+        elif sent < len(text) and sent - acked < 600 and chosen.random() < 0.6:
+            data = text[sent : sent + chosen.choice([1, 1, 10, 100])]
+            conversation.client(sent, data)
+            sent += len(data)
+        elif sent > acked:
+            acked = chosen.randint(acked + 1, sent)
+            conversation.server_ack(acked)
+    with started() as engine:
+        feed(engine, conversation.wait(0.3).server_ack(acked).server_ack(acked))
+        engine.finish()
+        (flow,) = engine.list_after(0, 9)
+        assert (flow.generation, engine.read(flow, 0, 1 << 20)) == (0, text)
