@@ -38,6 +38,9 @@ cdef class Pending:
     cdef list _insert_around(self, Py_ssize_t index, long long offset, bytes data)
 
     @cython.locals(index=cython.Py_ssize_t)
+    cpdef bint begins_with(self, Py_ssize_t count) except -1
+
+    @cython.locals(index=cython.Py_ssize_t)
     cpdef bint has(self, long long offset) except -1
 
     @cython.locals(index=cython.Py_ssize_t, first=cython.longlong)

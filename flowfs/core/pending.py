@@ -107,6 +107,13 @@ class Pending:
             index += 1
         return conflicts
 
+    def begins_with(self, count: int) -> bool:
+        """Whether the first `count` chunks, of which there must be as many, follow each other."""
+        index = 1
+        while index < count and self.offsets[index] == self.offsets[index - 1] + len(self.chunks[index - 1]):
+            index += 1
+        return index >= count
+
     def has(self, offset: int) -> bool:
         """Whether the byte at `offset` is there."""
         index = bisect_right(self.offsets, offset) - 1

@@ -365,7 +365,10 @@ class Stream(Ending):
             return True
         if self.peer_ack >= end and self.low_count == 0 and self.ack_count >= RESYNC_SEGMENTS:
             return True
-        return self.pending is not None and len(self.pending.offsets) >= RESYNC_SEGMENTS
+        pending = self.pending
+        if pending is None or len(pending.offsets) < RESYNC_SEGMENTS:
+            return False
+        return len(pending.offsets) >= SETTLE_SEGMENTS or pending.begins_with(RESYNC_SEGMENTS)
 
     def _check_done(self, now_ns: int) -> None:
         """The stream ends with its FIN, once that is acknowledged and all before it is there, or lost."""

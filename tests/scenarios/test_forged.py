@@ -681,7 +681,7 @@ KINDS = (
 
 @pytest.mark.parametrize("seed", range(60))
 def test_any_few_packets(seed: int) -> None:
-    """A client sends, a server acknowledges what it has, and somebody says whatever he likes up to five times."""
+    """A client sends, a server acknowledges what it has, and somebody says up to five times what he likes."""
     chosen = random.Random(seed)
     text = chosen.randbytes(2000)
     conversation = Conversation(step_ns=chosen.choice([100_000, 1_000_000, 20_000_000])).handshake(wscale(7))
