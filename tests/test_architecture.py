@@ -67,7 +67,7 @@ CORE: Mapping[str, frozenset[str]] = {
         "window": "",
         "reach": "pickup assembly decode window seq limits",
         "ends": "reach assembly flow pending notes limits",
-        "stream": "ends assembly flow pending notes ranges seq counters limits",
+        "stream": "ends assembly flow notes ranges seq counters limits",
         "flows": "stream assembly store flow pending decode notes order seq counters limits",
         "rivals": "flows stream assembly flow decode order limits",
         "life": "rivals stream assembly store flow decode notes order seq counters limits",

@@ -2,7 +2,6 @@ cimport cython
 from .assembly cimport FAR_AWAY, NEVER, Assembly, Owner, Room
 from .notes cimport DUPLICATE, SYN, UNKNOWN_TTL, WINDOW
 from .ends cimport Ending
-from .pending cimport Pending
 from .seq cimport advance
 
 cdef int _NOT_LOST, OPEN, ENDED_BY_FIN, ENDED_BY_RST
@@ -81,9 +80,6 @@ cdef class Stream(Ending):
     cdef _receive_far(
         self, const unsigned char* base, Py_ssize_t start, Py_ssize_t end, long long offset, long long now_ns
     )
-
-    @cython.locals(pending=Pending)
-    cpdef bint is_credible(self, long long end) except -1
 
     cdef bint waits(self) noexcept
 
