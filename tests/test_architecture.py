@@ -64,13 +64,15 @@ CORE: Mapping[str, frozenset[str]] = {
         "store": "flow arena evict ranges memory counters limits",
         "assembly": "store flow pending notes ranges order memory counters limits",
         "doubt": "assembly pending notes ranges limits",
-        "pickup": "doubt assembly notes seq limits",
+        "pickup": "doubt assembly pending notes seq limits",
         "window": "",
         "reach": "pickup assembly decode window seq limits",
-        "stream": "reach assembly flow notes ranges seq counters limits",
+        "ends": "reach assembly flow pending notes limits",
+        "stream": "ends assembly flow notes ranges seq counters limits",
         "recent": "stream memory",
         "flows": "recent stream assembly store flow pending decode notes order seq counters limits",
-        "life": "flows stream assembly store flow decode notes order seq counters limits",
+        "rivals": "flows stream assembly flow decode order limits",
+        "life": "rivals stream assembly store flow decode notes order seq counters limits",
         "engine": "life recent defrag store flow decode notes turn memory counters limits",
     }.items()
 }

@@ -22,6 +22,7 @@ cdef long long NEVER
 cdef long long FAR_AWAY
 cdef int LIMIT, LOST_FOR_MEMORY, SNAPLEN
 cdef long long CHUNK_OVERHEAD_BYTES, FLOW_OUT_OF_ORDER_BYTES, FLOW_OUT_OF_ORDER_SEGMENTS, MAX_CONFLICTS
+cdef long long MAX_COMPARED_HOLES
 cdef long long NOTE_BYTES, QUEUE_BYTES
 
 
@@ -33,8 +34,7 @@ cdef class Room:
     cdef public long long noted_bytes
     cdef public long long note_limit_bytes
     cdef public int ttl
-    cpdef bint take_note(self) except -1
-    cpdef bint take(self, long long count) except -1
+    cpdef bint charge(self, long long count) except -1
 
 
 cdef class Owner(Link):
@@ -67,7 +67,7 @@ cdef class Assembly:
     cdef public int ttl
     cdef void empty(self, bytes key, Owner owner, Room room) noexcept
 
-    @cython.locals(middle=cython.Py_ssize_t, behind=cython.longlong, known=cython.longlong)
+    @cython.locals(middle=cython.Py_ssize_t, known=cython.longlong)
     cpdef place(self, const unsigned char* base, Py_ssize_t start, Py_ssize_t end, long long offset, long long now_ns)
 
     cdef bint _is_next(self, long long offset, long long end) except -1
@@ -77,7 +77,7 @@ cdef class Assembly:
 
     @cython.locals(
         counters=Counters, stop=cython.longlong, gaps=list, count=cython.longlong, gap_start=cython.longlong,
-        gap_end=cython.longlong
+        gap_end=cython.longlong, compared=cython.longlong, late=cython.longlong
     )
     cdef _compare(self, Flow flow, const unsigned char* base, Py_ssize_t start, Py_ssize_t end, long long offset)
 
@@ -86,7 +86,7 @@ cdef class Assembly:
     cdef _conflict(self, long long offset, long long count)
 
     cpdef Notes noted(self)
-    cdef bint take_note(self, long long count) except -1
+    cdef bint charge_notes(self, long long count) except -1
 
     @cython.locals(notes=Notes)
     cpdef note(self, int fate, long long count)
@@ -114,7 +114,7 @@ cdef class Assembly:
     @cython.locals(pending=Pending, data=bytes)
     cpdef drain(self, long long now_ns)
 
-    cdef _tidy(self)
+    cdef tidy(self)
 
     @cython.locals(dropped=cython.longlong)
     cpdef drop_behind_fin(self)
@@ -123,6 +123,11 @@ cdef class Assembly:
 
     @cython.locals(end=cython.longlong)
     cpdef give_up(self, int reason, long long now_ns)
+
+    cpdef bint is_credible(self, long long end) except -1
+
+    @cython.locals(dropped=cython.longlong)
+    cdef _drop_far(self, Pending pending)
 
     cpdef give_up_all(self, int reason, long long now_ns)
 

@@ -5,7 +5,8 @@ What follows without a hole goes to the store, what does not waits in `pending`.
 a hole is lost. Always true:
  - bytes go to the store in order and once: `rcv_nxt` is the next offset that it gets, and never decreases;
  - the first wins, byte by byte, also among bytes not yet readable [O1];
- - nothing from behind `fin` is stored; `pending` is None when nothing waits.
+ - nothing from behind `fin` is stored: it waits, in case that was no FIN;
+ - `pending` is None when nothing waits.
 
 Letters in brackets: [H1 … H6] when a hole is lost and what that means, [L3 … L10] life of a connection.
 """
@@ -38,6 +39,7 @@ from .limits import (
     CHUNK_OVERHEAD_BYTES,
     FLOW_OUT_OF_ORDER_BYTES,
     FLOW_OUT_OF_ORDER_SEGMENTS,
+    MAX_COMPARED_HOLES,
     MAX_CONFLICTS,
     NOTE_BYTES,
     NOTES_BYTES,
@@ -64,11 +66,7 @@ class Room:
         self.noted_bytes = 0  # what is on record of conflicts, cuts and the like
         self.note_limit_bytes = NOTES_BYTES + NOTE_BYTES * MAX_CONFLICTS
 
-    def take_note(self) -> bool:
-        """Charge one more note; False if it does not fit."""
-        return self.take(NOTE_BYTES)
-
-    def take(self, count: int) -> bool:
+    def charge(self, count: int) -> bool:
         """Charge so many bytes of notes; False if they do not fit."""
         if self.noted_bytes + count > self.note_limit_bytes:
             return False
@@ -135,7 +133,7 @@ class Assembly:
         self.partial = False  # the beginning was not seen: offset 0 is where it was picked up [L3]
         self.origin = 0  # the stream offset of the file's byte 0: not 0 if an earlier file was evicted
         self.fin = FAR_AWAY  # the offset of the FIN, if there was one
-        self.fin_acked = False  # it is certain: what lies behind is dropped
+        self.fin_acked = False  # it is true, as far as the peer's ACKs say
         self.share_bytes = FLOW_OUT_OF_ORDER_BYTES  # so much may wait behind the first hole [H2]
         self.hole_ns = 0  # since when the first hole is the first
         self.ttl = UNKNOWN_TTL  # of the first segment [O1]
@@ -149,15 +147,10 @@ class Assembly:
             self.room.counters.keepalive_bytes += 1  # [L6]
             self.note(KEEPALIVE, 1)
             return
-        if not self.fin_acked and self.fin > offset and offset + end - start > self.fin:
+        if self.fin > offset and offset + end - start > self.fin:
             middle = start + self.fin - offset
             self.place(base, middle, end, self.fin, now_ns)
             end = middle
-        if self.fin_acked and offset + end - start > self.fin:
-            behind = offset + end - start - max(self.fin, offset)
-            self.room.counters.dropped_after_fin_bytes += behind
-            self.note(AFTER_FIN, behind)
-            end -= behind
         if offset < self.rcv_nxt and start < end:
             known = min(end - start, self.rcv_nxt - offset)
             self._receive_again(base, start, start + known, offset)
@@ -197,11 +190,22 @@ class Assembly:
             self._compare(flow, base, start, end, offset - self.origin)
 
     def _compare(self, flow: Flow, base: bytes, start: int, end: int, offset: int) -> None:
-        """base[start:end] comes again at file offset `offset`: count what is late, and compare the rest."""
+        """base[start:end] comes again at file offset `offset`: count what is late, and compare the rest.
+
+        What lies behind too many holes is not compared: that takes time with each of them.
+        """
         counters = self.room.counters
         stop = offset + end - start
-        gaps = flow.lost.within(offset, stop) if flow.lost is not None else []
-        gaps.append((stop, stop))
+        gaps = flow.lost.within(offset, stop, MAX_COMPARED_HOLES) if flow.lost is not None else []
+        if flow.lost is not None and len(gaps) == MAX_COMPARED_HOLES:
+            compared = gaps[len(gaps) - 1][1]
+            late = flow.lost.count(compared, stop)
+            counters.late_bytes += late
+            self.note(LATE, late)
+            counters.duplicate_bytes += stop - compared - late
+            self.note(DUPLICATE, stop - compared - late)
+        else:
+            gaps.append((stop, stop))
         for gap_start, gap_end in gaps:
             count = gap_start - offset
             if count > 0:
@@ -218,20 +222,20 @@ class Assembly:
         self.room.counters.conflicts += 1
         self.room.counters.conflict_bytes += count
         notes = self.noted()
-        if notes is None or not notes.has_room_for_conflict() or not self.take_note(NOTE_BYTES):
+        if notes is None or not notes.has_room_for_conflict() or not self.charge_notes(NOTE_BYTES):
             return
         first_ttl = notes.ttl_at(offset, self.ttl)
         notes.add_conflict(Conflict(offset, count, self.room.store.now_ns, first_ttl, self.room.ttl))
 
     def noted(self) -> Notes | None:
         """The notes of this stream, made when there is something to note; None if they do not fit."""
-        if self.notes is None and self.take_note(NOTES_BYTES):
+        if self.notes is None and self.charge_notes(NOTES_BYTES):
             self.notes = Notes()
         return self.notes
 
-    def take_note(self, count: int) -> bool:
-        """Charge so many bytes of notes to this stream."""
-        if not self.room.take(count):
+    def charge_notes(self, count: int) -> bool:
+        """Charge so many bytes of notes to the room, to be given back by this stream; False if no room."""
+        if not self.room.charge(count):
             return False
         self.noted_bytes += count
         return True
@@ -337,9 +341,9 @@ class Assembly:
                 self.store_next(data, 0, len(data), now_ns)
             self.hole_ns = now_ns
             self.share_bytes = FLOW_OUT_OF_ORDER_BYTES
-            self._tidy()
+            self.tidy()
 
-    def _tidy(self) -> None:
+    def tidy(self) -> None:
         if self.pending is not None and not self.pending.offsets:
             self.pending = None
 
@@ -348,7 +352,7 @@ class Assembly:
             dropped = self.pending.drop_from(self.fin)
             self.room.counters.dropped_after_fin_bytes += dropped
             self.note(AFTER_FIN, dropped)
-            self._tidy()
+            self.tidy()
 
     def was_cut(self, end: int) -> bool:
         """Whether all of the first hole was cut off by the snapshot length."""
@@ -366,8 +370,22 @@ class Assembly:
         if end >= self.fin:
             self.drop_behind_fin()
             return
+        if not self.is_credible(end):
+            self._drop_far(self.pending)
+            return
         self.bridge(end, reason, now_ns)
         self.drain(now_ns)
+
+    def is_credible(self, end: int) -> bool:
+        """Whether there can be a hole up to `end`. Whoever knows of ACKs knows better."""
+        return True
+
+    def _drop_far(self, pending: Pending) -> None:
+        """What waits lies too far from all the rest to be believed."""
+        dropped = pending.clear()
+        self.room.counters.dropped_out_of_order_bytes += dropped
+        self.note(OUT_OF_ORDER, dropped)
+        self.tidy()
 
     def give_up_all(self, reason: int, now_ns: int) -> None:
         while self.pending is not None:

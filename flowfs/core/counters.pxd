@@ -48,6 +48,7 @@ cdef class Counters:
     cdef public long long bad_acks
     cdef public long long resynchronised
     cdef public long long rst_ignored
+    cdef public long long fin_retracted
     cdef public long long rst_forged
     cdef public long long old_timestamps
     cdef public long long stray_packets

@@ -13,7 +13,7 @@ PAYLOAD_FATES = (
     "dropped_after_close_bytes",  # of a connection that is over [L9]
     "dropped_pre_start_bytes",  # before the first byte of a stream picked up midway [L3]
     "dropped_window_bytes",  # beyond any window [Q2]
-    "dropped_out_of_order_bytes",  # no room to wait
+    "dropped_out_of_order_bytes",  # no room to wait, or in vain, alone behind a wide hole [H4]
     "dropped_memory_bytes",  # no room to be stored
     "dropped_refused_bytes",  # of a flow that was refused [M2]
     "dropped_rst_bytes",  # payload of a RST [L5]
@@ -62,6 +62,7 @@ NAMES = (
     "bad_acks",
     "resynchronised",
     "rst_ignored",  # outside the window, or the connection went on
+    "fin_retracted",  # the peer has data from behind it: it was forged, or the base was wrong [L4]
     "rst_forged",  # what it had closed went on, and was opened again [L5]
     "old_timestamps",  # segments [Q3]
     "stray_packets",  # of no connection that is known
@@ -95,7 +96,7 @@ class Counters:
         self.dropped_syn_bytes = self.dropped_unacknowledging_bytes = 0
         self.dropped_tentative_bytes = self.dropped_checksum_bytes = self.unverified_bytes = 0
         self.doubted_times = self.tunnelled = self.cut_bytes = 0
-        self.bad_checksums = self.rst_forged = self.old_timestamps = 0
+        self.bad_checksums = self.fin_retracted = self.rst_forged = self.old_timestamps = 0
         self.conflicts = self.conflict_bytes = self.lost_bytes = self.tail_missing_bytes = 0
         self.retransmitted_syns = self.bad_acks = self.resynchronised = self.rst_ignored = 0
         self.stray_packets = self.late_packets = self.connections = self.connections_refused = 0

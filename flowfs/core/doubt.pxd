@@ -9,8 +9,10 @@ cdef class Doubting(Assembly):
     cdef public Pending tentative
     cdef void trusting(self, bytes key, Owner owner, Room room) noexcept
 
-    @cython.locals(known=cython.longlong, beyond=cython.longlong, kept=bytes)
     cpdef doubt(self, bytes data, long long offset, long long now_ns)
+
+    @cython.locals(known=cython.longlong)
+    cdef set_apart(self, bytes data, long long offset)
 
     @cython.locals(tentative=Pending, before=cython.longlong)
     cdef _keep_apart(self, bytes data, long long offset)

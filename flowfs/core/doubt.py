@@ -39,12 +39,14 @@ class Doubting(Assembly):
         """Keep `data` apart: it counts only if the peer acknowledges it, and nothing better comes [T1]."""
         if self.anchored and self.tentative is not None and self.is_too_much(self.tentative):
             self.confirm(now_ns)
+        self.set_apart(data, offset)
+
+    def set_apart(self, data: bytes, offset: int) -> None:
+        """doubt() without a look at what the peer acknowledged."""
         known = min(len(data), max(0, self.rcv_nxt - offset)) if self.anchored else 0
-        beyond = max(0, offset + len(data) - max(offset, self.fin)) if self.fin_acked else 0
-        self._drop(known + beyond)
-        kept = data[known : len(data) - beyond]
-        if kept:
-            self._keep_apart(kept, offset + known)
+        self._drop(known)
+        if known < len(data):
+            self._keep_apart(data[known:], offset + known)
 
     def _keep_apart(self, data: bytes, offset: int) -> None:
         tentative = self.tentative

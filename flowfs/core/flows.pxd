@@ -38,6 +38,7 @@ cdef class Flows:
     @cython.locals(peer=Stream, connection=Connection)
     cdef _follow_up(self, Stream stream, long long now_ns)
 
+    @cython.locals(missing=cython.bint)
     cdef _look_after(self, Stream stream, long long now_ns)
     cdef _wake(self, Stream stream, long long deadline_ns, long long now_ns)
 
@@ -53,18 +54,21 @@ cdef class Flows:
     @cython.locals(reverse=bytes)
     cdef Stream _admit(self, Segment segment, long long now_ns)
 
-    @cython.locals(connection=Connection, stream=Stream, peer=Stream)
+    @cython.locals(stream=Stream)
     cdef Stream _open(self, bytes key, bytes reverse, long long generation, long long now_ns)
+
+    cdef _enter(self, Stream stream)
+
+    @cython.locals(connection=Connection, stream=Stream, peer=Stream)
+    cdef Stream _pair(self, bytes key, bytes reverse, long long generation, long long now_ns)
 
     @cython.locals(connection=Connection)
     cdef bint _begins_anew(self, Stream stream, Segment segment, long long now_ns) except -1
 
-    @cython.locals(renewed=Stream)
-    cdef Stream _renew(self, Stream stream, long long isn, long long peer_isn, long long now_ns)
-
     @cython.locals(old=Connection, key=bytes, reverse=bytes, generation=cython.longlong)
     cdef Stream _succeed(self, Stream stream, long long now_ns)
 
+    @cython.locals(stream=Stream)
     cdef _close(self, Connection connection, int state, long long now_ns)
 
     @cython.locals(stream=Stream)

@@ -98,8 +98,11 @@ class Flows:
 
     def _look_after(self, stream: Stream, now_ns: int) -> None:
         stream.review(now_ns)
-        if stream.reset_at != NEVER and stream.is_reset(now_ns):
-            self._close(stream.connection, ENDED_BY_RST, now_ns)
+        if stream.reset_at != NEVER:
+            missing = stream.pending is not None or stream.peer.pending is not None
+            if stream.is_reset(missing, now_ns):
+                stream.sent_reset = True
+                self._close(stream.connection, ENDED_BY_RST, now_ns)
         self._wake(stream, stream.deadline_ns, now_ns)
 
     def _wake(self, stream: Stream, deadline_ns: int, now_ns: int) -> None:
@@ -170,6 +173,21 @@ class Flows:
         return store.find(key, generation) is not None or store.find(reverse, generation) is not None
 
     def _open(self, key: bytes, reverse: bytes, generation: int, now_ns: int) -> Stream:
+        stream = self._pair(key, reverse, generation, now_ns)
+        self._enter(stream)
+        return stream
+
+    def _enter(self, stream: Stream) -> None:
+        """Let addresses and ports lead to this stream and its peer."""
+        self.streams[stream.peer.key] = stream.peer
+        self.streams[stream.key] = stream  # last: of a connection to itself all packets are of one direction
+        self.recent.put(stream.peer)
+        self.recent.put(stream)
+        self.half_open.append(stream.connection)
+        self.counters.connections += 1
+
+    def _pair(self, key: bytes, reverse: bytes, generation: int, now_ns: int) -> Stream:
+        """The two directions of a connection, which is charged; returns the first."""
         connection = Connection.__new__(Connection)
         connection.begin(generation, now_ns, self.source)
         connection.one = stream = Stream.__new__(Stream)
@@ -177,13 +195,7 @@ class Flows:
         connection.other = stream.peer = peer = Stream.__new__(Stream)
         peer.begin(reverse, connection, self.room)
         peer.peer = stream
-        self.streams[reverse] = peer
-        self.streams[key] = stream  # last: of a connection to itself all packets are of one direction
-        self.recent.put(peer)
-        self.recent.put(stream)
-        self.half_open.append(connection)
         self.live += 1
-        self.counters.connections += 1
         return stream
 
     def _begins_anew(self, stream: Stream, segment: Segment, now_ns: int) -> bool:
@@ -196,16 +208,6 @@ class Flows:
         if segment.end == segment.start:
             return False
         return connection.state == IDLE or now_ns - connection.closed_ns > REMEMBER_NS
-
-    def _renew(self, stream: Stream, isn: int, peer_isn: int, now_ns: int) -> Stream | None:
-        """A new generation in the place of the stream's connection, with these ISNs [L2]."""
-        self._close(stream.connection, IDLE, now_ns)
-        renewed = self._succeed(stream, now_ns)
-        if renewed is not None:
-            renewed.takes_isn(isn, now_ns)
-            if peer_isn != NEVER:
-                renewed.peer.takes_isn(peer_isn, now_ns)
-        return renewed
 
     def _succeed(self, stream: Stream, now_ns: int) -> Stream | None:
         """A connection in the place of the stream's, which is closed: the same direction, if one fits."""
@@ -231,6 +233,9 @@ class Flows:
         leave(connection)
         if connection.files == 0:
             self.closed.append(connection)
+        for stream in (connection.one, connection.other):
+            if stream.tentative is not None:
+                self._wake(stream, now_ns + REMEMBER_NS, now_ns)  # tick() lets go of it
 
     def _untrack(self, connection: Connection) -> None:
         """Addresses and ports lead to this connection no more; without files it is gone."""
@@ -306,7 +311,6 @@ class Flows:
             if stream.over:
                 stream.drop_tentative()
             else:
-                self._look_after(stream, now_ns)
                 self._follow_up(stream, now_ns)
         self._expire(self.half_open, now_ns - HALF_OPEN_NS, now_ns)
         self._expire(self.one_way, now_ns - self.idle_ns, now_ns)

@@ -2,20 +2,20 @@ cimport cython
 from .assembly cimport NEVER
 from .counters cimport Counters
 from .decode cimport ACK, FIN, PSH, RST, SYN, URG, VALID, WRONG, Segment
-from .flows cimport Flows
-from .notes cimport AFTER_CLOSE, CHECKSUM, KEEPALIVE, UNACKNOWLEDGING
+from .notes cimport AFTER_CLOSE, CHECKSUM, KEEPALIVE, UNACKNOWLEDGING, UNKNOWN_TTL
 from .notes cimport RST as OF_RST
 from .order cimport Queue
+from .rivals cimport Rivals
 from .seq cimport advance, distance
 from .store cimport Store
 from .stream cimport Connection, Stream
 
-cdef int OPEN, ENDED_BY_RST
-cdef long long REMEMBER_NS
+cdef int IDLE, OPEN, ENDED_BY_RST
+cdef long long FORGED_RST_NS, REMEMBER_NS
 
 
 @cython.final
-cdef class Lives(Flows):
+cdef class Lives(Rivals):
     cdef bint strict
 
     @cython.locals(stream=Stream, connection=Connection)
@@ -24,16 +24,25 @@ cdef class Lives(Flows):
     @cython.locals(payload=cython.longlong, fin=cython.bint)
     cdef bint _doubts(self, Stream stream, Segment segment, const unsigned char* base, long long now_ns) except -1
 
-    @cython.locals(connection=Connection, peer=Stream)
+    @cython.locals(peer=Stream)
     cdef bint _goes_on(self, Stream stream, Segment segment, const unsigned char* base, long long now_ns) except -1
 
-    cdef _reopen(self, Connection connection, long long now_ns)
+    @cython.locals(connection=Connection)
+    cdef _reopen(self, Stream stream, long long now_ns)
+
+    cdef _adopt(self, Stream stream, long long now_ns)
 
     @cython.locals(connection=Connection, payload=cython.longlong, successor=Stream)
     cdef Stream _after_close(self, Stream stream, Segment segment, const unsigned char* base, long long now_ns)
 
-    @cython.locals(connection=Connection, offset=cython.longlong, reached=cython.longlong)
+    @cython.locals(opened=cython.bint)
+    cdef bint _may_go_on(self, Connection connection, long long now_ns) except -1
+
+    @cython.locals(connection=Connection, count=cython.longlong, lately=cython.bint)
     cdef bint _is_doubtful(self, Stream stream, Segment segment, long long now_ns) except -1
+
+    @cython.locals(offset=cython.longlong, ripe=cython.bint)
+    cdef _take_doubtful(self, Stream stream, Segment segment, const unsigned char* base, long long now_ns)
 
     @cython.locals(pointer=cython.longlong)
     cdef _urgent(self, Stream stream, Segment segment, const unsigned char* base)
@@ -43,8 +52,11 @@ cdef class Lives(Flows):
 
     cdef bint _is_probe(self, Stream stream, Segment segment, const unsigned char* base, long long now_ns) except -1
 
-    @cython.locals(cut=cython.longlong)
+    @cython.locals(cut=cython.longlong, parts=list)
     cdef _payload(self, Stream stream, Segment segment, const unsigned char* base, long long now_ns)
+
+    @cython.locals(peer=Stream)
+    cdef _acknowledge(self, Stream stream, Segment segment, long long now_ns)
 
     @cython.locals(connection=Connection, peer=Stream)
     cdef _data(self, Stream stream, Segment segment, const unsigned char* base, long long now_ns)
@@ -58,8 +70,12 @@ cdef class Lives(Flows):
 
     cdef Stream _syn(self, Stream stream, Segment segment, long long now_ns)
 
-    @cython.locals(peer=Stream, renewed=Stream, acked_isn=cython.longlong, beyond=cython.longlong)
+    cdef bint _is_beginning(self, Stream stream) except -1
+
+    @cython.locals(
+        peer=Stream, rival=Stream, offered=cython.bint, acked_isn=cython.longlong, beyond=cython.longlong
+    )
     cdef Stream _syn_ack(self, Stream stream, Segment segment, long long now_ns)
 
-    @cython.locals(peer=Stream, refuses=cython.bint)
+    @cython.locals(peer=Stream, refuses=cython.bint, missing=cython.bint)
     cdef _reset(self, Stream stream, Segment segment, long long now_ns)

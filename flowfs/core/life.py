@@ -5,7 +5,7 @@ Finds whose it is in the table, asks whether its checksum lets it count [V2], an
 ACK, data, FIN. Knows no byte. Always true: a segment without SYN or RST begins no other generation,
 and what is ignored is counted.
 
-The rules, by letter: SYN [L1 L2], RST [L5], data of a SYN [L7].
+The rules, by letter: SYN [L1 L2], RST [L5], what follows FIN and RST [L4 L5], data of a SYN [L7].
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ if not cython.compiled:
     from .assembly import NEVER
     from .counters import Counters
     from .decode import ACK, FIN, PSH, RST, SYN, URG, VALID, WRONG, Segment
-    from .flows import Flows
-    from .notes import AFTER_CLOSE, CHECKSUM, KEEPALIVE, UNACKNOWLEDGING
+    from .notes import AFTER_CLOSE, CHECKSUM, KEEPALIVE, UNACKNOWLEDGING, UNKNOWN_TTL
     from .notes import RST as OF_RST
+    from .rivals import Rivals
     from .seq import advance, distance
     from .store import Store
     from .stream import Connection, Stream
 
-from .flow import OPEN
+from .flow import IDLE, OPEN
 from .flow import RST as ENDED_BY_RST
-from .limits import REMEMBER_NS, Limits
+from .limits import FORGED_RST_NS, REMEMBER_NS, Limits
 
 
-class Lives(Flows):
+class Lives(Rivals):
     """The table of connections, and what segments do to it."""
 
     def __init__(self, limits: Limits, store: Store, counters: Counters) -> None:
-        Flows.__init__(self, limits, store, counters)
+        Rivals.__init__(self, limits, store, counters)
         self.strict = limits.checksum == "strict"
 
     def accept(self, segment: Segment, base: bytes, now_ns: int) -> None:
@@ -46,15 +46,19 @@ class Lives(Flows):
         stream = self.whose(segment, base)
         if stream is None:
             stream = self._admit(segment, now_ns)
-        elif stream.connection.state != OPEN and not self._goes_on(stream, segment, base, now_ns):
-            stream = self._after_close(stream, segment, base, now_ns)
+        elif stream.connection.rival is not None:
+            stream = self._contest(stream, segment, base, now_ns)
         if stream is None:
             return
+        if stream.connection.state != OPEN and not self._goes_on(stream, segment, base, now_ns):
+            stream = self._after_close(stream, segment, base, now_ns)
+            if stream is None:
+                return
         if segment.checksum == WRONG and self._doubts(stream, segment, base, now_ns):
             return
         if segment.flags & (SYN | RST):
             stream = self._control(stream, segment, base, now_ns)
-            if stream is None:
+            if stream is None or stream.connection.incumbent is not None:
                 return
         else:
             self._data(stream, segment, base, now_ns)
@@ -84,37 +88,43 @@ class Lives(Flows):
         return True
 
     def _goes_on(self, stream: Stream, segment: Segment, base: bytes, now_ns: int) -> bool:
-        """Whether a connection goes on that a RST closed: the peer has data that was sent after it [L5]."""
-        connection = stream.connection
+        """Whether a closed connection goes on: the peer has data that was sent after its end [L4 L5]."""
         peer = stream.peer
-        if connection.state != ENDED_BY_RST or segment.flags & (SYN | RST) or not segment.flags & ACK:
+        if segment.flags & (SYN | RST) or not segment.flags & ACK or segment.checksum == WRONG:
             return False
-        if segment.checksum == WRONG or now_ns - connection.closed_ns > REMEMBER_NS:
+        if not peer.confirms(segment.ack):
             return False
-        if peer.confirms(segment.ack):
-            self._reopen(connection, now_ns)
-            peer.acknowledge(segment.ack, now_ns)
-            peer.trust(peer.peer_ack, now_ns)
-            return True
-        return False
+        self._reopen(peer, now_ns)
+        peer.acknowledge(segment.ack, now_ns)
+        self._adopt(peer, now_ns)
+        return True
 
-    def _reopen(self, connection: Connection, now_ns: int) -> None:
-        self.counters.rst_forged += 1
+    def _reopen(self, stream: Stream, now_ns: int) -> None:
+        """The connection goes on, as what this side sent shows."""
+        connection = stream.connection
+        if connection.state == ENDED_BY_RST:
+            self.counters.rst_forged += 1
         connection.state = OPEN
-        connection.one.reopen(now_ns)
-        connection.other.reopen(now_ns)
+        stream.reopen(now_ns)
+        stream.peer.reopen(now_ns)
         connection.last_ns = connection.touched_ns = now_ns
-        self.active.append(connection)
+        (self.active if stream.packets and stream.peer.packets else self.one_way).append(connection)
+
+    def _adopt(self, stream: Stream, now_ns: int) -> None:
+        """What both sides sent since is data."""
+        stream.adopt(now_ns)
+        stream.peer.adopt(now_ns)
+        self._follow_up(stream, now_ns)
 
     def _after_close(self, stream: Stream, segment: Segment, base: bytes, now_ns: int) -> Stream | None:
         """A segment of a connection that is over: in doubt, late, or the first of a new one [L2 L5 L9]."""
-        connection = stream.connection
         payload = segment.end - segment.start
         if self._is_doubtful(stream, segment, now_ns):
             self.counters.late_packets += 1
-            stream.doubt(base[segment.start : segment.end], stream.offset_of(segment.seq), now_ns)
-            self._wake(stream, connection.closed_ns + REMEMBER_NS + 1, now_ns)
+            self._take_doubtful(stream, segment, base, now_ns)
             return None
+        if segment.flags & SYN and self._may_go_on(stream.connection, now_ns):
+            return stream  # which it may have a rival in
         if self._begins_anew(stream, segment, now_ns):
             successor = self._succeed(stream, now_ns)
             if successor is None:
@@ -125,39 +135,58 @@ class Lives(Flows):
         stream.note(AFTER_CLOSE, payload)
         return None
 
+    def _may_go_on(self, connection: Connection, now_ns: int) -> bool:
+        """Whether what closed it may yet be shown to be forged, so that a SYN must not end it [L2 L5]."""
+        opened = connection.one.isn != NEVER and connection.other.isn != NEVER
+        if connection.state == IDLE or not (connection.carried or opened):
+            return False
+        return now_ns - connection.closed_ns <= REMEMBER_NS
+
     def _is_doubtful(self, stream: Stream, segment: Segment, now_ns: int) -> bool:
-        """Whether it is in-sequence data after a RST, which may be forged [L5]."""
+        """Whether it is data, or a FIN, that goes on after a FIN or a RST, which may be forged [L4 L5]."""
         connection = stream.connection
-        if connection.state != ENDED_BY_RST or segment.end == segment.start or segment.checksum == WRONG:
+        count = segment.end - segment.start + (segment.flags & FIN)  # which is 1
+        if connection.state == IDLE or count == 0 or segment.checksum == WRONG:
             return False
-        if segment.flags & (SYN | RST) or not segment.flags & ACK or not stream.anchored:
+        if segment.flags & (SYN | RST) or not segment.flags & ACK:
             return False
-        if now_ns - connection.closed_ns > REMEMBER_NS:
-            return False
+        lately = now_ns - connection.closed_ns <= REMEMBER_NS
+        return stream.may_go_on(stream.offset_of(segment.seq), count, lately)
+
+    def _take_doubtful(self, stream: Stream, segment: Segment, base: bytes, now_ns: int) -> None:
+        """Keep it until the peer's ACK tells; where the peer is never seen, several in a row do."""
         offset = stream.offset_of(segment.seq)
-        reached = stream.rcv_nxt if stream.tentative is None else stream.tentative.end()
-        return offset <= reached and offset + segment.end - segment.start > stream.rcv_nxt
+        if segment.flags & FIN:
+            stream.late_fin = offset + segment.wire_end - segment.start
+        if segment.end == segment.start:
+            return
+        stream.share_by_reach()
+        stream.set_apart(base[segment.start : segment.end], offset)
+        self._wake(stream, now_ns + REMEMBER_NS, now_ns)
+        if stream.peer.packets:
+            return
+        ripe = now_ns - stream.connection.closed_ns >= FORGED_RST_NS
+        if stream.insists(offset, segment.end - segment.start, ripe):
+            self._reopen(stream, now_ns)
+            stream.insist(now_ns)
+            self._adopt(stream, now_ns)
 
     def _data(self, stream: Stream, segment: Segment, base: bytes, now_ns: int) -> None:
         """A segment without SYN or RST: an ACK, data, a FIN, in this order of importance."""
         connection = stream.connection
         self._count(connection, stream, now_ns)
         peer = stream.peer
-        if stream.paws and stream.is_old(base, segment.header + 20, segment.options_end, peer):
+        if stream.paws and stream.is_old(base, segment.header + 20, segment.options_end):
             self._take_old(stream, segment, base, now_ns)
             return
-        if segment.flags & ACK:
-            if peer.other_isn != NEVER:
-                self._choose(peer, segment.ack)
-            peer.acknowledge(segment.ack, now_ns)
-            if segment.window != stream.said_window:
-                stream.advertise(segment.window, peer)
-            if peer.syn_bytes:
-                peer.resolve_syn_data(peer.peer_ack, now_ns)
-        else:
+        if not segment.flags & ACK:
             self.counters.dropped_unacknowledging_bytes += segment.end - segment.start
             stream.note(UNACKNOWLEDGING, segment.end - segment.start)
             return
+        if stream.anchored and not stream.is_within(segment.seq):
+            peer.hear_from_afar(segment.ack)
+        else:
+            self._acknowledge(stream, segment, now_ns)
         if segment.wire_end > segment.start:
             self._payload(stream, segment, base, now_ns)
         if segment.flags & FIN:
@@ -165,17 +194,36 @@ class Lives(Flows):
         if connection.queue is not self.active and peer.packets:
             self.active.append(connection)
 
+    def _acknowledge(self, stream: Stream, segment: Segment, now_ns: int) -> None:
+        """The ACK, window and time of a segment that can be (RFC 9293, 3.10.7.4; RFC 7323, 4.3)."""
+        peer = stream.peer
+        if peer.other_isn != NEVER and stream.connection.queue is not self.active:
+            self._choose(peer, segment.ack)
+        if peer.acknowledge(segment.ack, now_ns):
+            if segment.window != stream.said_window:
+                stream.advertise(segment.window, peer)
+            if stream.paws:
+                stream.keep_time(peer)
+        if peer.syn_bytes:
+            peer.resolve_syn_data(peer.peer_ack, now_ns)
+
     def _payload(self, stream: Stream, segment: Segment, base: bytes, now_ns: int) -> None:
         """The payload of a segment, as far as it was captured."""
         self.room.ttl = segment.ttl
+        parts = None
         if segment.ttl != stream.ttl:
-            stream.note_ttl(segment.ttl, segment.seq, segment.wire_end - segment.start)
+            if stream.ttl == UNKNOWN_TTL:
+                stream.ttl = segment.ttl
+            else:
+                parts = stream.unseen(segment.seq, segment.end - segment.start)
         if stream.syn_bytes:
             stream.resolve_syn_data(max(0, distance(segment.seq, advance(stream.isn, 1))), now_ns)
         if segment.wire_end - segment.start == 1 and self._is_probe(stream, segment, base, now_ns):
             return
         if segment.end > segment.start:
             stream.receive(base, segment.start, segment.end, segment.seq, now_ns)
+            if parts is not None:
+                stream.note_ttl(segment.ttl, segment.seq, parts)
             if segment.flags & URG:
                 self._urgent(stream, segment, base)
         if segment.end < segment.wire_end:
@@ -237,7 +285,8 @@ class Lives(Flows):
         if segment.flags & RST:
             self.counters.dropped_rst_bytes += segment.end - segment.start
             stream.note(OF_RST, segment.end - segment.start)
-            self._count(stream.connection, stream, now_ns)
+            stream.connection.packets += 1  # but not of the stream: RSTs alone show no host [H3]
+            stream.connection.last_ns = now_ns
             self._reset(stream, segment, now_ns)
             return None
         if segment.flags & ACK:
@@ -257,27 +306,39 @@ class Lives(Flows):
         """A SYN [L1 L2]; returns the stream whose SYN it is, None if that is not certain."""
         if stream.isn == segment.seq:
             self.counters.retransmitted_syns += 1
-            return stream
+            return None if stream.over else stream
+        if stream.over:
+            return self._challenge(stream, segment.seq, NEVER, now_ns)
         if stream.isn == NEVER and stream.takes_isn(segment.seq, now_ns):
             return stream
-        if stream.is_fresh() and stream.peer.is_fresh():
+        if self._is_beginning(stream):
             stream.other_isn = stream.isn
             stream.restart(segment.seq)  # the SYN/ACK may still choose the other
             return stream
         if stream.peer.packets == 0:
-            return self._renew(stream, segment.seq, NEVER, now_ns)
-        stream.other_isn = segment.seq  # only its SYN/ACK makes it true
+            return self._challenge(stream, segment.seq, NEVER, now_ns)
+        stream.other_isn = segment.seq  # only its SYN/ACK makes it a rival
         return None
+
+    def _is_beginning(self, stream: Stream) -> bool:
+        """Whether the ISNs are not settled yet: nobody has answered, and there is no data."""
+        return stream.is_fresh() and stream.peer.is_fresh() and stream.connection.queue is not self.active
 
     def _syn_ack(self, stream: Stream, segment: Segment, now_ns: int) -> Stream | None:
         """A SYN/ACK [L1 L2 L7]; returns the stream that sent it, None if it belongs to nothing."""
         peer = stream.peer
         acked_isn = advance(segment.ack, -1)
         beyond = distance(acked_isn, peer.isn)
-        if acked_isn == peer.other_isn and acked_isn != peer.isn:
-            if not peer.is_fresh() or not stream.is_fresh():
-                renewed = self._renew(peer, acked_isn, segment.seq, now_ns)
-                return renewed.peer if renewed is not None else None
+        rival = self._rival_of(peer)
+        offered = acked_isn == peer.other_isn or (rival is not None and acked_isn == rival.isn)
+        if stream.over and stream.isn == segment.seq:
+            return None
+        if stream.over and peer.packets == 0:
+            return self._challenge(stream, segment.seq, NEVER, now_ns)
+        if stream.over or (offered and acked_isn != peer.isn):
+            if stream.over or not self._is_beginning(stream):
+                rival = self._challenge(peer, acked_isn, segment.seq, now_ns)
+                return rival.peer if rival is not None else None
             peer.restart(acked_isn)
         elif peer.isn == NEVER:
             peer.takes_isn(acked_isn, now_ns)
@@ -289,7 +350,7 @@ class Lives(Flows):
             self.counters.retransmitted_syns += 1
         elif stream.isn != NEVER or not stream.takes_isn(segment.seq, now_ns):
             if not stream.is_fresh():
-                return None
+                return self._challenge(stream, segment.seq, NEVER, now_ns) if peer.packets == 0 else None
             stream.other_isn = stream.isn
             stream.restart(segment.seq)
         return stream
@@ -300,8 +361,10 @@ class Lives(Flows):
         refuses = not stream.anchored and segment.flags & ACK and peer.isn != NEVER and peer.is_fresh()
         if refuses:
             refuses = distance(segment.ack, advance(peer.isn, 1)) in (0, peer.syn_bytes)
-        if refuses or stream.expects(segment.seq):
+        missing = stream.pending is not None or peer.pending is not None
+        if refuses or (stream.expects(segment.seq) and not missing):
             self._close(stream.connection, ENDED_BY_RST, now_ns)
+            stream.sent_reset = True
         elif stream.takes_reset(segment.seq, now_ns):
             self._look_after(stream, now_ns)
         else:

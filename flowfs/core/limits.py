@@ -57,6 +57,9 @@ TICK_NS = 100 * MILLISECOND_NS  # how often what waits is looked at; the shortes
 
 ACKED_HOLE_NS = 250 * MILLISECOND_NS  # [H1] a capture reorders by less
 ACKED_HOLE_PACKETS = 32  # [H1]
+WIDE_HOLE_BYTES = MIB  # [H1 H3 H4] one that two forged packets must not make
+LOWER_ECHOES = 3  # [Q3] in a row: the peer never took what it was said to have echoed
+LOWER_ACKS = 3  # [H1] in a row and for as long as a capture reorders: the peer does not have more
 FLOW_OUT_OF_ORDER_BYTES = MIB  # [H2]
 FLOW_OUT_OF_ORDER_SEGMENTS = 3072  # [H2]
 ONE_WAY_NS = 3 * SECOND_NS  # [H3] no ACK will ever come
@@ -69,6 +72,9 @@ RESYNC_SEGMENTS = 3  # [Q2]
 
 SETTLE_NS = 100 * MILLISECOND_NS  # [L3]
 SETTLE_SEGMENTS = 8  # [L3]
+LONE_BYTES = (
+    64 * KIB
+)  # [L3] farther than that from all others, one packet tells of no base; the largest segment
 
 HALF_OPEN_NS = 30 * SECOND_NS  # [L9]
 REMEMBER_NS = 60 * SECOND_NS  # [L9] twice RFC 9293's customary segment lifetime on today's networks
@@ -91,7 +97,7 @@ TOUCH_NS = SECOND_NS  # order of activity is kept to the second: moving on every
 PINNED_SHARE = 4  # [M3] open files pin up to 1/4 of the payload budget
 
 # What Python objects take, as tests/unit/test_limits.py measures it.
-CONNECTION_BYTES = 1800  # two streams, two files, four dictionary entries, keys
+CONNECTION_BYTES = 1900  # two streams, two files, four dictionary entries, keys
 QUEUE_BYTES = 640  # a queue of waiting segments, and its place in the ranking
 CHUNK_OVERHEAD_BYTES = 128  # of each waiting segment
 DATAGRAM_BYTES = 900  # a datagram of which fragments wait, and its sender, who may have no other
@@ -100,6 +106,7 @@ NOTES_BYTES = 480  # what is counted for one stream, once there is something to 
 URGENT_BYTES = 16  # a recorded offset of urgent data
 NOTES_SHARE = 8  # notes have 1/8 of what the table has, beside it; what is beyond is counted only
 MAX_CONFLICTS = 64  # [O1] recorded a stream; the rest is counted
+MAX_COMPARED_HOLES = 64  # [O1] within one segment that comes again: each takes 0.3 µs
 MAX_TTLS = 64  # [O1] ranges that came with another TTL than the stream's first segment
 MAX_URGENT = 256  # [L8]
 MAX_CUTS = 64  # [H6] ranges cut by the snapshot length that are remembered until passed

@@ -2,7 +2,7 @@
 
 Owns conflicts [O1], the offsets of urgent data [L8], TTLs that were unusual, and what became of bytes that
 are not in the file. Knows no byte and no TCP; decides nothing. Always true: each list has its greatest
-length, and whoever adds to one has charged it before (`Room.take`).
+length, and whoever adds to one has charged it before (`Room.charge`).
 """
 
 from __future__ import annotations

@@ -37,6 +37,15 @@ cdef class Pending:
     )
     cdef list _insert_around(self, Py_ssize_t index, long long offset, bytes data)
 
+    @cython.locals(index=cython.Py_ssize_t)
+    cpdef bint begins_with(self, Py_ssize_t count) except -1
+
+    @cython.locals(index=cython.Py_ssize_t)
+    cpdef bint has(self, long long offset) except -1
+
+    @cython.locals(index=cython.Py_ssize_t, first=cython.longlong)
+    cpdef list missing(self, long long start, long long end, long long limit)
+
     @cython.locals(
         count=cython.Py_ssize_t, size=cython.longlong, beyond=cython.longlong, taken=list, last=bytes
     )
@@ -44,6 +53,9 @@ cdef class Pending:
 
     @cython.locals(dropped=cython.longlong, start=cython.longlong, data=bytes)
     cpdef long long drop_from(self, long long offset) except -1
+
+    @cython.locals(start=cython.longlong, data=bytes)
+    cpdef move_from(self, long long offset, Pending other)
 
     @cython.locals(dropped=cython.longlong, start=cython.longlong, data=bytes)
     cpdef long long drop_before(self, long long offset) except -1

@@ -107,6 +107,33 @@ class Pending:
             index += 1
         return conflicts
 
+    def begins_with(self, count: int) -> bool:
+        """Whether the first `count` chunks, of which there must be as many, follow each other."""
+        index = 1
+        while index < count and self.offsets[index] == self.offsets[index - 1] + len(self.chunks[index - 1]):
+            index += 1
+        return index >= count
+
+    def has(self, offset: int) -> bool:
+        """Whether the byte at `offset` is there."""
+        index = bisect_right(self.offsets, offset) - 1
+        return index >= 0 and offset < self.offsets[index] + len(self.chunks[index])
+
+    def missing(self, start: int, end: int, limit: int) -> list[tuple[int, int]]:
+        """The parts of [start, end) that are not there; the first `limit` of them."""
+        found: list[tuple[int, int]] = []
+        index = max(0, bisect_right(self.offsets, start) - 1)
+        while start < end and len(found) < limit:
+            first = min(end, self.offsets[index]) if index < len(self.offsets) else end
+            if start < first:
+                found.append((start, first))
+            if index < len(self.offsets):
+                start = max(start, self.offsets[index] + len(self.chunks[index]))
+                index += 1
+            else:
+                start = end
+        return found
+
     def take_run(self, offset: int, limit: int) -> list[bytes]:
         """Remove and return what follows from `offset` on without a hole, up to `limit`."""
         count = 0
@@ -137,6 +164,18 @@ class Pending:
             else:
                 dropped += len(data)
         return dropped
+
+    def move_from(self, offset: int, other: Pending) -> None:
+        """Give what lies at `offset` or behind to an empty queue of the same pool."""
+        while self.offsets and self.end() > offset:
+            start = self.offsets.pop()
+            data = self.chunks.pop()
+            self._charge(-len(data))
+            if start < offset:
+                self._put(len(self.offsets), start, data[: offset - start])
+                other._put(0, offset, data[offset - start :])
+            else:
+                other._put(0, start, data)
 
     def drop_before(self, offset: int) -> int:
         """Remove what lies before `offset`; returns how many bytes that was."""

@@ -1,14 +1,16 @@
 cimport cython
 from .assembly cimport FAR_AWAY, NEVER, Owner, Room
 from .doubt cimport Doubting
-from .notes cimport UNKNOWN_TTL, Notes
+from .notes cimport PRE_START, Notes
+from .pending cimport Pending
 from .seq cimport advance, distance
 
-cdef long long _WINDOW_BYTES
+cdef long long _LONE_BYTES, _WINDOW_BYTES
 
 
 cdef class Pickup(Doubting):
     cdef public long long base_seq
+    cdef public int hint_count
     cdef public long long hint_high
     cdef public long long hint_low
     cdef public bint hinted
@@ -34,14 +36,30 @@ cdef class Pickup(Doubting):
     @cython.locals(low=cython.longlong)
     cdef settle(self, long long now_ns)
 
+    @cython.locals(low=cython.longlong)
+    cdef long long _lowest(self) except? -2
+
+    @cython.locals(index=cython.Py_ssize_t, start=cython.longlong, end=cython.longlong)
+    cdef long long _lowest_data(self, Pending pending) except? -2
+
+    cdef rebase(self, long long seq)
+
+    @cython.locals(dropped=cython.longlong)
+    cdef _drop_pre_start(self, long long end)
+
     cdef _anchor(self, long long low, long long now_ns)
     cdef fin_acknowledged(self, long long now_ns)
 
     @cython.locals(offset=cython.longlong)
     cpdef note_cut(self, long long seq, long long count)
 
-    @cython.locals(start=cython.longlong, end=cython.longlong, notes=Notes)
-    cdef note_ttl(self, int ttl, long long seq, long long count)
+    @cython.locals(first=cython.longlong, start=cython.longlong, end=cython.longlong, low=cython.longlong,
+                   high=cython.longlong)
+    cdef list unseen(self, long long seq, long long count)
+
+    @cython.locals(first=cython.longlong, start=cython.longlong, end=cython.longlong, low=cython.longlong,
+                   high=cython.longlong, kept=cython.bint, notes=Notes)
+    cdef note_ttl(self, int ttl, long long seq, list parts)
 
     @cython.locals(notes=Notes)
     cdef note_urgent(self, long long seq)

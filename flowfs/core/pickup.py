@@ -2,8 +2,9 @@
 """Where a direction begins: sequence numbers into stream offsets, 0 being the first data byte [Q1].
 
 The base is behind the ISN of the SYN [L1], or, of what is picked up midway, the lowest of the first segments
-and the peer's ACKs [L3]. What is noted of a sequence number is noted here, as an offset. Always true: while
-the base is not known, offsets are relative to the first number seen, and nothing is readable.
+and the peer's ACKs [L3]: but one packet alone, more than LONE_BYTES below all others, may be forged, and
+moves no base. What is noted of a sequence number is noted here, as an offset. Always true: while the base is
+not known, offsets are relative to the first number seen, and nothing is readable.
 """
 
 from __future__ import annotations
@@ -13,18 +14,22 @@ import cython
 if not cython.compiled:
     from .assembly import FAR_AWAY, NEVER, Owner, Room
     from .doubt import Doubting
-    from .notes import UNKNOWN_TTL
+    from .notes import PRE_START
+    from .pending import Pending
     from .seq import advance, distance
 
-from .limits import MAX_CUTS, NOTE_BYTES, UNKNOWN_WINDOW_BYTES, URGENT_BYTES
+from .limits import LONE_BYTES, MAX_CUTS, MAX_TTLS, NOTE_BYTES, UNKNOWN_WINDOW_BYTES, URGENT_BYTES
 
+_LONE_BYTES = LONE_BYTES
 _WINDOW_BYTES = UNKNOWN_WINDOW_BYTES  # a C integer when compiled: it is used with each ACK
 
 
 class Pickup(Doubting):
     """A direction that has, or has not yet, its base."""
 
-    __slots__ = ("base_seq", "hint_high", "hint_low", "hinted", "isn", "settle_count", "settling")
+    __slots__ = (
+        *("base_seq", "hint_count", "hint_high", "hint_low", "hinted", "isn", "settle_count", "settling"),
+    )
 
     def __init__(self, key: bytes, owner: Owner, room: Room) -> None:
         self.unknown(key, owner, room)
@@ -38,6 +43,7 @@ class Pickup(Doubting):
         self.settle_count = 0
         self.hinted = False  # hint_low and hint_high are ACKs of the peer from before the base was known
         self.hint_low = self.hint_high = 0
+        self.hint_count = 0  # ACKs near hint_low
 
     def takes_isn(self, isn: int, now_ns: int) -> bool:
         """The base is behind `isn`, if that can be true of what was seen so far; returns whether it can."""
@@ -49,10 +55,8 @@ class Pickup(Doubting):
             if low == 0:
                 self._is_whole()
         elif self.settling:
-            if low > _WINDOW_BYTES or low < -_WINDOW_BYTES:
-                return False
-            if self.pending is not None:
-                self.room.counters.dropped_pre_start_bytes += self.pending.drop_before(low)
+            if low > self._lowest() or low < -_WINDOW_BYTES:
+                return False  # there is data from before it: it is another connection's
             self._anchor(low, now_ns)
         elif self.hinted:
             if low > self.hint_low or low < -_WINDOW_BYTES:
@@ -90,11 +94,16 @@ class Pickup(Doubting):
         if not self.settling and not self.hinted:
             self.base_seq = ack
             self.hinted = True
+            self.hint_count = 1
             return
         offset = self.offset_of(ack)
         if offset > _WINDOW_BYTES or offset < -_WINDOW_BYTES:
             self.room.counters.bad_acks += 1
             return
+        if not self.hinted or offset < self.hint_low - _LONE_BYTES:
+            self.hint_count = 1
+        elif offset <= self.hint_low + _LONE_BYTES:
+            self.hint_count += 1
         self.hint_low = min(self.hint_low, offset) if self.hinted else offset
         self.hint_high = max(self.hint_high, offset) if self.hinted else offset
         self.hinted = True
@@ -117,18 +126,56 @@ class Pickup(Doubting):
 
     def settle(self, now_ns: int) -> None:
         """The base is the lowest of the first segments and the peer's ACK [L3]."""
-        low = self.hint_low if self.hinted else FAR_AWAY
-        if self.pending is not None:
-            low = min(low, self.pending.first())
-        elif low == FAR_AWAY and self.tentative is not None:
-            low = self.tentative.first()
-        low = min(low, self.fin)
+        low = self._lowest()
         self.partial = True
         self._anchor(0 if low == FAR_AWAY else low, now_ns)
+
+    def _lowest(self) -> int:
+        """The lowest offset of the first segments and the peer's ACKs that is believed; FAR_AWAY if none."""
+        if self.pending is None:
+            low = self.hint_low if self.hinted else FAR_AWAY
+            if low == FAR_AWAY and self.tentative is not None:
+                low = self.tentative.first()
+            return min(low, self.fin)
+        low = self._lowest_data(self.pending)
+        if low == FAR_AWAY:
+            low = self.hint_low if self.hint_count > 1 else self.pending.first()
+        if self.hinted and (self.hint_count > 1 or self.hint_low >= low - _LONE_BYTES):
+            low = min(low, self.hint_low)
+        return low
+
+    def _lowest_data(self, pending: Pending) -> int:
+        """The lowest of the first segments that does not lie alone; FAR_AWAY if each does."""
+        for index, start in enumerate(pending.offsets):
+            end = start + len(pending.chunks[index])
+            if self.hinted and start <= self.hint_high + _LONE_BYTES and end >= self.hint_low - _LONE_BYTES:
+                return start
+            if index + 1 < len(pending.offsets) and pending.offsets[index + 1] - end <= _LONE_BYTES:
+                return start
+        return FAR_AWAY
+
+    def rebase(self, seq: int) -> None:
+        """What was gathered lies too far from what follows: it begins at `seq` instead."""
+        if self.pending is not None:
+            self._drop_pre_start(self.pending.end())
+        self.drop_tentative()
+        self.base_seq = seq
+        self.fin = FAR_AWAY
+        self.hinted = False
+        self.hint_low = self.hint_high = self.hint_count = self.settle_count = 0
+
+    def _drop_pre_start(self, end: int) -> None:
+        """What waits from before `end` is from before the base."""
+        if self.pending is not None:
+            dropped = self.pending.drop_before(end)
+            self.room.counters.dropped_pre_start_bytes += dropped
+            self.note(PRE_START, dropped)
+            self.tidy()
 
     def _anchor(self, low: int, now_ns: int) -> None:
         """What was offset `low` is offset 0 from here on, and known to be."""
         self.base_seq = advance(self.base_seq, low)
+        self._drop_pre_start(low)
         if self.pending is not None:
             self.pending.shift(low)
         if self.tentative is not None:
@@ -139,7 +186,7 @@ class Pickup(Doubting):
         if self.cuts is not None:
             self.cuts = [(cut[0] - low, cut[1] - low) for cut in self.cuts]
         if self.fin < FAR_AWAY:
-            self.fin = max(0, self.fin - low)
+            self.fin = self.fin - low if self.fin >= low else FAR_AWAY
         if self.hinted:
             self.peer_ack = max(0, self.hint_high - low)
         self.settling = False
@@ -159,27 +206,35 @@ class Pickup(Doubting):
         passed = self.rcv_nxt if self.anchored else -FAR_AWAY
         cuts = [cut for cut in self.cuts if cut[1] > passed] if self.cuts is not None else []
         self.room.noted_bytes -= (len(self.cuts or ()) - len(cuts)) * NOTE_BYTES
-        if len(cuts) < MAX_CUTS and self.room.take_note():
+        if len(cuts) < MAX_CUTS and self.room.charge(NOTE_BYTES):
             cuts.append((offset, offset + count))
         self.cuts = cuts
 
-    def note_ttl(self, ttl: int, seq: int, count: int) -> None:
-        """A segment with payload came with another TTL than the first [O1]."""
-        if self.ttl == UNKNOWN_TTL:
-            self.ttl = ttl
-            return
-        start = max(self.rcv_nxt, self.offset_of(seq))
-        end = self.offset_of(seq) + count
+    def unseen(self, seq: int, count: int) -> list[tuple[int, int]]:
+        """What is not there of `count` bytes from `seq` on, as [start, end) from `seq`; MAX_TTLS parts."""
+        first = self.offset_of(seq)
+        start = max(first, self.rcv_nxt) if self.anchored else first
+        end = first + count
+        if self.pending is None:
+            return [(start - first, count)] if start < end else []
+        return [(low - first, high - first) for low, high in self.pending.missing(start, end, MAX_TTLS)]
+
+    def note_ttl(self, ttl: int, seq: int, parts: list[tuple[int, int]]) -> None:
+        """These parts came with another TTL than the first segment; what of them was kept is noted [O1]."""
+        first = self.offset_of(seq)
         notes = self.noted()
-        if notes is None or start >= end or notes.extends_ttl(start, end, ttl):
-            return
-        if notes.has_room_for_ttl() and self.take_note(NOTE_BYTES):
-            notes.add_ttl(start, end, ttl)
+        for low, high in parts:
+            start, end = first + low, first + high
+            kept = end <= self.rcv_nxt or (self.pending is not None and self.pending.has(start))
+            if notes is None or not kept or notes.extends_ttl(start, end, ttl):
+                continue
+            if notes.has_room_for_ttl() and self.charge_notes(NOTE_BYTES):
+                notes.add_ttl(start, end, ttl)
 
     def note_urgent(self, seq: int) -> None:
         """The byte with this number is urgent; it stays in line [L8]."""
         notes = self.noted()
         if notes is None or not self.anchored or not notes.has_room_for_urgent():
             return
-        if self.take_note(URGENT_BYTES):
+        if self.charge_notes(URGENT_BYTES):
             notes.add_urgent(self.offset_of(seq))

@@ -8,17 +8,23 @@ from .window cimport ABSENT, scale_of, timestamps_at
 cdef long long _WINDOW_BYTES
 cdef long long _SHARE_BYTES
 cdef int _NO_SYN
+cdef int LOWER_ECHOES
 
 
 cdef class Reach(Pickup):
     cdef public bint closed
+    cdef public long long echo
+    cdef public int low_echoes
     cdef public bint offers_stamps
     cdef public bint paws
     cdef public long long reach_bytes
     cdef public bint reach_known
+    cdef public long long said_stamp
     cdef public int said_window
     cdef public int scale
     cdef public long long stamp
+    cdef public int syn_window
+    cdef public long long value
     cdef void unlimited(self, bytes key, Owner owner, Room room) noexcept
 
     cdef forget_syn(self)
@@ -29,9 +35,20 @@ cdef class Reach(Pickup):
 
     cdef advertise(self, long long window, Reach peer)
     cdef allow(self, long long window_bytes)
-    cdef heed(self, long long echo)
+    @cython.locals(ahead=cython.longlong)
+    cdef void heed(self, long long echo) noexcept
 
     @cython.locals(at=cython.Py_ssize_t)
-    cdef bint is_old(self, const unsigned char* base, Py_ssize_t start, Py_ssize_t end, Reach peer) except -1
+    cdef bint is_old(self, const unsigned char* base, Py_ssize_t start, Py_ssize_t end) except -1
 
-    cdef see_peer_wait(self)
+    cdef void keep_time(self, Reach peer) noexcept
+
+    cdef long long limit(self) noexcept
+    @cython.locals(offset=cython.longlong)
+    cdef bint is_within(self, long long seq) noexcept
+
+    @cython.locals(end=cython.longlong)
+    cdef long long known_end(self) noexcept
+
+    cdef see_peer_wait(self, long long ack)
+    cdef share_by_reach(self)

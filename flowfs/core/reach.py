@@ -2,8 +2,9 @@
 """How far a direction may reach, and how old its segments may be: what the peer says of windows and times.
 
 [Q2] The largest window that the peer advertised, scaled as both SYNs say; UNKNOWN_WINDOW_BYTES while that
-is not certain. [Q3] PAWS (RFC 7323, 5) by what the peer echoes, which is what it compares with: so nobody but
-the peer can make segments look old. [H2] Who sees the peer wait knows that all within its window may wait.
+is not certain. [Q3] PAWS (RFC 7323, 5) by what the peer echoes, which is what it compares with: times that
+were said, in segments that may be its own; what it takes back several times holds no more. [H2] Who sees the
+peer wait knows that all within its window may wait.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ if not cython.compiled:
     from .seq import distance
     from .window import ABSENT, scale_of, timestamps_at
 
-from .limits import FLOW_OUT_OF_ORDER_BYTES, UNKNOWN_WINDOW_BYTES
+from .limits import FLOW_OUT_OF_ORDER_BYTES, LOWER_ECHOES, UNKNOWN_WINDOW_BYTES
 
 _WINDOW_BYTES = UNKNOWN_WINDOW_BYTES
 _SHARE_BYTES = FLOW_OUT_OF_ORDER_BYTES
@@ -28,7 +29,8 @@ class Reach(Pickup):
     """A direction and the limits that its peer sets."""
 
     __slots__ = (
-        *("closed", "offers_stamps", "paws", "reach_bytes", "reach_known", "said_window", "scale", "stamp"),
+        *("closed", "echo", "low_echoes", "offers_stamps", "paws", "reach_bytes", "reach_known"),
+        *("said_stamp", "said_window", "scale", "stamp", "syn_window", "value"),
     )
 
     def __init__(self, key: bytes, owner: Owner, room: Room) -> None:
@@ -40,13 +42,19 @@ class Reach(Pickup):
         self.reach_bytes = _WINDOW_BYTES
         self.scale = _NO_SYN  # of the windows that this side advertises
         self.said_window = ABSENT  # the field of its last segment
+        self.syn_window = 0  # the field of its SYN
         self.stamp = ABSENT  # the newest time of this side that the peer has echoed
+        self.said_stamp = ABSENT  # the newest that this side said
+        self.low_echoes = 0  # in a row that are older than `stamp`
+        self.value = self.echo = ABSENT  # TSval and TSecr of this side's last segment
         self.reach_known = self.closed = self.offers_stamps = self.paws = False
 
     def forget_syn(self) -> None:
-        """What this side's SYN said holds no more."""
+        """What this side's SYN said holds no more, nor what the peer said of windows since."""
+        self.reach_bytes = _WINDOW_BYTES
+        self.reach_known = self.closed = False
         self.scale = _NO_SYN
-        self.said_window = self.stamp = ABSENT
+        self.said_window = self.stamp = self.said_stamp = ABSENT
         self.offers_stamps = self.paws = False
 
     def read_syn(self, base: bytes, start: int, end: int, window: int, peer: Reach) -> None:
@@ -54,14 +62,16 @@ class Reach(Pickup):
         if self.scale != _NO_SYN:
             return  # sent again
         self.scale = scale_of(base, start, end)
-        self.said_window = window
+        self.said_window = self.syn_window = window
         at = timestamps_at(base, start, end)
         self.offers_stamps = at != ABSENT
+        if at != ABSENT:
+            self.said_stamp = word(base, at)
         if self.offers_stamps and peer.offers_stamps:
             self.paws = peer.paws = True
             peer.heed(word(base, at + 4))
         if peer.scale != _NO_SYN:
-            self._begin_at(peer.said_window)
+            self._begin_at(peer.syn_window)
             peer._begin_at(window)
             self.said_window = peer.said_window = ABSENT  # the same field means more from here on
 
@@ -86,21 +96,52 @@ class Reach(Pickup):
         self.reach_known = True
 
     def heed(self, echo: int) -> None:
-        """The peer echoes this time; 0 is none."""
-        if echo and (self.stamp == ABSENT or distance(echo, self.stamp) > 0):
+        """The peer echoes this time; 0 is none. What nobody said, or it takes back, does not count."""
+        if echo == 0 or distance(echo, self.said_stamp) > 0:
+            return
+        ahead = 1 if self.stamp == ABSENT else distance(echo, self.stamp)
+        self.low_echoes = self.low_echoes + 1 if ahead < 0 else 0
+        if ahead > 0 or self.low_echoes >= LOWER_ECHOES:
             self.stamp = echo
 
-    def is_old(self, base: bytes, start: int, end: int, peer: Reach) -> bool:
+    def is_old(self, base: bytes, start: int, end: int) -> bool:
         """Whether a segment with the options base[start:end] is older than one that the peer took [Q3]."""
         at = timestamps_at(base, start, end)
+        self.value = self.echo = ABSENT
         if at == ABSENT:
             return False
-        if self.stamp != ABSENT and distance(word(base, at), self.stamp) < 0:
-            return True
-        peer.heed(word(base, at + 4))
-        return False
+        self.value = word(base, at)
+        self.echo = word(base, at + 4)
+        return self.stamp != ABSENT and distance(self.value, self.stamp) < 0
 
-    def see_peer_wait(self) -> None:
+    def keep_time(self, peer: Reach) -> None:
+        """The segment that is_old() looked at last is one that the peer may take (RFC 7323, 4.3)."""
+        if self.value == ABSENT:
+            return
+        if distance(self.value, self.said_stamp) > 0:
+            self.said_stamp = self.value
+        peer.heed(self.echo)
+
+    def limit(self) -> int:
+        """The last offset that the peer may take [Q2]."""
+        return max(self.rcv_nxt, self.peer_ack) + self.reach_bytes
+
+    def is_within(self, seq: int) -> bool:
+        """Whether a number can be of this direction: within the window, or one window ago."""
+        offset = self.offset_of(seq)
+        return self.rcv_nxt - self.reach_bytes <= offset <= self.limit()
+
+    def known_end(self) -> int:
+        """Behind the last byte that was seen, also in doubt."""
+        end = self.rcv_nxt if self.pending is None else max(self.rcv_nxt, self.pending.end())
+        return end if self.tentative is None else max(end, self.tentative.end())
+
+    def see_peer_wait(self, ack: int) -> None:
         """The peer says again that the first hole is its own: it has all behind that in its window [H2]."""
-        if self.pending is not None and self.reach_known and self.peer_ack < self.pending.first():
+        if self.pending is not None and ack < self.pending.first():
+            self.share_by_reach()
+
+    def share_by_reach(self) -> None:
+        """All that the peer's window allows may wait: without an ACK, no more will be sent [H2]."""
+        if self.reach_known:
             self.share_bytes = max(_SHARE_BYTES, min(self.reach_bytes, _WINDOW_BYTES))

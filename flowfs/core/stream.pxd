@@ -1,23 +1,27 @@
 cimport cython
 from .assembly cimport FAR_AWAY, NEVER, Assembly, Owner, Room
-from .notes cimport DUPLICATE, SYN, WINDOW
-from .reach cimport Reach
+from .notes cimport DUPLICATE, SYN, UNKNOWN_TTL, WINDOW
+from .ends cimport Ending
 from .seq cimport advance
 
-cdef int _NOT_LOST, OPEN, ENDED_BY_FIN
+cdef int _NOT_LOST, OPEN, ENDED_BY_FIN, ENDED_BY_RST
 cdef int ACK, CLOSE, LIMIT, ONE_WAY, SNAPLEN
-cdef long long ACKED_HOLE_NS, ACKED_HOLE_PACKETS, ONE_WAY_BYTES, ONE_WAY_NS
+cdef long long ACKED_HOLE_NS, ACKED_HOLE_PACKETS, LOWER_ACKS, WIDE_HOLE_BYTES, ONE_WAY_BYTES, ONE_WAY_NS
 cdef long long RESYNC_SEGMENTS, SETTLE_NS, SETTLE_SEGMENTS
 cdef long long _WINDOW_BYTES
 
 
 @cython.final
 cdef class Connection(Owner):
+    cdef public int claims
     cdef public long long closed_ns
+    cdef public bint contested
+    cdef public Connection incumbent
     cdef public long long last_ns
     cdef public Stream one
     cdef public Stream other
     cdef public long long packets
+    cdef public Connection rival
     cdef public int state
     cdef public long long touched_ns
     cdef public bint tracked
@@ -25,25 +29,19 @@ cdef class Connection(Owner):
 
 
 @cython.final
-cdef class Stream(Reach):
+cdef class Stream(Ending):
+    cdef public long long ack_count
     cdef public long long acked_ns
     cdef public long long acked_to
     cdef public Connection connection
-    cdef public long long deadline_ns
-    cdef public bint done
     cdef public long long doubted_fin
-    cdef public long long far_ack
-    cdef public int far_count
-    cdef public long long far_next
+    cdef public long long low_ack
+    cdef public int low_count
+    cdef public long long low_limit
+    cdef public long long low_ns
     cdef public long long other_isn
-    cdef public bint over
     cdef public long long packet_limit
-    cdef public long long packets
     cdef public Stream peer
-    cdef public long long reset_at
-    cdef public long long reset_known
-    cdef public long long reset_ns
-    cdef public long long reset_packets
     cdef public long long scheduled_ns
     cdef public long long syn_bytes
     cdef public long long tail_missing_bytes
@@ -67,30 +65,18 @@ cdef class Stream(Reach):
     cpdef resolve_syn_data(self, long long accepted_bytes, long long now_ns)
 
     @cython.locals(offset=cython.longlong)
-    cpdef acknowledge(self, long long ack, long long now_ns)
+    cpdef bint acknowledge(self, long long ack, long long now_ns) except -1
 
     @cython.locals(offset=cython.longlong)
-    cpdef receive_fin(self, long long seq, long long now_ns)
+    cdef hear_from_afar(self, long long ack)
 
-    cdef long long limit(self) noexcept
-    @cython.locals(end=cython.longlong)
-    cdef long long known_end(self) noexcept
+    cdef void _acknowledge_again(self) noexcept
+    cdef _acknowledge_less(self, long long offset, long long now_ns)
 
-    @cython.locals(offset=cython.longlong)
-    cdef bint takes_reset(self, long long seq, long long now_ns) except -1
+    cdef _gather_far(self, bytes data, long long seq, long long offset, long long now_ns)
+    cdef bint _is_in_a_row(self, long long offset, long long count) noexcept
 
-    @cython.locals(known=cython.longlong, goes_on=cython.bint, waited=cython.bint)
-    cdef bint is_reset(self, long long now_ns) except -1
-
-    @cython.locals(offset=cython.longlong)
-    cdef bint confirms(self, long long ack) except -1
-
-    cdef reopen(self, long long now_ns)
-
-    @cython.locals(offset=cython.longlong)
-    cpdef bint expects(self, long long seq) except -1
-
-    @cython.locals(believed=cython.bint)
+    @cython.locals(believed=cython.bint, in_a_row=cython.bint)
     cdef _receive_far(
         self, const unsigned char* base, Py_ssize_t start, Py_ssize_t end, long long offset, long long now_ns
     )
@@ -100,8 +86,6 @@ cdef class Stream(Reach):
     @cython.locals(reason=cython.int)
     cpdef review(self, long long now_ns)
 
-    cdef void _wake_at(self, long long when_ns) noexcept
-
     @cython.locals(end=cython.longlong)
     cdef _review_doubts(self, long long now_ns)
 
@@ -110,6 +94,9 @@ cdef class Stream(Reach):
     @cython.locals(connection=Connection)
     cdef bint _acked_long_enough(self, long long end, long long now_ns) except -1
 
+    @cython.locals(end=cython.longlong)
+    cdef _miss_what_was_acknowledged(self)
+
     @cython.locals(missing=cython.longlong)
     cdef _miss_tail(self, long long end)
 
@@ -117,3 +104,5 @@ cdef class Stream(Reach):
 
     @cython.locals(end=cython.longlong)
     cpdef close(self, int state, long long now_ns)
+
+    cdef _give_up_all_before_fin(self, long long now_ns)

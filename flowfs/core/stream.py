@@ -1,13 +1,13 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True
 """One direction of a connection, as TCP tells of it: where it begins and ends, and which holes are lost.
 
-Gives the bytes to its `Assembly`, at the offsets that `Pickup` finds, or in doubt to `Doubting`. Knows its
-peer's ACKs; finds no connection.
+Gives the bytes to its `Assembly`, at the offsets that `Pickup` finds, or in doubt to `Doubting`; what FIN and
+RST mean, `Ending` knows. Knows its peer's ACKs; finds no connection.
 
 The rules, by the letters used here. Offsets: [Q1], windows [Q2] [Q4]. A hole is lost when [H1] the peer
 acknowledged what lies behind, [H2] too much waits, [H3] the peer is never seen and time passes, [H4] the
 connection or the capture ends; [H5] an ACK alone never grows a file; [H6] the snapshot length cut it.
-SYN: [L1 L2]. FIN: [L4]. RST: [L5]. Data in a SYN: [L7].
+SYN: [L1 L2]. Data in a SYN: [L7].
 """
 
 from __future__ import annotations
@@ -16,22 +16,24 @@ import cython
 
 if not cython.compiled:
     from .assembly import FAR_AWAY, NEVER, Assembly, Owner, Room
-    from .notes import DUPLICATE, SYN, WINDOW
-    from .reach import Reach
+    from .ends import Ending
+    from .notes import DUPLICATE, SYN, UNKNOWN_TTL, WINDOW
     from .seq import advance
 
 from .flow import FIN as ENDED_BY_FIN
 from .flow import OPEN
+from .flow import RST as ENDED_BY_RST
 from .limits import (
     ACKED_HOLE_NS,
     ACKED_HOLE_PACKETS,
-    FORGED_RST_NS,
+    LOWER_ACKS,
     ONE_WAY_BYTES,
     ONE_WAY_NS,
     RESYNC_SEGMENTS,
     SETTLE_NS,
     SETTLE_SEGMENTS,
     UNKNOWN_WINDOW_BYTES,
+    WIDE_HOLE_BYTES,
 )
 from .ranges import ACK, CLOSE, LIMIT, ONE_WAY, SNAPLEN
 
@@ -44,7 +46,10 @@ class Connection(Owner):
 
     one: Stream
     other: Stream
-    __slots__ = ("closed_ns", "last_ns", "one", "other", "packets", "state", "touched_ns", "tracked")
+    __slots__ = (
+        *("claims", "closed_ns", "contested", "incumbent", "last_ns", "one", "other", "packets", "rival"),
+        *("state", "touched_ns", "tracked"),
+    )
 
     def __init__(self, generation: int, now_ns: int, source: int) -> None:
         self.begin(generation, now_ns, source)
@@ -57,31 +62,29 @@ class Connection(Owner):
         self.packets = 0
         self.state = OPEN
         self.tracked = True  # found by its addresses and ports
+        self.rival: Connection | None = None  # what may be in its place [L2]
+        self.incumbent: Connection | None = None  # whose rival this is
+        self.contested = False  # the side that sent this rival's SYN went on with the incumbent
+        self.claims = 0  # segments of that side for this rival since
 
 
-class Stream(Reach):
+class Stream(Ending):
     """One direction. `peer` is the other one, `connection` what they share; the table sets both up."""
 
     peer: Stream
     __slots__ = (
         "acked_ns",
+        "ack_count",
         "acked_to",
         "connection",
-        "deadline_ns",
-        "done",
         "doubted_fin",
-        "far_ack",
-        "far_count",
-        "far_next",
+        "low_ack",
+        "low_count",
+        "low_limit",
+        "low_ns",
         "other_isn",
-        "over",
         "packet_limit",
-        "packets",
         "peer",
-        "reset_at",
-        "reset_known",
-        "reset_ns",
-        "reset_packets",
         "scheduled_ns",
         "syn_bytes",
         "tail_missing_bytes",
@@ -93,24 +96,18 @@ class Stream(Reach):
 
     def begin(self, key: bytes, connection: Connection, room: Room) -> None:
         """What __init__ does, see Connection.begin()."""
-        self.unlimited(key, connection, room)
+        self.endless(key, connection, room)
         self.connection = connection
-        self.packets = 0
         self.other_isn = NEVER  # of a SYN that only its SYN/ACK makes true [L1 L2]
         self.acked_ns = NEVER  # [H1] when it was seen that the peer has all below acked_to
         self.acked_to = self.packet_limit = 0
-        self.far_next = self.far_ack = NEVER  # far_ack: an ACK beyond all windows
-        self.far_count = 0
+        self.ack_count = 0  # ACKs since, or since one was lower
+        self.low_count = 0  # ACKs in a row that are lower than peer_ack
+        self.low_ack = self.low_ns = self.low_limit = 0  # the highest of them; of the first, as for acked_ns
         self.verified = False  # checksums were right: a wrong one means something [V2]
         self.doubted_fin = NEVER  # the offset of a FIN that is in doubt [T1]
         self.syn_bytes = 0  # so much in doubt at offset 0 came with the SYN [L7]
-        self.reset_at = NEVER  # the offset of a RST that is not exact, and may be forged [L5]
-        # When that was, and what was known of the stream then.
-        self.reset_ns = self.reset_known = self.reset_packets = 0
         self.tail_missing_bytes = 0  # acknowledged when it ended, and never seen [H5]
-        self.done = False  # ended by its FIN
-        self.over = False  # close() was called
-        self.deadline_ns = 0  # when to look at this again, if nothing comes before
         self.scheduled_ns = 0  # the table's: for when that stands in its queue
 
     def restart(self, isn: int) -> None:
@@ -120,12 +117,14 @@ class Stream(Reach):
         self.isn = isn
         self.base_seq = advance(isn, 1)
         self.rcv_nxt = self.peer_ack = 0
-        self.fin = FAR_AWAY
-        self.fin_acked = self.done = self.partial = False
-        self.acked_ns = self.far_ack = self.far_next = self.doubted_fin = self.reset_at = NEVER
-        self.far_count = self.tail_missing_bytes = 0
         self.drop_tentative()
+        self.forget_end()
+        self.partial = False
+        self.acked_ns = self.doubted_fin = NEVER
+        self.low_count = 0
+        self.tail_missing_bytes = 0
         self.forget_notes()
+        self.ttl = UNKNOWN_TTL
         self.anchored = True
 
     def _gather(self, data: bytes, seq: int, now_ns: int) -> None:
@@ -134,8 +133,7 @@ class Stream(Reach):
             self.begin_settling(seq, now_ns)
         offset = self.offset_of(seq)
         if offset > _WINDOW_BYTES or offset < -_WINDOW_BYTES:
-            self.room.counters.dropped_window_bytes += len(data)
-            self.note(WINDOW, len(data))
+            self._gather_far(data, seq, offset, now_ns)
             return
         if not self.fits(offset, len(data)):
             self.settle(now_ns)  # here, since wait() would make room while `offset` is on its way
@@ -145,6 +143,22 @@ class Stream(Reach):
         self.settle_count += 1
         if self.settling and self.settle_count >= SETTLE_SEGMENTS:
             self.settle(now_ns)
+
+    def _gather_far(self, data: bytes, seq: int, offset: int, now_ns: int) -> None:
+        """Out of reach of what came first: dropped, unless several in a row show that was forged [L3]."""
+        if self._is_in_a_row(offset, len(data)) and self.settle_count < RESYNC_SEGMENTS:
+            self.far_count = 0
+            self.rebase(seq)
+            self._gather(data, seq, now_ns)
+            return
+        self.room.counters.dropped_window_bytes += len(data)
+        self.note(WINDOW, len(data))
+
+    def _is_in_a_row(self, offset: int, count: int) -> bool:
+        """Whether this is the last of RESYNC_SEGMENTS far away that follow each other."""
+        self.far_count = self.far_count + 1 if offset == self.far_next else 1
+        self.far_next = offset + count
+        return self.far_count >= RESYNC_SEGMENTS
 
     def receive(self, base: bytes, start: int, end: int, seq: int, now_ns: int) -> None:
         """The payload base[start:end] with sequence number `seq`."""
@@ -193,36 +207,62 @@ class Stream(Reach):
             self.drop_outdated()
         self.syn_bytes = 0
 
-    def acknowledge(self, ack: int, now_ns: int) -> None:
-        """The peer acknowledged all before `ack`."""
+    def acknowledge(self, ack: int, now_ns: int) -> bool:
+        """The peer acknowledged all before `ack`; returns whether that can be."""
         if not self.anchored:
             self.hint(ack)
-            return
+            return True
         offset = self.offset_of(ack)
         if offset <= self.peer_ack:
+            if offset < self.peer_ack - self.reach_bytes:
+                return False  # RFC 5961, 5.2
+            if offset < self.peer_ack:
+                self._acknowledge_less(offset, now_ns)
+            else:
+                self._acknowledge_again()
             if self.pending is not None:
-                self.see_peer_wait()
-            return
+                self.see_peer_wait(offset)
+            return True
         if offset > self.known_end() + self.reach_bytes:  # [Q4]
             self.room.counters.bad_acks += 1
             self.far_ack = offset
-            return
+            return False
         self.peer_ack = offset
-        if offset > self.fin and not self.fin_acked:
+        self.low_count = 0
+        self.ack_count += 1
+        if offset > self.fin:
             self.fin_acknowledged(now_ns)
+        return True
 
-    def receive_fin(self, seq: int, now_ns: int) -> None:
-        """A FIN with sequence number `seq`, which is provisional until it is acknowledged [L4]."""
-        if not self.anchored and not self.settling:
-            self.begin_settling(seq, now_ns)
-        offset = self.offset_of(seq)
-        if self.fin < FAR_AWAY or offset > self.limit():
-            return
-        if self.anchored and offset < self.rcv_nxt:
-            return
-        self.fin = offset
-        if self.peer_ack > offset:
-            self.fin_acknowledged(now_ns)
+    def hear_from_afar(self, ack: int) -> None:
+        """The peer acknowledges with a number that it cannot have: the capture may have a long gap [Q2]."""
+        if self.anchored:
+            offset = self.offset_of(ack)
+            if offset > self.known_end() + self.reach_bytes:
+                self.far_ack = offset
+        self.room.counters.bad_acks += 1
+
+    def _acknowledge_again(self) -> None:
+        self.low_count = 0
+        self.ack_count += 1
+
+    def _acknowledge_less(self, offset: int, now_ns: int) -> None:
+        """The peer acknowledges less than before: that came late, or what was before was forged [H1]."""
+        if self.low_count == 0:
+            self.low_ack = offset
+            self.low_ns = now_ns
+            self.low_limit = self.connection.packets + ACKED_HOLE_PACKETS
+        self.low_ack = max(self.low_ack, offset)
+        self.low_count += 1
+        if offset < self.acked_to:
+            self.acked_ns = NEVER
+        if self.low_count >= LOWER_ACKS and (
+            now_ns - self.low_ns >= ACKED_HOLE_NS or self.connection.packets >= self.low_limit
+        ):
+            self.room.counters.bad_acks += 1
+            self.low_count = 0
+            self.peer_ack = self.low_ack
+            self.fin_unacknowledged(now_ns)
 
     def relieve(self, now_ns: int) -> None:
         """Give up the lowest holes until half of what waits is left [H2]."""
@@ -231,83 +271,14 @@ class Stream(Reach):
         self.resolve_syn_data(0, now_ns)
         Assembly.relieve(self, now_ns)
 
-    def fin_acknowledged(self, now_ns: int) -> None:
-        if self.peer_ack > self.fin + 1:
-            self.fin = FAR_AWAY  # the peer has data from behind it: that FIN was none
-            self.drain(now_ns)
-            return
-        self.fin_acked = True
-        self.drop_behind_fin()
-
-    def limit(self) -> int:
-        """The last offset that the peer may take [Q2]."""
-        return max(self.rcv_nxt, self.peer_ack) + self.reach_bytes
-
-    def known_end(self) -> int:
-        """Behind the last byte that was seen, also in doubt."""
-        end = self.rcv_nxt if self.pending is None else max(self.rcv_nxt, self.pending.end())
-        return end if self.tentative is None else max(end, self.tentative.end())
-
-    def takes_reset(self, seq: int, now_ns: int) -> bool:
-        """A RST that is not exact: if it is inside the window, time will tell [L5]; returns whether it is."""
-        offset = self.offset_of(seq)
-        if not self.anchored or offset <= self.rcv_nxt or offset > self.limit():
-            return False
-        if self.reset_at == NEVER:
-            self.reset_ns = now_ns
-            self.reset_known = self.known_end()
-        self.reset_at = offset
-        self.reset_packets = self.packets
-        return True
-
-    def is_reset(self, now_ns: int) -> bool:
-        """Whether a RST that was waited with was a true one; it is void if the connection went on [L5]."""
-        if self.reset_at == self.rcv_nxt:
-            return True  # what lay before it has come
-        known = self.known_end()
-        goes_on = known > self.reset_known and (known > self.reset_at or self.peer_ack > self.reset_known)
-        waited = now_ns - self.reset_ns >= FORGED_RST_NS
-        if goes_on or (waited and self.packets > self.reset_packets):
-            self.reset_at = NEVER
-            self.room.counters.rst_ignored += 1
-            return False
-        if not waited:
-            self._wake_at(self.reset_ns + FORGED_RST_NS)
-        return waited
-
-    def confirms(self, ack: int) -> bool:
-        """Whether the peer's ACK takes in something that is in doubt after the RST."""
-        if self.tentative is None or not self.over:
-            return False
-        offset = self.offset_of(ack)
-        return self.rcv_nxt < offset <= self.tentative.end()
-
-    def reopen(self, now_ns: int) -> None:
-        """The RST that closed it was forged [L5]."""
-        self.over = False
-        if self.flow is not None and not self.done:
-            self.room.store.set_state(self.flow, OPEN, now_ns)
-
-    def expects(self, seq: int) -> bool:
-        """Whether a RST with this number is exact: it comes where the next byte would [L5]."""
-        offset = self.offset_of(seq)
-        if not self.anchored:
-            return self.hinted and self.hint_low <= offset <= self.hint_high
-        if offset == self.rcv_nxt or (offset == self.peer_ack and offset > self.rcv_nxt):
-            return True
-        if offset == self.fin + 1:
-            return True
-        return self.pending is not None and offset == self.pending.end()
-
     def _receive_far(self, base: bytes, start: int, end: int, offset: int, now_ns: int) -> None:
         """Beyond any window: dropped, unless several in a row show that the capture has a long gap [Q2].
 
         A peer that is seen must have acknowledged something there, or three forged segments would do.
         """
-        self.far_count = self.far_count + 1 if offset == self.far_next else 1
-        self.far_next = offset + end - start
+        in_a_row = self._is_in_a_row(offset, end - start)
         believed = self.peer.packets == 0 or abs(self.far_ack - offset) <= _WINDOW_BYTES
-        if self.far_count < RESYNC_SEGMENTS or not believed:
+        if not in_a_row or not believed:
             self.room.counters.dropped_window_bytes += end - start
             self.note(WINDOW, end - start)
             return
@@ -329,11 +300,11 @@ class Stream(Reach):
         self.deadline_ns = 0
         if self.settling:
             if now_ns - self.hole_ns < SETTLE_NS:
-                self._wake_at(self.hole_ns + SETTLE_NS)
+                self.wake_at(self.hole_ns + SETTLE_NS)
                 return
             self.settle(now_ns)
         while self.pending is not None:
-            if self.rcv_nxt >= self.fin:
+            if self.rcv_nxt >= self.fin or self.pending.first() >= self.fin:
                 break
             reason = self._reason_to_give_up(self.pending.first(), now_ns)
             if reason == _NOT_LOST:
@@ -343,10 +314,6 @@ class Stream(Reach):
             self._review_doubts(now_ns)
         if self.fin < FAR_AWAY and not self.done:
             self._check_done(now_ns)
-
-    def _wake_at(self, when_ns: int) -> None:
-        if self.deadline_ns == 0 or when_ns < self.deadline_ns:
-            self.deadline_ns = when_ns
 
     def _review_doubts(self, now_ns: int) -> None:
         """What the peer has long acknowledged, and nothing better came for, is data [T1 H1]."""
@@ -367,27 +334,46 @@ class Stream(Reach):
             return ACK if self._acked_long_enough(end, now_ns) else _NOT_LOST  # [H1]
         if self.peer.packets == 0:  # [H3]
             assert self.pending is not None
+            if not self.is_credible(end):
+                return _NOT_LOST
             if self.pending.waiting_bytes > ONE_WAY_BYTES or now_ns - self.hole_ns >= ONE_WAY_NS:
                 return ONE_WAY
-            self._wake_at(self.hole_ns + ONE_WAY_NS)
+            self.wake_at(self.hole_ns + ONE_WAY_NS)
         return _NOT_LOST
 
     def _acked_long_enough(self, end: int, now_ns: int) -> bool:
-        """Whether the peer has long acknowledged all before `end`: a capture reorders by less [H1]."""
+        """Whether the peer has long acknowledged all before `end`: a capture reorders by less [H1].
+
+        Its last ACKs count: who acknowledges less again does not have it.
+        """
         connection = self.connection
+        if self.low_count and self.low_ack < end:
+            return False
         if self.acked_ns == NEVER or end > self.acked_to:
             self.acked_ns = now_ns
             self.acked_to = self.peer_ack
+            self.ack_count = 1
             self.packet_limit = connection.packets + ACKED_HOLE_PACKETS
         if now_ns - self.acked_ns >= ACKED_HOLE_NS or connection.packets >= self.packet_limit:
-            return True
-        self._wake_at(self.acked_ns + ACKED_HOLE_NS)
+            return self.is_credible(end)
+        self.wake_at(self.acked_ns + ACKED_HOLE_NS)
         return False
+
+    def is_credible(self, end: int) -> bool:
+        """Whether a hole up to `end` is shown by more than one or two packets, if it is wide [H1 H3 H4]."""
+        if end - self.rcv_nxt <= WIDE_HOLE_BYTES:
+            return True
+        if self.peer_ack >= end and self.low_count == 0 and self.ack_count >= RESYNC_SEGMENTS:
+            return True
+        pending = self.pending
+        if pending is None or len(pending.offsets) < RESYNC_SEGMENTS:
+            return False
+        return len(pending.offsets) >= SETTLE_SEGMENTS or pending.begins_with(RESYNC_SEGMENTS)
 
     def _check_done(self, now_ns: int) -> None:
         """The stream ends with its FIN, once that is acknowledged and all before it is there, or lost."""
         if self.rcv_nxt < self.fin:
-            if not self.fin_acked or self.pending is not None:
+            if not self.fin_acked or (self.pending is not None and self.pending.first() < self.fin):
                 return
             if not self._acked_long_enough(self.fin, now_ns):
                 return
@@ -395,6 +381,7 @@ class Stream(Reach):
             return
         if self.rcv_nxt < self.fin:
             self._miss_tail(self.fin)
+            self.fin_moved += self.fin - self.rcv_nxt
             self.fin = self.rcv_nxt  # the size is final: what still comes is behind the FIN [R7]
         self.done = True
         if self.flow is not None:
@@ -406,6 +393,14 @@ class Stream(Reach):
         self.room.counters.tail_missing_bytes += max(0, missing - self.tail_missing_bytes)
         self.tail_missing_bytes = missing
 
+    def _miss_what_was_acknowledged(self) -> None:
+        """When it ends: all that the peer said last that it has, or that lies before a FIN one way."""
+        end = self.low_ack if self.low_count else self.peer_ack
+        if self.fin < FAR_AWAY and (self.fin_acked or self.peer.packets == 0):
+            end = self.fin
+        if self.anchored and end > self.rcv_nxt and self.is_credible(end):
+            self._miss_tail(end)
+
     def _keep_alone(self, now_ns: int) -> None:
         """The only packet of a connection had one byte: nothing came that says that it was a probe [L6]."""
         assert self.tentative is not None
@@ -414,7 +409,7 @@ class Stream(Reach):
         self.trust(FAR_AWAY, now_ns)
 
     def close(self, state: int, now_ns: int) -> None:
-        """The connection ended with this state (OPEN: the capture did): nothing more will come [H4]."""
+        """The connection ended with this state (OPEN: the capture did): nothing more should come [H4]."""
         if self.over:
             self.drop_tentative()
             return
@@ -424,13 +419,20 @@ class Stream(Reach):
         if self.tentative is not None and self.connection.packets == 1:
             self._keep_alone(now_ns)
         self.resolve_syn_data(0, now_ns)
-        self.give_up_all(CLOSE, now_ns)
-        self.confirm(now_ns)
-        self.drop_tentative()
-        end = self.peer_ack if self.fin == FAR_AWAY else self.fin
-        if self.anchored and end > self.rcv_nxt:
-            self._miss_tail(end)
+        self._give_up_all_before_fin(now_ns)
+        if state == ENDED_BY_FIN or state == ENDED_BY_RST:
+            self.doubt_behind_fin()
+        else:
+            self.drop_behind_fin()
+        self._miss_what_was_acknowledged()
         self.deadline_ns = 0
         self.reset_at = NEVER
         if self.flow is not None and state != OPEN and self.flow.state == OPEN:
             self.room.store.set_state(self.flow, ENDED_BY_FIN if self.done else state, now_ns)
+
+    def _give_up_all_before_fin(self, now_ns: int) -> None:
+        """What waits or is in doubt becomes data, or is let go of, but for what lies behind the FIN [H4]."""
+        while self.pending is not None and self.pending.first() < self.fin:
+            self.give_up(CLOSE, now_ns)
+        self.confirm(now_ns)
+        self.drop_tentative()

@@ -70,6 +70,7 @@ class Track:
         self.end = 0  # behind the last byte that was seen
         self.seen_ns = -1  # the first packet
         self.acks: Marks = []  # of the peer
+        self.last_ack = 0
         self.ends: Marks = []
         self.fin = -1
         self.conflicts = False
@@ -85,9 +86,12 @@ class Track:
         return STREAM_BYTES if found < 0 else found
 
     def due(self, before_ns: int) -> int:
-        """How far it must be readable, a while after the ACKs seen by then: no hole before those waits."""
+        """How far it must be readable, a while after the ACKs seen by then: no hole before those waits.
+
+        If the last ACK is lower, only its own: the peer may not have the rest [H1].
+        """
         acked = max((ack for ack, time_ns, _ in self.acks if time_ns <= before_ns), default=0)
-        return len(self.certain[: acked + 1].rstrip(b"\0"))
+        return len(self.certain[: min(acked, self.last_ack) + 1].rstrip(b"\0"))
 
 
 def mark(marks: Marks, offset: int, now_ns: int, packets: int) -> None:
@@ -178,6 +182,7 @@ class Line:
             return
         self.settled = self.settled or other.seen_ns >= 0 or bool(segment.data)
         mark(other.acks, segment.acked, now_ns, self.packets)
+        other.last_ack = segment.acked
         self._see_data(track, other, segment, now_ns)
         if "F" in segment.flags:
             track.fin = segment.offset

@@ -148,9 +148,8 @@ class Wire(RuleBasedStateMachine):
             lead = "handshake"
             isns = ((old.isns[CLIENT] + by) % SPACE, (old.isns[SERVER] + by) % SPACE)
             old.dead = True
-            # A SYN before the base is settled counts as its own, come late [L3]; so does any, where of a side
-            # only ACKs are known, until that has timed out.
-            self.wait(SETTLE_NS if old.lead != "ACKs" else AGES_NS)
+            if old.lead == "ACKs":  # any SYN counts as its own, come late [L3], until that has timed out
+                self.wait(AGES_NS)
         line = Line(SLOTS[slot], isns, lead, salt=len(self.lines) * 13)
         if old is not None and not old.carried():
             line.begun_ns = old.begun_ns  # of no account to the tap: it may take both for one

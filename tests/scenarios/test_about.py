@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from craft import BAD, Conversation
+from craft import BAD, Conversation, wscale
 from engines import feed, run, started
 from flowfs.core.limits import MAX_CONFLICTS, MAX_URGENT, MIB, SECOND_NS, Limits
 from flowfs.core.notes import About, Conflict
@@ -51,6 +51,23 @@ def test_53_ttl_insertion_behind_a_hole() -> None:
     conversation = Conversation().handshake().client(0, b"a").client(2, b"evil", ttl=3).client(2, b"good")
     (conflict,) = about(conversation.client(1, b"b")).conflicts
     assert (conflict.offset, conflict.first_ttl, conflict.ttl) == (2, 3, 64)
+
+
+def test_53_whose_byte_waited_first() -> None:
+    """A second one for a place out of order, with another TTL, is not the one that was kept [O1]."""
+    conversation = Conversation().handshake().client(0, b"a").client(2, b"good").client(1, b"evil!!", ttl=3)
+    conversation.client(1, b"x").client(6, b"more")
+    conflicts = [(c.offset, c.first_ttl, c.ttl) for c in about(conversation).conflicts]
+    assert conflicts == [(2, 64, 3), (1, 3, 64), (6, 3, 64)]
+
+
+def test_53_what_was_not_kept_has_no_ttl() -> None:
+    """It lay beyond the window."""
+    conversation = Conversation().handshake(wscale(0)).server_ack(0).client(0, b"a")
+    conversation.client(70_000, b"evil", ttl=3).client(1, bytes(50_000)).server_ack(50_001)
+    conversation.client(50_001, bytes(30_000)).client(70_001, b"x", ttl=9)
+    conflicts = [(c.offset, c.first_ttl, c.ttl) for c in about(conversation).conflicts]
+    assert conflicts == [(70_001, 64, 9)]
 
 
 def test_53_a_ttl_in_every_packet() -> None:

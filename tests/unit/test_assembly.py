@@ -267,14 +267,16 @@ def test_nothing_from_behind_a_fin_that_comes_later(room: Room) -> None:
     check_fates(room, 0)
 
 
-def test_an_acknowledged_fin_is_the_end(room: Room) -> None:
+def test_a_fin_is_the_end_while_it_counts(room: Room) -> None:
     assembly = assembly_in(room)
     assembly.fin, assembly.fin_acked = 3, True
     place(assembly, 2, b"cxx")
     place(assembly, 5, b"xx")
     place(assembly, 0, b"ab")
     assert content(assembly) == b"abc"
-    assert assembly.pending is None
+    assert assembly.pending is not None
+    assert assembly.pending.waiting_bytes == 4
+    assembly.drop_behind_fin()
     assert room.counters.dropped_after_fin_bytes == 4
     check_fates(room, 0)
 
@@ -320,3 +322,18 @@ def test_refused_flows_cost_nothing() -> None:
         assert room.counters.dropped_refused_bytes == 6
         assert (other.rcv_nxt, one.rcv_nxt) == (8, 3)
         check_fates(room, 0)
+
+
+def test_what_comes_again_over_many_holes(room: Room) -> None:
+    """Each is looked at alone as far as the 64th; everything is counted."""
+    assembly = assembly_in(room)
+    for index in range(500):
+        place(assembly, 2 * index + 1, b"x")
+    assembly.give_up_all(CLOSE, 0)
+    place(assembly, 0, b"y" * 1000)
+    assert room.counters.late_bytes == room.counters.duplicate_bytes == 500
+    assert room.counters.conflict_bytes == room.counters.conflicts == 63
+    place(assembly, 900, b"y" * 100)
+    assert room.counters.late_bytes == room.counters.duplicate_bytes == 550
+    assert room.counters.conflict_bytes == 63 + 50
+    check_fates(room, 0)

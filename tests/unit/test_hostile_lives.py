@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from craft import Conversation, wscale
 from engines import feed, started
-from flowfs.core.limits import MIB, SECOND_NS, Limits
+from flowfs.core.limits import MIB, SECOND_NS, UNKNOWN_WINDOW_BYTES, Limits
 
 
 def again(isn: int, data: bytes) -> Conversation:
@@ -42,6 +42,8 @@ def test_nothing_grows_behind_a_fin_that_was_acknowledged() -> None:
         assert (flow.state, flow.size) == (1, 10)
         feed(engine, Conversation().client(10, b"y" * 1400))
         assert flow.size == 10
+        engine.finish()
+        assert flow.size == 10
         assert engine.statistics()["dropped_after_fin_bytes"] == 1400
 
 
@@ -63,3 +65,18 @@ def test_a_fin_acknowledged_before_the_base_was_known() -> None:
         feed(engine, conversation.wait(0.2).other())
         (flow,) = engine.list_after(0, 9)
         assert (engine.read(flow, 0, 9), flow.state) == (b"abc", 1)
+
+
+def test_a_new_start_has_its_own_windows_and_ttl() -> None:
+    """[L1 Q2 O1] The window of the SYN/ACK holds for whichever SYN it answers; nothing else is left."""
+    with started() as engine:
+        conversation = Conversation(client_isn=900_000, server_window=1000)
+        conversation.syn(isn=5000).syn_ack(ack=5001).syn().syn_ack()
+        feed(engine, conversation)
+        stream = engine.flows.streams[conversation.client_key()]
+        assert stream.isn == 900_000
+        assert (stream.reach_bytes, stream.reach_known) == (1000, True)
+        stream.closed, stream.reach_bytes, stream.ttl = True, 1 << 30, 3
+        stream.restart(5000)
+        assert (stream.closed, stream.reach_known, stream.ttl) == (False, False, -1)
+        assert stream.reach_bytes == UNKNOWN_WINDOW_BYTES

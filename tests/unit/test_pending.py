@@ -178,3 +178,20 @@ def test_offsets_may_be_negative_and_long() -> None:
     assert pending.offsets == [0, (1 << 40) + 3]
     assert all(low < high for low, high in pairwise(pending.offsets))
     assert pending.clear() == 4
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 60), st.integers(1, 9)), max_size=8),
+    *(st.integers(0, 70), st.integers(0, 70), st.integers(1, 5)),
+)
+def test_what_is_missing(inserted: list[tuple[int, int]], start: int, end: int, limit: int) -> None:
+    pending = Pending(Pool(1 << 20), "somebody")
+    there: set[int] = set()
+    for offset, count in inserted:
+        pending.insert(offset, bytes(count))
+        there.update(range(offset, offset + count))
+    assert {offset for offset in range(-1, 80) if pending.has(offset)} == there
+    found = pending.missing(start, end, 99)
+    assert [at for low, high in found for at in range(low, high)] == sorted({*range(start, end)} - there)
+    assert pending.missing(start, end, limit) == found[:limit]
+    pending.clear()

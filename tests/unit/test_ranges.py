@@ -68,3 +68,23 @@ def test_offsets_beyond_four_gib() -> None:
     ranges.append(1 << 40, (1 << 40) + (1 << 33), ACK)
     assert ranges.within((1 << 40) + 5, (1 << 40) + 7) == [((1 << 40) + 5, (1 << 40) + 7)]
     assert ranges.rows() == [(1 << 40, 1 << 33, "ack")]
+
+
+@given(STEPS, st.integers(0, 200), st.integers(0, 50), st.integers(1, 5))
+def test_how_much_is_lost(steps: list[tuple[int, int, int]], start: int, length: int, limit: int) -> None:
+    ranges, _ = built(steps)
+    found = ranges.within(start, start + length)
+    assert ranges.count(start, start + length) == sum(high - low for low, high in found)
+    assert ranges.within(start, start + length, limit) == found[:limit]
+
+
+@given(STEPS, st.integers(0, 100), st.integers(0, 100))
+def test_how_much_is_lost_of_what_is_not_forgotten(
+    steps: list[tuple[int, int, int]], forgotten: int, length: int
+) -> None:
+    ranges, _ = built(steps)
+    before = ranges.count(forgotten, forgotten + length)
+    ranges.forget_before(forgotten)
+    ranges.append(1000, 1007, LIMIT)
+    assert ranges.count(forgotten, forgotten + length) == before
+    assert ranges.count(forgotten, 2000) == before + ranges.count(forgotten + length, 1000) + 7

@@ -1,0 +1,62 @@
+cimport cython
+from .assembly cimport FAR_AWAY, NEVER, Owner, Room
+from .notes cimport AFTER_FIN
+from .pending cimport Pending
+from .reach cimport Reach
+
+cdef int OPEN
+cdef long long FORGED_RST_NS, RESYNC_SEGMENTS
+
+
+cdef class Ending(Reach):
+    cdef public long long claimed_ack
+    cdef public long long deadline_ns
+    cdef public bint done
+    cdef public long long far_ack
+    cdef public int far_count
+    cdef public long long far_next
+    cdef public long long fin_moved
+    cdef public long long late_fin
+    cdef public long long later_fin
+    cdef public bint over
+    cdef public long long packets
+    cdef public long long reset_at
+    cdef public long long reset_known
+    cdef public long long reset_ns
+    cdef public long long reset_packets
+    cdef public bint sent_reset
+    cdef void endless(self, bytes key, Owner owner, Room room) noexcept
+    cdef void forget_end(self) noexcept
+    cdef void wake_at(self, long long when_ns) noexcept
+    cdef long long fin_end(self) noexcept
+
+    cpdef receive_fin(self, long long seq, long long now_ns)
+    cdef _take_fin(self, long long offset, long long now_ns)
+
+    cdef _retract_fin(self, long long now_ns)
+    cdef fin_unacknowledged(self, long long now_ns)
+    cdef _is_not_done(self, long long now_ns)
+
+    @cython.locals(tentative=Pending)
+    cdef doubt_behind_fin(self)
+
+    @cython.locals(offset=cython.longlong)
+    cpdef bint expects(self, long long seq) except -1
+
+    @cython.locals(offset=cython.longlong)
+    cdef bint takes_reset(self, long long seq, long long now_ns) except -1
+
+    @cython.locals(known=cython.longlong, goes_on=cython.bint, waited=cython.bint)
+    cdef bint is_reset(self, bint missing, long long now_ns) except -1
+
+    cdef bint may_go_on(self, long long offset, long long count, bint lately) except -1
+
+    @cython.locals(offset=cython.longlong, known=cython.longlong, end=cython.longlong)
+    cdef bint confirms(self, long long ack) except -1
+
+    cdef bint insists(self, long long offset, long long count, bint ripe) except -1
+    cdef reopen(self, long long now_ns)
+    cdef insist(self, long long now_ns)
+
+    @cython.locals(offset=cython.longlong, data=bytes)
+    cdef adopt(self, long long now_ns)

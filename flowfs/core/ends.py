@@ -1,0 +1,264 @@
+# cython: boundscheck=False, wraparound=False, cdivision=True
+"""How a direction ends, and how it is shown that it has not: FINs [L4] and RSTs [L5], true and forged.
+
+Knows offsets, what the peer acknowledged and what waits; not which connection this is. Always true:
+ - nobody sends data behind his own FIN or RST, so a peer that acknowledges some shows that it was forged;
+ - what lies behind the end is kept, and not stored, until that is certain: in `pending` behind a FIN, in
+   `tentative` once the connection is closed; it is counted when it is forgotten;
+ - the ACK right behind a FIN may be that of a byte in its place: only a later one tells.
+"""
+
+from __future__ import annotations
+
+import cython
+
+if not cython.compiled:
+    from .assembly import FAR_AWAY, NEVER, Owner, Room
+    from .notes import AFTER_FIN
+    from .pending import Pending
+    from .reach import Reach
+
+from .flow import OPEN
+from .limits import FORGED_RST_NS, RESYNC_SEGMENTS
+
+
+class Ending(Reach):
+    """A direction that ends."""
+
+    __slots__ = (
+        *(
+            "claimed_ack",
+            "deadline_ns",
+            "done",
+            "far_ack",
+            "far_count",
+            "far_next",
+            "fin_moved",
+            "late_fin",
+            "later_fin",
+        ),
+        *("over", "packets", "reset_at", "reset_known", "reset_ns", "reset_packets", "sent_reset"),
+    )
+
+    def __init__(self, key: bytes, owner: Owner, room: Room) -> None:
+        self.endless(key, owner, room)
+
+    def endless(self, key: bytes, owner: Owner, room: Room) -> None:
+        """Begin without an end. Subclasses call this, see Link.unlinked()."""
+        self.unlimited(key, owner, room)
+        self.packets = 0  # of this direction, but for RSTs
+        self.deadline_ns = 0  # when to look at this again, if nothing comes before
+        self.done = False  # ended by its FIN
+        self.over = False  # close() was called
+        self.forget_end()
+
+    def forget_end(self) -> None:
+        """No FIN, no RST, and nothing beyond all windows, was seen."""
+        self.fin = FAR_AWAY
+        self.fin_acked = self.done = False
+        self.fin_moved = 0  # how far `fin` lies before the FIN, since the tail was never seen [H5]
+        self.later_fin = NEVER  # where another FIN was, behind the one that counts
+        self.claimed_ack = NEVER  # of the peer, within what is in doubt, and below peer_ack
+        self.late_fin = NEVER  # where one was that came after the connection had been closed
+        self.far_next = self.far_ack = NEVER  # far_ack: an ACK beyond all windows
+        self.far_count = 0  # segments in a row that are not believed yet
+        self.reset_at = NEVER  # the offset of a RST that is not exact, and may be forged [L5]
+        # When that was, and what was known of the stream then.
+        self.reset_ns = self.reset_known = self.reset_packets = 0
+        self.sent_reset = False  # it was closed by a RST of this side
+
+    def wake_at(self, when_ns: int) -> None:
+        """This is to be looked at again by then."""
+        if self.deadline_ns == 0 or when_ns < self.deadline_ns:
+            self.deadline_ns = when_ns
+
+    # --- FIN -----------------------------------------------------------------------------------------
+
+    def fin_end(self) -> int:
+        """The offset behind the FIN, which counts for one: what the peer acknowledges it with."""
+        return self.fin + self.fin_moved + 1
+
+    def receive_fin(self, seq: int, now_ns: int) -> None:
+        """A FIN with sequence number `seq`, which is provisional until it is acknowledged [L4]."""
+        if not self.anchored and not self.settling:
+            self.begin_settling(seq, now_ns)
+        self._take_fin(self.offset_of(seq), now_ns)
+
+    def _take_fin(self, offset: int, now_ns: int) -> None:
+        if offset > self.limit() or (self.anchored and offset < self.rcv_nxt):
+            return
+        if self.fin < FAR_AWAY and (self.fin_acked or offset >= self.fin):
+            if offset >= self.fin_end() and self.anchored:
+                self.later_fin = offset  # of two at most one is true
+            return
+        if self.fin < FAR_AWAY and self.anchored:
+            self.later_fin = self.fin
+        self.fin = offset
+        if self.peer_ack > offset:
+            self.fin_acknowledged(now_ns)
+
+    def fin_acknowledged(self, now_ns: int) -> None:
+        while self.peer_ack > self.fin_end():
+            self._retract_fin(now_ns)
+        self.fin_acked = self.peer_ack > self.fin
+
+    def _retract_fin(self, now_ns: int) -> None:
+        """The peer has data from behind the FIN: that was none, though there may be another one."""
+        self.room.counters.fin_retracted += 1
+        self.fin = self.later_fin if self.later_fin >= self.rcv_nxt else FAR_AWAY
+        self.later_fin = NEVER
+        self.fin_moved = 0
+        self.fin_acked = False
+        self._is_not_done(now_ns)
+        self.drain(now_ns)
+
+    def fin_unacknowledged(self, now_ns: int) -> None:
+        """The peer does not have what it was said to have: where the FIN was, there it may be still [H1]."""
+        if not self.fin_acked or self.peer_ack >= self.fin_end():
+            return
+        self.room.counters.fin_retracted += self.done
+        self.fin_acked = False
+        self.fin += self.fin_moved
+        self.fin_moved = 0
+        self._is_not_done(now_ns)
+        self.drain(now_ns)
+
+    def _is_not_done(self, now_ns: int) -> None:
+        """The FIN that ended it does not count."""
+        self.done = False
+        if self.flow is not None and not self.over:
+            self.room.store.set_state(self.flow, OPEN, now_ns)
+
+    def doubt_behind_fin(self) -> None:
+        """The connection is closed: what waits behind the FIN is in doubt, and may yet be data [L4]."""
+        if self.pending is None:
+            return
+        tentative = Pending(self.room.pool, self, True)
+        self.pending.move_from(self.fin, tentative)
+        self.tidy()
+        if tentative.offsets:
+            self.tentative = tentative
+
+    def drop_tentative(self) -> None:
+        """Let go of all that is in doubt."""
+        if self.tentative is not None and self.fin < FAR_AWAY:
+            dropped = self.tentative.drop_from(self.fin)
+            self.room.counters.dropped_after_fin_bytes += dropped
+            self.note(AFTER_FIN, dropped)
+        Reach.drop_tentative(self)
+
+    # --- RST -----------------------------------------------------------------------------------------
+
+    def expects(self, seq: int) -> bool:
+        """Whether a RST with this number is exact: it comes where the next byte would [L5]."""
+        offset = self.offset_of(seq)
+        if not self.anchored:
+            return self.hinted and self.hint_low <= offset <= self.hint_high
+        if offset == self.rcv_nxt or (offset == self.peer_ack and offset > self.rcv_nxt):
+            return True
+        if offset == self.fin_end():
+            return True
+        return self.pending is not None and offset == self.pending.end()
+
+    def takes_reset(self, seq: int, now_ns: int) -> bool:
+        """A RST that is not exact, or comes while something is missing: if it is inside the window, time will
+        tell [L5]; returns whether it is.
+        """
+        offset = self.offset_of(seq)
+        if not self.anchored or offset < self.rcv_nxt or offset > self.limit():
+            return False
+        if self.reset_at == NEVER:
+            self.reset_ns = now_ns
+            self.reset_known = self.known_end()
+        self.reset_at = offset
+        self.reset_packets = self.packets
+        return True
+
+    def is_reset(self, missing: bool, now_ns: int) -> bool:
+        """Whether a RST that was waited with was a true one; it is void if the connection went on [L5].
+
+        `missing` if either side lacks something: that may be sent again, and would be if the RST was forged.
+        """
+        if self.reset_at == self.rcv_nxt and not missing:
+            return True  # what lay before it has come
+        known = self.known_end()
+        goes_on = known > self.reset_known and (known > self.reset_at or self.peer_ack > self.reset_known)
+        waited = now_ns - self.reset_ns >= FORGED_RST_NS
+        if goes_on or (waited and self.packets > self.reset_packets):
+            self.reset_at = NEVER
+            self.room.counters.rst_ignored += 1
+            return False
+        if not waited:
+            self.wake_at(self.reset_ns + FORGED_RST_NS)
+        return waited
+
+    # --- a connection that goes on although it was closed ------------------------------------------------
+
+    def may_go_on(self, offset: int, count: int, lately: bool) -> bool:
+        """Whether [offset, offset + count), of a closed connection, can be of one that goes on [L4 L5].
+
+        `lately`: it ended less than a segment's lifetime ago. After that only what comes next, or continues
+        what is in doubt, is more likely of this connection than of another.
+        """
+        if not self.anchored or offset + count <= self.rcv_nxt:
+            return False
+        if lately:
+            return offset <= self.limit()
+        return offset <= (self.rcv_nxt if self.tentative is None else self.tentative.end())
+
+    def confirms(self, ack: int) -> bool:
+        """Whether the peer's ACK takes in something that was sent after the connection had been closed."""
+        if self.tentative is None or not self.over:
+            return False
+        offset = self.offset_of(ack)
+        known = self.fin_end() if self.done and self.fin_moved == 0 else self.rcv_nxt
+        end = max(self.tentative.end(), self.late_fin + 1)
+        if offset <= known or offset > end or offset <= self.tentative.first():
+            return False
+        if offset > self.peer_ack or (self.claimed_ack != NEVER and offset > self.claimed_ack):
+            return True
+        self.claimed_ack = offset  # said before, or what was said before was forged: the next one tells
+        return False
+
+    def insists(self, offset: int, count: int, ripe: bool) -> bool:
+        """Whether several segments in a row go on after the end, where no peer is there to acknowledge them.
+
+        If the other side has reset it, they may have been under way: `ripe` once that cannot be any more.
+        """
+        if self.far_next != offset or not (ripe or self.sent_reset or self.done):
+            self.far_count = 0
+        self.far_count += 1
+        self.far_next = offset + count
+        return self.far_count >= RESYNC_SEGMENTS
+
+    def reopen(self, now_ns: int) -> None:
+        """The FIN or RST that closed it was forged: what was sent after it is as good as any [L4 L5]."""
+        self.over = self.sent_reset = False
+        self.far_next = self.claimed_ack = NEVER
+        self.far_count = 0
+        if self.flow is not None and not self.done:
+            self.room.store.set_state(self.flow, OPEN, now_ns)
+
+    def insist(self, now_ns: int) -> None:
+        """Its FIN, if there was one, was forged: what follows shows it."""
+        if self.done:
+            self._retract_fin(now_ns)
+
+    def adopt(self, now_ns: int) -> None:
+        """What is in doubt since the connection was closed is not any more."""
+        if self.tentative is not None and not self.anchored and not self.settling:
+            self.settling = True  # as by begin_settling(), with the base that these offsets have
+            self.hole_ns = now_ns
+        while self.tentative is not None and self.tentative.offsets:
+            offset = self.tentative.first()
+            for data in self.tentative.take_run(offset, FAR_AWAY):
+                self.share_by_reach()
+                if self.anchored:
+                    self.place(data, 0, len(data), offset, now_ns)
+                else:
+                    self.wait(data, offset, now_ns)
+                offset += len(data)
+        self.tentative = None
+        if self.late_fin != NEVER:
+            self._take_fin(self.late_fin, now_ns)
+            self.late_fin = NEVER

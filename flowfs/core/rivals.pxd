@@ -1,0 +1,37 @@
+cimport cython
+from .assembly cimport NEVER
+from .decode cimport ACK, FIN, RST, SYN, WRONG, Segment
+from .flows cimport Flows
+from .order cimport leave
+from .stream cimport Connection, Stream
+
+cdef int IDLE
+cdef long long RESYNC_SEGMENTS
+
+
+cdef class Rivals(Flows):
+    @cython.locals(connection=Connection, rival=Stream)
+    cdef Stream _challenge(self, Stream stream, long long isn, long long peer_isn, long long now_ns)
+
+    @cython.locals(rival=Connection)
+    cdef Stream _rival_of(self, Stream stream)
+
+    @cython.locals(rival=Connection)
+    cdef _dismiss(self, Connection connection)
+
+    @cython.locals(rival=Stream, connection=Connection)
+    cdef Stream _contest(self, Stream stream, Segment segment, const unsigned char* base, long long now_ns)
+
+    @cython.locals(peer=Stream, acked=cython.longlong)
+    cdef bint _is_of_rival(self, Stream rival, Stream stream, Segment segment) except -1
+
+    cdef _keep(self, Stream rival, Segment segment, const unsigned char* base, long long now_ns)
+
+    @cython.locals(connection=Connection, peer=Stream, old=Connection, first=cython.longlong)
+    cdef _replace(self, Stream rival, Segment segment, long long now_ns)
+
+    cdef _untrack(self, Connection connection)
+    cdef _close(self, Connection connection, int state, long long now_ns)
+
+    @cython.locals(stream=Stream)
+    cpdef finish(self, long long now_ns)

@@ -1,0 +1,160 @@
+# cython: boundscheck=False, wraparound=False, cdivision=True
+"""Two connections that claim the same addresses and ports: the one that is there, and one that may be forged.
+
+Where a connection lasts, a SYN and its SYN/ACK begin a rival [L2]; the SYN alone does if the peer is not
+seen, or the connection was closed, since what closed it may be forged. It stands among the half-open ones,
+only its incumbent knows it, and what it is sent is kept in doubt. It takes the place once the side that sent
+the SYN goes on with it; if that side goes on with the old one too, several such segments in a row are wanted.
+Always true:
+ - a connection has at most one rival, which is charged to the table's budget as any other;
+ - a rival has no file, and is gone with its incumbent, with a RST, or as half-open ones are [L9 M2];
+ - its `one` is the direction of the SYN.
+"""
+
+from __future__ import annotations
+
+import cython
+
+if not cython.compiled:
+    from .assembly import NEVER
+    from .decode import ACK, FIN, RST, SYN, WRONG, Segment
+    from .flows import Flows
+    from .order import leave
+    from .stream import Connection, Stream
+
+from .flow import IDLE
+from .limits import RESYNC_SEGMENTS
+
+
+class Rivals(Flows):
+    """The table of connections, and those that may be in the place of others."""
+
+    def _challenge(self, stream: Stream, isn: int, peer_isn: int, now_ns: int) -> Stream | None:
+        """The rival that begins with these ISNs: `isn` is that of the stream's direction, which sent the SYN.
+
+        Returns its stream of that direction. One that is there already stays, any other goes; None if there
+        is no room.
+        """
+        connection = stream.connection
+        rival = self._rival_of(stream)
+        if rival is not None and rival.isn == isn and rival.peer.isn in (NEVER, peer_isn):
+            if rival.peer.isn != peer_isn:
+                rival.peer.takes_isn(peer_isn, now_ns)
+            return rival
+        self._dismiss(connection)
+        if not self._has_room(now_ns) or not connection.tracked:
+            return None  # not tracked: it was forgotten for the room that it asked for
+        rival = self._pair(stream.key, stream.peer.key, connection.generation, now_ns)
+        connection.rival = rival.connection
+        rival.connection.incumbent = connection
+        rival.connection.tracked = False
+        rival.over = rival.peer.over = True
+        rival.takes_isn(isn, now_ns)
+        if peer_isn != NEVER:
+            rival.peer.takes_isn(peer_isn, now_ns)
+        self.half_open.append(rival.connection)
+        return rival
+
+    def _rival_of(self, stream: Stream) -> Stream | None:
+        """The stream of the same direction in the connection's rival."""
+        rival = stream.connection.rival
+        if rival is None:
+            return None
+        return rival.one if rival.one.key == stream.key else rival.other
+
+    def _dismiss(self, connection: Connection) -> None:
+        """The connection has no rival any more."""
+        rival = connection.rival
+        if rival is None:
+            return
+        connection.rival = rival.incumbent = None
+        leave(rival)
+        rival.one.drop_tentative()
+        rival.other.drop_tentative()
+        self._dispose(rival)
+
+    def _contest(self, stream: Stream, segment: Segment, base: bytes, now_ns: int) -> Stream | None:
+        """A segment of a connection that has a rival: the stream to go on with, None if that is all."""
+        rival = self._rival_of(stream)
+        if rival is None or segment.flags & SYN or segment.checksum == WRONG:
+            return stream
+        connection = rival.connection
+        if not self._is_of_rival(rival, stream, segment):
+            if stream.key == connection.one.key:
+                connection.contested = True
+                connection.claims = 0
+            return stream
+        if segment.flags & RST or not segment.flags & ACK:
+            if segment.flags & RST:
+                self._dismiss(stream.connection)
+            return stream  # which ignores it, and counts it
+        if rival is connection.one:
+            connection.claims += 1
+            if connection.claims >= (RESYNC_SEGMENTS if connection.contested else 1):
+                self._replace(rival, segment, now_ns)
+                return rival
+        self._keep(rival, segment, base, now_ns)
+        return None
+
+    def _is_of_rival(self, rival: Stream, stream: Stream, segment: Segment) -> bool:
+        """Whether a segment has the rival's numbers, and not those of what is known of the incumbent."""
+        if rival.anchored and (rival.offset_of(segment.seq) < 0 or not rival.is_within(segment.seq)):
+            return False
+        if rival.peer.anchored:
+            acked = rival.peer.offset_of(segment.ack)
+            if acked < 0 or acked > rival.peer.limit():
+                return False
+        if not stream.is_within(segment.seq) or stream.offset_of(segment.seq) > stream.known_end():
+            return True
+        peer = stream.peer
+        return peer.anchored and (
+            not peer.is_within(segment.ack) or peer.offset_of(segment.ack) > peer.known_end() + 1
+        )
+
+    def _keep(self, rival: Stream, segment: Segment, base: bytes, now_ns: int) -> None:
+        """What the rival is sent, until it is known whether it is one."""
+        rival.packets += 1
+        rival.connection.packets += 1
+        rival.connection.last_ns = now_ns
+        if rival.peer.anchored:
+            rival.peer.acknowledge(segment.ack, now_ns)
+        if segment.flags & FIN:
+            rival.late_fin = rival.offset_of(segment.seq) + segment.wire_end - segment.start
+        if segment.end > segment.start:
+            rival.share_by_reach()
+            rival.set_apart(base[segment.start : segment.end], rival.offset_of(segment.seq))
+
+    def _replace(self, rival: Stream, segment: Segment, now_ns: int) -> None:
+        """The rival is the connection: the old one ends, and both directions move together [L2]."""
+        connection = rival.connection
+        peer = rival.peer
+        old = connection.incumbent
+        assert old is not None
+        old.rival = connection.incumbent = None
+        self._close(old, IDLE, now_ns)
+        self._untrack(old)
+        first = old.generation + (1 if old.carried else 0)
+        connection.generation = self._free_generation(rival.key, peer.key, first)
+        connection.tracked = True
+        self._enter(rival)
+        rival.over = peer.over = False
+        rival.resolve_syn_data(max(0, rival.offset_of(segment.seq)), now_ns)
+        rival.adopt(now_ns)
+        peer.adopt(now_ns)
+
+    def _untrack(self, connection: Connection) -> None:
+        self._dismiss(connection)
+        Flows._untrack(self, connection)
+
+    def _close(self, connection: Connection, state: int, now_ns: int) -> None:
+        """A rival that ends was none."""
+        if connection.incumbent is not None:
+            self._dismiss(connection.incumbent)
+        else:
+            Flows._close(self, connection, state, now_ns)
+
+    def finish(self, now_ns: int) -> None:
+        """The capture has ended: who is a rival still is none."""
+        for stream in self.streams.values():
+            self._dismiss(stream.connection)
+        Flows.finish(self, now_ns)
