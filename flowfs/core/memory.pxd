@@ -111,7 +111,8 @@ cdef extern from *:
     static inline unsigned int flowfs_ones_sum(const unsigned char *p, Py_ssize_t count)
     {
         uint64_t sum = 0;
-        unsigned char rest[8] = {0};
+        uint32_t word;
+        uint16_t half = 0;
         if (count >= 128) {
             Py_ssize_t wide = count & ~(Py_ssize_t) 63;
             sum = flowfs_wide_sum(p, wide >> 6);
@@ -120,10 +121,20 @@ cdef extern from *:
         }
         for (; count >= 8; count -= 8, p += 8)
             sum += flowfs_halves(p);
-        if (count) {
-            for (int i = 0; i < count; i++)
-                rest[i] = p[i];
-            sum += flowfs_halves(rest);
+        if (count & 4) {
+            memcpy(&word, p, 4);
+            sum += word;
+            p += 4;
+        }
+        if (count & 2) {
+            memcpy(&half, p, 2);
+            sum += half;
+            p += 2;
+        }
+        if (count & 1) {
+            half = 0;
+            memcpy(&half, p, 1);
+            sum += half;
         }
         sum %= 0xFFFF;
     #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
