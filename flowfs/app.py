@@ -42,7 +42,7 @@ class Terminated(BaseException):
 
 
 def run(config: Config, engine: Engine, voice: Voice) -> None:
-    """Capture and mount until a signal comes or the mount is taken away.
+    """Capture and mount until a signal comes or the mount is taken away; sets the garbage collector to work.
 
     Raises ConfigError, CaptureError, FilterError, RightsError, MountError, Terminated.
     """
@@ -236,9 +236,10 @@ class _House:
             )
 
     def _warn_of_cuts(self) -> None:
-        """Once, when the first packets were cut; an IP packet that lies about its length is no such one."""
+        """Once, when packets were cut: where longer ones are whole, one only lies about its length."""
         cut_at = self._engine.cut_at_bytes
-        if not self._cut and cut_at and (not self._capture.live or cut_at >= self._config.snaplen):
+        possible = self._config.snaplen if self._capture.live else self._engine.longest_bytes
+        if not self._cut and cut_at and cut_at >= possible:
             self._cut = True
             self._capture.warnings.append(
                 f"packets are cut at {cut_at} bytes by the capture's snapshot length: flows have holes;"

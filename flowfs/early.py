@@ -1,9 +1,10 @@
 """What is begun before the rest of the program is loaded: the core, and memory for what a file will fill.
 
 trio, libpcap and FUSE take a tenth of a second to import; meanwhile another core has the kernel clear the
-pages of the arena, which takes as long. Always true: the thread that does it ends when the engine does.
+pages of the arena, which takes as long. Always true: nobody waits for the thread that does it.
 """
 
+import gc
 import os
 import sys
 from contextlib import suppress
@@ -18,7 +19,12 @@ SWITCH_INTERVAL_S = 0.0002  # a thread that is busy lets go of the interpreter s
 
 
 def begin(config: Config) -> Engine:
-    """The engine of a mount. Raises ConfigError if there is not so much memory."""
+    """The engine of a mount, and its memory on the way. Raises ConfigError if there is not so much.
+
+    From here on busy threads let go of the interpreter soon, and the garbage collector rests: of what is
+    imported nothing is garbage. Whoever has imported all of it sets the collector to work.
+    """
+    gc.disable()
     _check_memory(config)
     try:
         engine = Engine(config.limits, partial(dissect, tunnels=config.tunnels))
@@ -43,7 +49,7 @@ def _check_memory(config: Config) -> None:
 
 
 def _expected_bytes(config: Config) -> int:
-    """How much the files will fill at the most; 0 if nobody knows how little of them passes, or when."""
+    """How much the files take on the disk; 0 if nobody knows how little of them passes, or when it comes."""
     if config.filter or config.interfaces:
         return 0
     count = 0

@@ -1,7 +1,6 @@
 """`flowfs mount`: from the command line to a running mount, and from what fails to a line and a status."""
 
 import contextlib
-import gc
 from collections.abc import Sequence
 
 from flowfs.background import Voice, in_background
@@ -36,9 +35,8 @@ def run(arguments: Sequence[str]) -> int:
 
 def _work(config: Config, voice: Voice) -> int:
     """Run the mount; what fails becomes a line and a status."""
-    from flowfs import early
+    from flowfs import early  # the waiting parent does without the core
 
-    gc.disable()  # of what is imported nothing is garbage; app.run() takes it up again
     try:
         engine = early.begin(config)
     except ConfigError as error:

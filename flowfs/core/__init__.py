@@ -7,6 +7,9 @@
                 └▶ defrag: IP fragments → whole packet ─▶ decode
 ```
 
+What has several parts: `life` stands on `rivals` (who may be forged), `flows` (who is there) and `recent`;
+`stream` on `ends` (FIN and RST), `reach` (windows, times), `pickup` (where it begins), `doubt`, `assembly`.
+
 A module imports only what stands to its right (and `limits`, `counters`, which everyone may use).
 Every module is plain Python that runs as it is; where a `.pxd` stands beside it, Cython compiles the
 same source with the types given there.

@@ -45,15 +45,22 @@ cdef class Engine:
     cdef long long leap_packets
     cdef long long frame_bytes
     cdef readonly long long cut_at_bytes
+    cdef readonly long long longest_bytes
     cdef readonly bint finished
 
     @cython.locals(
         last=cython.longlong, room_bytes=cython.longlong, rare=cython.int, counters=Counters, segment=Segment,
-        row=cython.longlong, recent=Recent, key_offset=cython.longlong, at=cython.longlong, now_ns=cython.longlong, start=cython.longlong, end=cython.longlong, verdict=cython.int
+        row=cython.longlong, recent=Recent, key_offset=cython.longlong, at=cython.longlong,
+        now_ns=cython.longlong, start=cython.longlong, end=cython.longlong, verdict=cython.int
     )
     cdef long long _feed_slice(
         self, const unsigned char* base, long long length, const unsigned int[::1] meta, long long packet,
         long long count, int link_type
+    ) except -1
+
+    @cython.locals(packet=bytes)
+    cdef int _take_rare(
+        self, int verdict, const unsigned char* base, long long start, long long end, int link_type
     ) except -1
 
     @cython.locals(whole=bytes, through=cython.bint)

@@ -104,6 +104,7 @@ class Engine:
         self.next_tick_ns = 0
         self.leap_ns = self.leap_packets = 0  # the time far ahead that so many packets in a row agree on
         self.frame_bytes = 0  # of the one that goes the long way
+        self.longest_bytes = 0  # the longest frame
         self.cut_at_bytes = 0  # the longest frame that lacked payload
         self.finished = False
 
@@ -274,13 +275,15 @@ class Engine:
             now_ns = meta[row] * _SECOND_NS + meta[row + 1] * self.fraction_ns
             start = min(length, meta[row + 2])
             end = min(length, start + meta[row + 3])
-            packet += 1
             if packet + _FETCH_AHEAD < count:
-                fetch(base, meta[row + 4 * _FETCH_AHEAD + 6])
-                at = meta[row + 2 * _FETCH_AHEAD + 6] + key_offset
+                fetch(base, meta[4 * (packet + _FETCH_AHEAD) + 2])
+                at = meta[4 * (packet + _FETCH_AHEAD // 2) + 2] + key_offset
                 if at + segment.key_bytes <= length:
                     recent.expect(base, at, segment.key_bytes)
+            packet += 1
             room_bytes -= end - start
+            if end - start > self.longest_bytes:
+                self.longest_bytes = end - start
             counters.packets += 1
             counters.captured_bytes += end - start
             if now_ns <= self.now_ns:
@@ -297,18 +300,21 @@ class Engine:
                 if segment.end < segment.wire_end:
                     self._count_cut(end - start)
                 self.flows.accept(segment, base, self.now_ns)
-            elif verdict == RARE:
-                self.frame_bytes = end - start
-                rare -= self._go_the_long_way(verdict, base[start:end], link_type, 0, 0, False, False)
-            elif verdict == FRAGMENT:
-                self.frame_bytes = end - start
-                packet_bytes = base[segment.start : end]
-                rare -= self._go_the_long_way(verdict, packet_bytes, link_type, segment.vlan, 0, False, False)
+            elif verdict == RARE or verdict == FRAGMENT:
+                rare -= self._take_rare(verdict, base, start, end, link_type)
             else:
                 self._count_verdict(verdict)
             if self.store.orphans:  # at once: what a packet does must not depend on its batch [R10]
                 self.flows.collect()
         return packet
+
+    def _take_rare(self, verdict: int, base: bytes, start: int, end: int, link_type: int) -> int:
+        """A frame that decode() leaves to others; returns how many frames were in it."""
+        self.frame_bytes = end - start
+        if verdict == RARE:
+            return self._go_the_long_way(verdict, base[start:end], link_type, 0, 0, False, False)
+        packet = base[self.segment.start : end]
+        return self._go_the_long_way(verdict, packet, link_type, self.segment.vlan, 0, False, False)
 
     def _go_the_long_way(
         self,
@@ -334,8 +340,9 @@ class Engine:
                 if isinstance(inside, list):
                     if aggregated:  # within another: nobody sends that, and it would multiply the work
                         break
-                    for number, frame, tag, passed, through in inside:
-                        self._go_the_long_way(RARE, frame, number, tag, passed, tunnelled or through, True)
+                    for inner_type, frame, inner_vlan, passed, through in inside:
+                        through = tunnelled or through
+                        self._go_the_long_way(RARE, frame, inner_type, inner_vlan, passed, through, True)
                     return len(inside)
                 vlan, packet, layers, through = inside
                 tunnelled = tunnelled or through

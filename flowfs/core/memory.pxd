@@ -174,7 +174,7 @@ cdef inline void untrack(object thing) noexcept:
 
 cdef extern from *:
     """
-    /* Multiplying by an odd number carries every bit upwards, to the 12 that are taken. */
+    /* Multiplying by an odd number carries every bit upwards, to the 12 that SLOTS takes. */
     static inline Py_ssize_t flowfs_slot(const unsigned char *p, Py_ssize_t count)
     {
         uint64_t sum = 0;
@@ -197,8 +197,6 @@ cdef inline bint is_key(
     bytes key, const unsigned char* base, Py_ssize_t start, Py_ssize_t count, int vlan
 ) noexcept:
     cdef const unsigned char* known = <const unsigned char*> PyBytes_AS_STRING(key)
-    if memcmp(known, base + start, count):
+    if PyBytes_GET_SIZE(key) != (count + 2 if vlan else count) or memcmp(known, base + start, count):
         return False
-    if vlan:
-        return PyBytes_GET_SIZE(key) == count + 2 and (known[count] << 8 | known[count + 1]) == vlan
-    return PyBytes_GET_SIZE(key) == count
+    return vlan == 0 or (known[count] << 8 | known[count + 1]) == vlan

@@ -10,6 +10,8 @@ from __future__ import annotations
 from array import array
 from typing import Any
 
+SLOTS = 4096  # as slot_of() of memory.pxd has it; a list of so many stays in a core's second cache
+
 
 def copy(to: memoryview, position: int, base: bytes, start: int, end: int) -> None:
     """Copy base[start:end] to `position`."""
@@ -64,8 +66,8 @@ def swapped(key: bytes, length: int, split: int) -> bytes:
 
 
 def slot_of(base: bytes, start: int, count: int) -> int:
-    """A number below 4096 from the bytes base[start : start + count], a multiple of four."""
-    return hash(base[start : start + count]) & 4095
+    """A number below SLOTS from the bytes base[start : start + count], a multiple of four."""
+    return hash(base[start : start + count]) % SLOTS
 
 
 def is_key(key: bytes, base: bytes, start: int, count: int, vlan: int) -> bool:

@@ -14,11 +14,12 @@ from typing import Any
 
 import cython
 
+from .memory import SLOTS
+
 if not cython.compiled:
     from .memory import fetch_item, is_key, slot_of
     from .stream import Stream
 
-SLOTS = 4096  # a power of two; the list stays in a core's second cache
 _ALIGNED = ~3  # addresses and ports take whole words, which a VLAN's two bytes add nothing to
 
 

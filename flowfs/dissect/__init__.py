@@ -17,10 +17,13 @@ that are rare and short.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # an engine is not needed to run
     from flowfs.core.engine import Dissected
+
+_descend: Callable[..., Dissected] | None = None
 
 
 def load() -> None:
@@ -28,13 +31,17 @@ def load() -> None:
 
     It must be done before rights are given up: nobody knows who may read the installation.
     """
-    from . import descent  # noqa: F401
+    global _descend  # noqa: PLW0603  what an import gives is set once
+    from .descent import dissect as descend
+
+    _descend = descend
 
 
 def dissect(
     link_type: int, frame: bytes, vlan: int = 0, layers: int = 0, *, tunnels: bool = True
 ) -> Dissected:
     """What is inside a frame, see descent.dissect()."""
-    from .descent import dissect as descend
-
-    return descend(link_type, frame, vlan, layers, tunnels=tunnels)
+    if _descend is None:
+        load()
+    assert _descend is not None
+    return _descend(link_type, frame, vlan, layers, tunnels=tunnels)

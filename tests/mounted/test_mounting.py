@@ -225,14 +225,16 @@ def test_busy(mount: Served) -> None:
         mount.client(conversation).open("rb") as file,
         subprocess.Popen(["sleep", "60"], stdin=file) as other,
     ):
-        with pytest.raises(MountError) as refused:
-            unmount(str(mount.path))
-        said = str(refused.value)
-        assert f"used by sleep ({other.pid}); leave it first, or: flowfs umount -z {mount.path}" in said
-        assert is_mounted(mount.path)
-        unmount(str(mount.path), lazy=True)
-        assert not is_mounted(mount.path)
-        other.kill()
+        try:
+            with pytest.raises(MountError) as refused:
+                unmount(str(mount.path))
+            said = str(refused.value)
+            assert f"used by sleep ({other.pid}); leave it first, or: flowfs umount -z {mount.path}" in said
+            assert is_mounted(mount.path)
+            unmount(str(mount.path), lazy=True)
+            assert not is_mounted(mount.path)
+        finally:
+            other.kill()
     assert mount.process.wait(10) == 0
 
 

@@ -213,6 +213,19 @@ def test_packets_that_are_cut_are_warned_of_once(place: Path, tmp_path: Path) ->
 
 
 @needs_fuse
+def test_a_packet_that_lies_about_its_length_was_not_cut(place: Path, tmp_path: Path) -> None:
+    """Longer ones are whole."""
+    conversation = (
+        craft.Conversation().handshake().client(0, bytes(100)).client(100, b"abc", total_length=1500)
+    )
+    done = flowfs_("mount", place, "-r", craft.write_pcap(tmp_path / "lie.pcap", conversation.packets))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert status(place)["statistics"]["cut_at_bytes"] == 60
+    flowfs_("umount", place)
+    until(lambda: not daemons(place))
+
+
+@needs_fuse
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_unmounts_and_counts(place: Path, capture: Path, number: signal.Signals) -> None:
     with start("mount", place, "-f", "-r", capture) as process:

@@ -7,13 +7,13 @@ import pytest
 from craft import Conversation
 from engines import feed, started
 from flowfs.core.limits import MIB, SECOND_NS, Limits
-from flowfs.core.memory import is_key, slot_of
+from flowfs.core.memory import SLOTS, is_key, slot_of
 
 
 def test_slots_are_all_in_the_list() -> None:
     for number in range(5000):
-        assert 0 <= slot_of(b"before" + number.to_bytes(12, "big"), 6, 12) < 4096
-        assert 0 <= slot_of(number.to_bytes(36, "big"), 0, 36) < 4096
+        assert 0 <= slot_of(b"before" + number.to_bytes(12, "big"), 6, 12) < SLOTS
+        assert 0 <= slot_of(number.to_bytes(36, "big"), 0, 36) < SLOTS
 
 
 @pytest.mark.parametrize("count", [12, 36])
@@ -25,6 +25,8 @@ def test_a_key_is_compared_whole(count: int) -> None:
     assert not is_key(key, base, 3, count, 7)
     assert not is_key(key + b"\0\7", base, 3, count, 0)
     assert not is_key(key + b"\0\7", base, 3, count, 0x107)
+    assert not is_key(key[:-1], base, 3, count, 0)
+    assert not is_key(key[: count // 3], base, 3, count, 0)
     for place in range(count):
         other = key[:place] + bytes([key[place] ^ 1]) + key[place + 1 :]
         assert not is_key(other, base, 3, count, 0)

@@ -13,12 +13,11 @@ from hypothesis import strategies as st
 
 from craft import Conversation, batch
 from flowfs.core.engine import Engine
-from flowfs.core.limits import Limits
+from flowfs.core.limits import CONNECTION_BYTES, Limits
 from flowfs.tree import ROOT, Reason, Tree, TreeError
 from flowfs.tree.tree import CONTROL, FIRST_FLOW, STATUS
 
 MIB = 1 << 20
-CONNECTION_BYTES = 1800
 
 
 class Directory:
