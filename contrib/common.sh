@@ -128,7 +128,7 @@ install_all() {
     need_python
     if [[ ! -r $stamp || $(<"$stamp") != "$(readlink -f -- "$python") $venv "* ]]; then
         quietly "making a virtual environment in $venv" as_builder "$python" -m venv --clear -- "$venv"
-        title+=' (the first time takes a minute)'
+        title+=' (the first time takes a few minutes)'
     fi
     # The wheel of pcapy-ng carries libpcap 1.9.1, which does not know SLL2: build it on the system's.
     quietly "$title" as_builder env PYTHONDONTWRITEBYTECODE=1 "$venv/bin/python" -m pip install \

@@ -20,7 +20,8 @@ import trio
 from . import dissect, rights
 from .background import Voice
 from .capture import Capture, Source, open_file, open_interface
-from .config import Config, ConfigError, show_size
+from .complaints import Complaints
+from .config import Config, ConfigError
 from .core import compiled
 from .core.engine import Engine
 from .mount import Mount, MountError, MountOptionError, MountOptions, unmount
@@ -148,7 +149,7 @@ class _House:
         self._waker = _Waker()
         self._capture = Capture(sources, engine, self._waker.wake, follow=config.follow)
         self._warned = 0
-        self._refused = self._cut = False
+        self._complaints = Complaints(config, engine)
         self._started = time.time()
 
     async def live(self, heard_enough: Callable[[], None]) -> None:
@@ -216,8 +217,7 @@ class _House:
             await trio.sleep(REPORT_S)
 
     def _say_how_far(self) -> None:
-        self._warn_of_refusals()
-        self._warn_of_cuts()
+        self._capture.warnings += self._complaints.fresh()
         warnings = self._capture.warnings[self._warned :]
         self._warned += len(warnings)
         for line in warnings:
@@ -225,26 +225,6 @@ class _House:
         done, total = self._capture.progress
         if total and not self._engine.finished:
             self._voice.progress(done, total)
-
-    def _warn_of_refusals(self) -> None:
-        """Once, when the first connection finds no room."""
-        if not self._refused and self._engine.counters.connections_refused:
-            self._refused = True
-            size = show_size(self._config.limits.table_bytes)
-            self._capture.warnings.append(
-                f"connections are refused, --max-table {size} is full of active ones: a larger one takes more"
-            )
-
-    def _warn_of_cuts(self) -> None:
-        """Once, when packets were cut: where longer ones are whole, one only lies about its length."""
-        cut_at = self._engine.cut_at_bytes
-        possible = self._config.snaplen if self._capture.live else self._engine.longest_bytes
-        if not self._cut and cut_at and cut_at >= possible:
-            self._cut = True
-            self._capture.warnings.append(
-                f"packets are cut at {cut_at} bytes by the capture's snapshot length: flows have holes;"
-                " capture with -s 0"
-            )
 
     # --- numbers
 

@@ -34,7 +34,8 @@ ROOMS: Mapping[str, frozenset[str]] = {
         "background": "",
         "rights": "",
         "early": "dissect config core",
-        "app": "mount capture dissect tree config core background rights flowfs",
+        "complaints": "config core",
+        "app": "complaints mount capture dissect tree config core background rights flowfs",
         "cli": "early app mount capture background rights config core flowfs",
         "__main__": "cli",
     }.items()

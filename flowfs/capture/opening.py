@@ -109,7 +109,9 @@ def open_file(
         raise CaptureError(f"{shown} {unreadable}") from None
     try:
         if follow and not source.can_follow:
-            raise CaptureError(f"--follow: {shown} is a pipe, which is followed as it is, or compressed")
+            raise CaptureError(
+                f"--follow: {shown} is compressed, or a pipe, which is read as it comes without it"
+            )
         if source.has_one_link_type:
             _check_link_type(shown, source.link_type)
         if passes is not None:

@@ -65,4 +65,4 @@ def _no_command(first: str) -> str:
         return f"no command given: {commands} (flowfs -h tells more)"
     if first.startswith("-") or "/" in first:
         return f"a command comes first: flowfs mount MOUNTPOINT ..., not {first} (flowfs -h tells more)"
-    return f"no such command: {first}; there are {commands} (flowfs -h tells more)"
+    return f"no such command: {first}; there is {commands} (flowfs -h tells more)"

@@ -29,7 +29,8 @@ examples:
 FILTER is a capture filter of libpcap, see pcap-filter(7). Sizes: 64k, 256M, 1GiB. Times: 30s, 10m, 1h.
 SIGUSR1 makes flowfs -f print its counts, which are in MOUNTPOINT/.flowfs/status.json as well: packets are
 those that passed the filter. In the background it speaks through syslog.
-exit status: 0 fine, 1 failed while running, 2 usage or filter, 3 cannot capture, 4 cannot mount
+exit status: 0 fine, 1 failed while running, 2 usage or filter, 3 cannot capture, 4 cannot mount.
+A capture that is cut or damaged is shown up to there, with a warning and status 0.
 """
 
 

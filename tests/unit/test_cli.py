@@ -154,7 +154,7 @@ def test_a_filter_from_a_file(tmp_path: Path) -> None:
     ("line", "message"),
     [
         ("", "no command given: mount or umount"),
-        ("munt /mnt", "no such command: munt; there are mount or umount"),
+        ("munt /mnt", "no such command: munt; there is mount or umount"),
         ("/mnt -i eth0", "a command comes first: flowfs mount MOUNTPOINT"),
         ("-i eth0", "a command comes first"),
         ("mount", "where to? usage: flowfs mount MOUNTPOINT"),
