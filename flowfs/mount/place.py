@@ -109,9 +109,12 @@ def _clear(mountpoint: str, path: str) -> int:
         ours = mounted.type == TYPE
         if not _is_dead(path):
             owner = _other_owner(mounted)
-            hint = "mount somewhere else" if owner or not ours else f"flowfs umount {mountpoint}"
+            hint = "mount somewhere else"
+            if ours and not owner:
+                hint = f"take it away by: flowfs umount {mountpoint}"
             whose = f" by {owner}" if owner else ""
-            raise MountError(f"{mountpoint}: {mounted.type} is mounted there already{whose}; {hint}")
+            what = "flowfs" if ours else mounted.type
+            raise MountError(f"{mountpoint}: {what} is mounted there already{whose}; {hint}")
         if not ours or _take_away(path, lazy=True):
             hint = f"sudo umount -l {mountpoint}"
             raise MountError(f"{mountpoint}: a dead {mounted.type} mount that is not ours; {hint}")
@@ -162,7 +165,8 @@ def unmount(mountpoint: str, lazy: bool = False) -> None:
     path = os.path.realpath(mountpoint)
     mounted = mounted_at(path)
     if mounted is None:
-        raise MountError(f"{mountpoint}: nothing is mounted there")
+        there = os.path.lexists(mountpoint)
+        raise MountError(f"{mountpoint}: {'nothing is mounted there' if there else 'no such directory'}")
     if mounted.type != TYPE:
         raise MountError(f"{mountpoint}: not a flowfs mount ({mounted.type})")
     owner = _other_owner(mounted)

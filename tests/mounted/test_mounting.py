@@ -61,7 +61,8 @@ def test_not_empty(tmp_path: Path) -> None:
 
 
 def test_mounted_already(mount: Served) -> None:
-    assert refusal(mount.path) == f"fuse.flowfs is mounted there already; flowfs umount {mount.path}"
+    how = f"take it away by: flowfs umount {mount.path}"
+    assert refusal(mount.path) == f"flowfs is mounted there already; {how}"
     assert len(mount_lines(mount.path)) == 1
     assert mount.names() == []
 
@@ -239,7 +240,11 @@ def test_busy(mount: Served) -> None:
 
 
 def test_unmounting_what_is_no_mount_of_ours(tmp_path: Path) -> None:
-    for path, why in ((tmp_path, "nothing is mounted there"), (Path("/proc"), "not a flowfs mount (proc)")):
+    for path, why in (
+        (tmp_path, "nothing is mounted there"),
+        (tmp_path / "none", "no such directory"),
+        (Path("/proc"), "not a flowfs mount (proc)"),
+    ):
         with pytest.raises(MountError) as refused:
             unmount(str(path))
         assert str(refused.value) == f"{path}: {why}"

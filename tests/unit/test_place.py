@@ -109,7 +109,7 @@ def test_a_mount_of_somebody_else(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(place, "_take_away", lambda *_, **__: "")
     for owner, name in ((65534, "nobody"), (54321, "user 54321")):
         monkeypatch.setattr(place, "mounted_at", lambda path: Mounted(path, place.TYPE, "0:1", owner))  # noqa: B023
-        already = f"/x: fuse.flowfs is mounted there already by {name}; mount somewhere else"
+        already = f"/x: flowfs is mounted there already by {name}; mount somewhere else"
         assert fault(prepare, "/x") == already
         monkeypatch.setattr(os, "geteuid", lambda: 1000)
         said = f"/x: the mount is {name}'s, who can take it away; or: sudo flowfs umount"
@@ -117,7 +117,7 @@ def test_a_mount_of_somebody_else(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(os, "geteuid", lambda: 0)
         unmount("/x")
     monkeypatch.setattr(place, "mounted_at", lambda path: Mounted(path, place.TYPE, "0:1", os.getuid()))
-    assert fault(prepare, "/x") == "/x: fuse.flowfs is mounted there already; flowfs umount /x"
+    assert fault(prepare, "/x") == "/x: flowfs is mounted there already; take it away by: flowfs umount /x"
 
 
 @pytest.mark.parametrize(
