@@ -10,25 +10,26 @@ cdef long long RESYNC_SEGMENTS
 
 
 cdef class Rivals(Flows):
-    @cython.locals(connection=Connection, rival=Stream)
+    @cython.locals(incumbent=Connection, rival=Connection, rival_stream=Stream, there=Stream)
     cdef Stream _challenge(self, Stream stream, long long isn, long long peer_isn, long long now_ns)
 
     @cython.locals(rival=Connection)
     cdef Stream _rival_of(self, Stream stream)
 
     @cython.locals(rival=Connection)
-    cdef _dismiss(self, Connection connection)
+    cdef _dismiss(self, Connection incumbent)
 
-    @cython.locals(rival=Stream, connection=Connection)
+    @cython.locals(rival=Connection, rival_stream=Stream)
     cdef Stream _contest(self, Stream stream, Segment segment, const unsigned char* base, long long now_ns)
 
     @cython.locals(peer=Stream, acked=cython.longlong)
-    cdef bint _is_of_rival(self, Stream rival, Stream stream, Segment segment) except -1
+    cdef bint _is_of_rival(self, Stream rival_stream, Stream stream, Segment segment) except -1
 
-    cdef _keep(self, Stream rival, Segment segment, const unsigned char* base, long long now_ns)
+    @cython.locals(offset=cython.longlong, fin=cython.longlong)
+    cdef _keep(self, Stream rival_stream, Segment segment, const unsigned char* base, long long now_ns)
 
-    @cython.locals(connection=Connection, peer=Stream, old=Connection, first=cython.longlong)
-    cdef _replace(self, Stream rival, Segment segment, long long now_ns)
+    @cython.locals(rival=Connection, peer=Stream, incumbent=Connection, first=cython.longlong)
+    cdef _replace(self, Stream rival_stream, Segment segment, long long now_ns)
 
     cdef _untrack(self, Connection connection)
     cdef _close(self, Connection connection, int state, long long now_ns)
