@@ -35,12 +35,19 @@ def test_nothing_is_found_where_nothing_is(watched: Watched, seen: Glance) -> No
 
 @pytest.mark.parametrize(
     "lie",
-    [{"pieces": ((0, b"abd"),)}, {"size": 4}, {"start": 1}, {"state": OPEN + 1}],
+    [{"pieces": ((0, b"abd"),)}, {"size": 4}, {"start": 1}],
     ids=min,
 )
 def test_a_flow_that_changed(watched: Watched, seen: Glance, lie: dict[str, Any]) -> None:
     with pytest.raises(AssertionError):
         compare(watched.engine, seen._replace(**lie))
+
+
+def test_an_end_that_is_taken_back(watched: Watched, seen: Glance) -> None:
+    watched.look()
+    watched._seen[seen.flow.serial] = seen._replace(state=OPEN + 1)
+    with pytest.raises(AssertionError):
+        watched.look()
 
 
 def test_freed_bytes_that_can_be_read(watched: Watched, seen: Glance) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from craft import Packet, batch
-from engines import check_counters
+from engines import check_counters, ends_retracted
 from flowfs.core.engine import Engine
 from flowfs.core.flow import OPEN, Evicted, Flow
 from flowfs.core.limits import CONNECTION_BYTES, SECOND_NS, Limits
@@ -52,6 +52,7 @@ class Watched:
         self.engine = Engine(limits, dissect)
         self._seen: dict[int, Glance] = {}
         self._opened: list[Flow] = []
+        self._retracted = 0
 
     def feed(self, packets: list[Packet], link_type: int) -> None:
         """One batch, and a look."""
@@ -72,8 +73,10 @@ class Watched:
 
     def look(self) -> None:
         """What could be read stays as it was, and no budget is exceeded."""
-        for glance in self._seen.values():
-            compare(self.engine, glance)
+        changed = sum(compare(self.engine, glance) for glance in self._seen.values())
+        retracted = ends_retracted(self.engine.statistics())
+        assert changed <= 2 * (retracted - self._retracted)  # [R7], but for ends that were none
+        self._retracted = retracted
         for flow in self.engine.list_after(0, FLOWS):
             self._seen[flow.serial] = glance_at(self.engine, flow)
         self._check_changes()
@@ -123,13 +126,11 @@ def check_gaps(flow: Flow) -> None:
     assert end <= flow.size
 
 
-def compare(engine: Engine, old: Glance) -> None:
-    """What was seen of a flow is there still, or gone for good."""
+def compare(engine: Engine, old: Glance) -> bool:
+    """What was seen of a flow is there still, or gone for good; returns whether its end was none."""
     flow = old.flow
     assert flow.size >= old.size  # [R2]
     assert flow.start >= old.start
-    if old.state != OPEN and not flow.evicted:
-        assert (flow.state, flow.size) == (old.state, old.size)  # [R7]
     for offset, data in old.pieces:
         end = offset + len(data)
         first = min(max(offset, flow.start), end)
@@ -137,6 +138,7 @@ def compare(engine: Engine, old: Glance) -> None:
             assert engine.read(flow, first, end - first) == data[first - offset :]  # [R1]
         if offset < first:
             check_evicted(engine, flow, offset)
+    return old.state != OPEN and not flow.evicted and (flow.state, flow.size) != (old.state, old.size)
 
 
 def check_evicted(engine: Engine, flow: Flow, offset: int) -> None:
