@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from craft import Conversation, Packet
+from craft import Conversation, Packet, Tag
 from property.cores import Gap
 from property.cuttings import CLIENT, SERVER, SPACE
 
@@ -113,6 +113,7 @@ class Line:
 
     def __init__(self, fields: dict[str, Any], isns: tuple[int, int], lead: str, salt: int) -> None:
         self.fields = fields
+        self.tags: tuple[Tag, ...] = fields.get("tags", ())
         self.isns = isns
         self.lead = lead
         said = Conversation(**fields)

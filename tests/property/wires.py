@@ -21,6 +21,7 @@ from property.hostile import BASE_NS, Action
 from property.hosts import STREAM_BYTES, Line, Segment
 from property.playing import check_closed, check_counters
 from property.readers import Reader
+from property.tearing import EXPIRE_NS, TEARS, Piece, Tear, pieces, version_of, whole_with
 
 STEP_NS = 10_000
 BATCH = 40  # packets at the most; less wherever something else happens
@@ -31,13 +32,33 @@ class Fate(NamedTuple):
 
     arrives: bool = True
     times: int = 1  # that the tap sees it
-    held: bool = False  # until later
+    held: bool = False  # until later; of one that is torn, only the last piece
+    tear: Tear | None = None  # into IP fragments
+
+
+class Held(NamedTuple):
+    """What the tap sees later: a segment, or the last piece of one that came at this time."""
+
+    line: Line
+    segment: Segment
+    piece: Piece | None = None
+    begun_ns: int = 0
 
 
 PLAIN = Fate()
 UNSEEN = Fate(times=0)
 LOST = Fate(arrives=False)
-FATES = st.sampled_from([PLAIN, PLAIN, PLAIN, UNSEEN, LOST, Fate(False, 0), Fate(held=True), Fate(times=2)])
+WHOLE_FATES = st.sampled_from(
+    [PLAIN, PLAIN, PLAIN, UNSEEN, LOST, Fate(False, 0), Fate(held=True), Fate(times=2)]
+)
+TORN_FATES = st.builds(
+    Fate,
+    arrives=st.sampled_from([True, True, False]),
+    times=st.sampled_from([1, 1, 2]),
+    held=st.booleans(),
+    tear=TEARS,
+)
+FATES = st.one_of(WHOLE_FATES, WHOLE_FATES, TORN_FATES)
 
 SLOTS = (
     {"client_address": "10.0.0.1", "server_address": "10.0.0.2"},
@@ -82,7 +103,8 @@ class Wire(RuleBasedStateMachine):
         self.clock_ns = BASE_NS
         self.lines: list[Line] = []  # all there ever were
         self.current: dict[int, Line] = {}
-        self.held: list[tuple[Line, Segment]] = []
+        self.held: list[Held] = []
+        self.idents = 0
         for slot, lead in enumerate(leads):
             self.open(slot, lead, (slot * 1000, SPACE - 500), 0)
 
@@ -91,23 +113,56 @@ class Wire(RuleBasedStateMachine):
     def say(self, line: Line, segment: Segment, fate: Fate = PLAIN) -> None:
         if fate.arrives:
             line.arrive(segment)
-        if fate.held:
-            self.held.append((line, segment))
+        torn = fate.tear and self.torn(line, segment, fate.tear)
+        if torn:
+            self.show_torn(line, segment, torn, fate.held)
+        elif fate.held:
+            self.held.append(Held(line, segment))
             return
-        for _ in range(fate.times):
+        for _ in range(fate.times - bool(torn)):
             self.show(line, segment)
 
     def show(self, line: Line, segment: Segment) -> None:
         """The tap sees a segment that a host sent; where all goes one way, it never sees the server's."""
-        if line.lead != "one-way" or segment.side == CLIENT:
+        if not self.is_hidden(line, segment):
             line.see(segment, self.clock_ns + STEP_NS)
             self.put(line, segment)
 
-    def put(self, line: Line, segment: Segment) -> None:
-        """A packet for every engine."""
+    def is_hidden(self, line: Line, segment: Segment) -> bool:
+        return line.lead == "one-way" and segment.side != CLIENT
+
+    def torn(self, line: Line, segment: Segment, tear: Tear) -> list[Piece]:
+        """The fragments of a segment; none if it is too short, or hidden from the tap."""
+        if self.is_hidden(line, segment):
+            return []
+        self.idents += 1
+        return pieces(line.packet(segment, 0), line.tags, tear, self.idents)
+
+    def show_torn(self, line: Line, segment: Segment, order: list[Piece], held: bool) -> None:
+        """The tap sees fragments, of which the last that lacks makes a segment; `held`: it comes later."""
+        whole_with_this = whole_with(order)
+        if held:
+            self.held.append(Held(line, segment, order[whole_with_this], self.clock_ns + STEP_NS))
+            order = order[:whole_with_this]
+        for number, piece in enumerate(order):
+            if number == whole_with_this:
+                line.see(segment, self.clock_ns + STEP_NS)
+            self.put(line, segment, piece)
+
+    def show_last(self, held: Held, piece: Piece) -> None:
+        """The last fragment comes; in vain, if the others have been forgotten [G3]."""
+        now_ns = self.clock_ns + STEP_NS
+        version = version_of(held.line.packet(held.segment, 0), held.line.tags)
+        if now_ns - held.begun_ns < EXPIRE_NS[version]:
+            held.line.see(held.segment, now_ns)
+        self.put(held.line, held.segment, piece)
+
+    def put(self, line: Line, segment: Segment, piece: Piece | None = None) -> None:
+        """A packet, or a piece of it, for every engine."""
         self.clock_ns += STEP_NS
         for player in self.players:
-            player.waiting.append(line.packet(segment, self.clock_ns, player.raised))
+            packet = line.packet(segment, self.clock_ns, player.raised)
+            player.waiting.append(piece.of(packet, line.tags) if piece else packet)
         self.first.flush()
         self.first.reader.look()
         self.look(line)
@@ -279,9 +334,13 @@ class Wire(RuleBasedStateMachine):
     @rule(which=WHICH)
     def see_late(self, which: int) -> None:
         """The tap sees what it did not see in time."""
-        line, segment = self.held.pop(which % len(self.held))
-        if not line.dead:
-            self.show(line, segment)
+        held = self.held.pop(which % len(self.held))
+        if held.line.dead:
+            return
+        if held.piece:
+            self.show_last(held, held.piece)
+        else:
+            self.show(held.line, held.segment)
 
     @rule(what=st.sampled_from(["open", "open", "open", "release", "release", "evict"]), which=WHICH)
     def read(self, what: str, which: int) -> None:
