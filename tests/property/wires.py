@@ -34,6 +34,7 @@ class Fate(NamedTuple):
     times: int = 1  # that the tap sees it
     held: bool = False  # until later; of one that is torn, only the last piece
     tear: Tear | None = None  # into IP fragments
+    captured: int | None = None  # so much of its data, if it is not torn
 
 
 class Held(NamedTuple):
@@ -57,8 +58,17 @@ TORN_FATES = st.builds(
     times=st.sampled_from([1, 1, 2]),
     held=st.booleans(),
     tear=TEARS,
+    captured=st.none(),
 )
-FATES = st.one_of(WHOLE_FATES, WHOLE_FATES, TORN_FATES)
+CUT_FATES = st.builds(
+    Fate,
+    arrives=st.sampled_from([True, True, False]),
+    times=st.just(1),
+    held=st.sampled_from([False, False, True]),
+    tear=st.none(),
+    captured=st.sampled_from([0, 1, 50, 1000]),
+)
+FATES = st.one_of(WHOLE_FATES, WHOLE_FATES, WHOLE_FATES, TORN_FATES, CUT_FATES)
 
 SLOTS = (
     {"client_address": "10.0.0.1", "server_address": "10.0.0.2"},
@@ -113,6 +123,8 @@ class Wire(RuleBasedStateMachine):
     def say(self, line: Line, segment: Segment, fate: Fate = PLAIN) -> None:
         if fate.arrives:
             line.arrive(segment)
+        if fate.captured is not None and fate.captured < len(segment.data):
+            segment = segment._replace(captured=fate.captured)
         torn = fate.tear and self.torn(line, segment, fate.tear)
         if torn:
             self.show_torn(line, segment, torn, fate.held)
