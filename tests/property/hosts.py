@@ -191,6 +191,11 @@ class Line:
             track.fin = segment.offset
             self.over = self.over or other.seen_ns < 0  # nothing tells of the other direction [L4]
 
+    def see_forged_reset(self, now_ns: int) -> None:
+        """A RST that neither host sent, and that ends nothing [L5]. It counts as a packet all the same."""
+        self.packets += 1
+        self.last_ns = now_ns
+
     def _see_data(self, track: Track, other: Track, segment: Segment, now_ns: int) -> None:
         probe = len(segment.data) == 1 and segment.offset + 1 == track.acked()  # [L6]
         captured = segment.data[: segment.captured]

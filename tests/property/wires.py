@@ -81,6 +81,7 @@ SIDES = st.sampled_from([CLIENT, SERVER])
 WHICH = st.integers(0, 7)
 LENGTHS = st.sampled_from([1, 1, 1, 2, 3, 10, 100, 1460, 2500])
 WAITS_NS = (1_000_000, 1_000_000, 110_000_000, 110_000_000, 260_000_000, 260_000_000, 2_900_000_000)
+FAR_OFF = st.sampled_from([70_000, 1 << 30, SPACE // 2 - STREAM_BYTES, -(1 << 20), -(1 << 30)])
 AGES_NS = 601 * 10**9
 LONG_WAITS_NS = (31 * 10**9, 61 * 10**9, AGES_NS)
 TALK = st.lists(st.tuples(LENGTHS, FATES), min_size=1, max_size=8)
@@ -325,6 +326,31 @@ class Wire(RuleBasedStateMachine):
             self.say(line, line.fin(1 - side))
             self.say(line, line.bare(side))
             self.say(line, line.bare(1 - side))
+
+    @precondition(talks)
+    @rule(
+        which=WHICH,
+        side=SIDES,
+        flags=st.sampled_from(["R", "RA"]),
+        by=st.one_of(st.integers(2, 1000), st.integers(STREAM_BYTES + 2, 40_000), FAR_OFF),
+        more=st.integers(0, 1460),
+        payload=st.sampled_from([b"", b"", b"bye"]),
+    )
+    def forge_reset(self, which: int, side: int, flags: str, by: int, more: int, payload: bytes) -> None:
+        """A blind RST, not where it would be exact, after which the host goes on in any case [L5].
+
+        Near ahead, only if what it says next goes beyond that at once. Its ACK is blind as well: that of a
+        SYN would refuse the connection.
+        """
+        line = self.pick(which)
+        host = line.hosts[side]
+        near = 0 < by <= STREAM_BYTES
+        count = by + 1 + more if near else 0
+        if near and (host.fin_sent or host.written + count > STREAM_BYTES):
+            return
+        line.see_forged_reset(self.clock_ns + STEP_NS)
+        self.put(line, Segment(side, flags, host.written + by, payload, STREAM_BYTES))
+        self.say(line, line.write(side, count) if near else line.bare(side))
 
     # --- time, the tap, readers --------------------------------------------------------------------------
 
