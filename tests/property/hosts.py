@@ -2,16 +2,16 @@
 
 Owns what must stand in the files of a connection, byte by byte. A byte that the tap saw is `certain` unless
 a rule may have given its place up before: [H1] acknowledged for 250 ms or 32 packets, [H3] the peer was not
-seen for 3 s, [H4] the connection may have been over, [L6] it may have been a probe. What is always true of
-what the hosts say: no byte is 0, and nothing is acknowledged that was not sent. Streams stay so short that no
-window, and no limit of what may wait, comes into it.
+seen for 3 s, [H4] the connection may have been over, [H6] the snapshot length cut it off before, [L6] it may
+have been a probe. What is always true of what the hosts say: no byte is 0, and nothing is acknowledged that
+was not sent. Streams stay so short that no window, and no limit of what may wait, comes into it.
 """
 
 from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from craft import Conversation, Packet
+from craft import Conversation, Packet, Tag
 from property.cores import Gap
 from property.cuttings import CLIENT, SERVER, SPACE
 
@@ -35,6 +35,7 @@ class Segment(NamedTuple):
     offset: int
     data: bytes
     acked: int  # of the other side's stream
+    captured: int | None = None  # so much of the data; None: all
 
 
 class Host:
@@ -67,6 +68,7 @@ class Track:
     def __init__(self) -> None:
         self.bytes = bytearray(STREAM_BYTES)  # the first that was seen; 0: none was
         self.certain = bytearray(STREAM_BYTES)
+        self.cut = bytearray(STREAM_BYTES)  # 1: cut off by the snapshot length [H6]
         self.end = 0  # behind the last byte that was seen
         self.seen_ns = -1  # the first packet
         self.acks: Marks = []  # of the peer
@@ -113,6 +115,7 @@ class Line:
 
     def __init__(self, fields: dict[str, Any], isns: tuple[int, int], lead: str, salt: int) -> None:
         self.fields = fields
+        self.tags: tuple[Tag, ...] = fields.get("tags", ())
         self.isns = isns
         self.lead = lead
         said = Conversation(**fields)
@@ -163,7 +166,7 @@ class Line:
         said = Conversation(**self.fields, client_isn=isns[CLIENT], server_isn=isns[SERVER], clock_ns=time_ns)
         say = said.client if segment.side == CLIENT else said.server
         ack = isns[1 - segment.side] + 1 + segment.acked if "A" in segment.flags else 0
-        say(segment.offset, segment.data, ack=ack, flags=segment.flags)
+        say(segment.offset, segment.data, ack=ack, flags=segment.flags, captured=segment.captured)
         return said.packets[0]
 
     # --- what the tap sees ---------------------------------------------------------------------------
@@ -188,18 +191,27 @@ class Line:
             track.fin = segment.offset
             self.over = self.over or other.seen_ns < 0  # nothing tells of the other direction [L4]
 
+    def see_forged_reset(self, now_ns: int) -> None:
+        """A RST that neither host sent, and that ends nothing [L5]. It counts as a packet all the same."""
+        self.packets += 1
+        self.last_ns = now_ns
+
     def _see_data(self, track: Track, other: Track, segment: Segment, now_ns: int) -> None:
         probe = len(segment.data) == 1 and segment.offset + 1 == track.acked()  # [L6]
-        for place, byte in enumerate(segment.data, segment.offset):
+        captured = segment.data[: segment.captured]
+        seen_to = segment.offset + len(captured)
+        for place, byte in enumerate(captured, segment.offset):
             if place < 0:
                 continue
             if not track.bytes[place]:
                 track.bytes[place] = byte
                 track.certain[place] = not probe and self._is_certain(track, other, place, now_ns)
             track.conflicts |= track.bytes[place] != byte
-        if segment.data:
-            track.end = max(track.end, segment.offset + len(segment.data))
-            mark(track.ends, segment.offset + len(segment.data), now_ns, self.packets)
+        if captured:
+            track.end = max(track.end, seen_to)
+            mark(track.ends, seen_to, now_ns, self.packets)
+        for place in range(max(0, seen_to), segment.offset + len(segment.data)):
+            track.cut[place] = 1
 
     def _is_certain(self, track: Track, other: Track, place: int, now_ns: int) -> bool:
         """Whether no rule can have given this place up before."""
@@ -208,6 +220,8 @@ class Line:
             return False
         behind = passed(track.ends, place)
         alone_until_ns = now_ns if other.seen_ns < 0 else other.seen_ns
+        if behind and track.cut[place]:
+            return False
         if behind and alone_until_ns - behind[0] >= ONE_WAY_NS:
             return False
         return not self.over
@@ -230,7 +244,8 @@ class Line:
         lost = bytearray(len(content))
         for offset, length, reason in gaps:
             lost[offset : offset + length] = b"\1" * length
-            self._check_gap(side, track.origin + offset + length, reason, at_end)
+            start = track.origin + offset
+            self._check_gap(side, start, start + length, reason, at_end)
         assert track.origin + len(content) <= track.end
         for place, byte in enumerate(content):
             if lost[place]:
@@ -240,11 +255,13 @@ class Line:
         if at_end:
             assert not any(track.certain[track.origin + len(content) :])
 
-    def _check_gap(self, side: int, end: int, reason: str, at_end: bool) -> None:
+    def _check_gap(self, side: int, start: int, end: int, reason: str, at_end: bool) -> None:
         """No hole is given up without its reason [R5]."""
         track, other = self.tracks[side], self.tracks[1 - side]
-        assert reason in ("ack", "one-way", "close")
-        if reason == "ack":
+        assert reason in ("ack", "one-way", "close", "snaplen")
+        if reason == "snaplen":
+            assert all(track.cut[start:end])
+        elif reason == "ack":
             assert track.acked() >= end
         elif reason == "one-way":
             assert other.seen_ns < 0 or other.seen_ns - track.ends[0][1] >= ONE_WAY_NS

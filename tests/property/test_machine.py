@@ -122,6 +122,8 @@ class AmpleMachine(Wire):
             assert numbers["stored_bytes"] == sum(flow.size for flow in flows) - lost
         for name in ("dropped_window_bytes", "dropped_out_of_order_bytes", "dropped_memory_bytes"):
             assert numbers[name] == 0
+        for name in ("fragments_bad", "fragments_discarded", "fragments_different", "fragments_evicted"):
+            assert numbers[name] == 0
         assert numbers["flows_refused"] == numbers["connections_refused"] == numbers["bad_acks"] == 0
 
 

@@ -21,6 +21,7 @@ from property.hostile import BASE_NS, Action
 from property.hosts import STREAM_BYTES, Line, Segment
 from property.playing import check_closed, check_counters
 from property.readers import Reader
+from property.tearing import EXPIRE_NS, TEARS, Piece, Tear, pieces, version_of, whole_with
 
 STEP_NS = 10_000
 BATCH = 40  # packets at the most; less wherever something else happens
@@ -31,13 +32,43 @@ class Fate(NamedTuple):
 
     arrives: bool = True
     times: int = 1  # that the tap sees it
-    held: bool = False  # until later
+    held: bool = False  # until later; of one that is torn, only the last piece
+    tear: Tear | None = None  # into IP fragments
+    captured: int | None = None  # so much of its data, if it is not torn
+
+
+class Held(NamedTuple):
+    """What the tap sees later: a segment, or the last piece of one that came at this time."""
+
+    line: Line
+    segment: Segment
+    piece: Piece | None = None
+    begun_ns: int = 0
 
 
 PLAIN = Fate()
 UNSEEN = Fate(times=0)
 LOST = Fate(arrives=False)
-FATES = st.sampled_from([PLAIN, PLAIN, PLAIN, UNSEEN, LOST, Fate(False, 0), Fate(held=True), Fate(times=2)])
+WHOLE_FATES = st.sampled_from(
+    [PLAIN, PLAIN, PLAIN, UNSEEN, LOST, Fate(False, 0), Fate(held=True), Fate(times=2)]
+)
+TORN_FATES = st.builds(
+    Fate,
+    arrives=st.sampled_from([True, True, False]),
+    times=st.sampled_from([1, 1, 2]),
+    held=st.booleans(),
+    tear=TEARS,
+    captured=st.none(),
+)
+CUT_FATES = st.builds(
+    Fate,
+    arrives=st.sampled_from([True, True, False]),
+    times=st.just(1),
+    held=st.sampled_from([False, False, True]),
+    tear=st.none(),
+    captured=st.sampled_from([0, 1, 50, 1000]),
+)
+FATES = st.one_of(WHOLE_FATES, WHOLE_FATES, WHOLE_FATES, TORN_FATES, CUT_FATES)
 
 SLOTS = (
     {"client_address": "10.0.0.1", "server_address": "10.0.0.2"},
@@ -50,6 +81,7 @@ SIDES = st.sampled_from([CLIENT, SERVER])
 WHICH = st.integers(0, 7)
 LENGTHS = st.sampled_from([1, 1, 1, 2, 3, 10, 100, 1460, 2500])
 WAITS_NS = (1_000_000, 1_000_000, 110_000_000, 110_000_000, 260_000_000, 260_000_000, 2_900_000_000)
+FAR_OFF = st.sampled_from([70_000, 1 << 30, SPACE // 2 - STREAM_BYTES, -(1 << 20), -(1 << 30)])
 AGES_NS = 601 * 10**9
 LONG_WAITS_NS = (31 * 10**9, 61 * 10**9, AGES_NS)
 TALK = st.lists(st.tuples(LENGTHS, FATES), min_size=1, max_size=8)
@@ -82,7 +114,8 @@ class Wire(RuleBasedStateMachine):
         self.clock_ns = BASE_NS
         self.lines: list[Line] = []  # all there ever were
         self.current: dict[int, Line] = {}
-        self.held: list[tuple[Line, Segment]] = []
+        self.held: list[Held] = []
+        self.idents = 0
         for slot, lead in enumerate(leads):
             self.open(slot, lead, (slot * 1000, SPACE - 500), 0)
 
@@ -91,23 +124,58 @@ class Wire(RuleBasedStateMachine):
     def say(self, line: Line, segment: Segment, fate: Fate = PLAIN) -> None:
         if fate.arrives:
             line.arrive(segment)
-        if fate.held:
-            self.held.append((line, segment))
+        if fate.captured is not None and fate.captured < len(segment.data):
+            segment = segment._replace(captured=fate.captured)
+        torn = fate.tear and self.torn(line, segment, fate.tear)
+        if torn:
+            self.show_torn(line, segment, torn, fate.held)
+        elif fate.held:
+            self.held.append(Held(line, segment))
             return
-        for _ in range(fate.times):
+        for _ in range(fate.times - bool(torn)):
             self.show(line, segment)
 
     def show(self, line: Line, segment: Segment) -> None:
         """The tap sees a segment that a host sent; where all goes one way, it never sees the server's."""
-        if line.lead != "one-way" or segment.side == CLIENT:
+        if not self.is_hidden(line, segment):
             line.see(segment, self.clock_ns + STEP_NS)
             self.put(line, segment)
 
-    def put(self, line: Line, segment: Segment) -> None:
-        """A packet for every engine."""
+    def is_hidden(self, line: Line, segment: Segment) -> bool:
+        return line.lead == "one-way" and segment.side != CLIENT
+
+    def torn(self, line: Line, segment: Segment, tear: Tear) -> list[Piece]:
+        """The fragments of a segment; none if it is too short, or hidden from the tap."""
+        if self.is_hidden(line, segment):
+            return []
+        self.idents += 1
+        return pieces(line.packet(segment, 0), line.tags, tear, self.idents)
+
+    def show_torn(self, line: Line, segment: Segment, order: list[Piece], held: bool) -> None:
+        """The tap sees fragments, of which the last that lacks makes a segment; `held`: it comes later."""
+        whole_with_this = whole_with(order)
+        if held:
+            self.held.append(Held(line, segment, order[whole_with_this], self.clock_ns + STEP_NS))
+            order = order[:whole_with_this]
+        for number, piece in enumerate(order):
+            if number == whole_with_this:
+                line.see(segment, self.clock_ns + STEP_NS)
+            self.put(line, segment, piece)
+
+    def show_last(self, held: Held, piece: Piece) -> None:
+        """The last fragment comes; in vain, if the others have been forgotten [G3]."""
+        now_ns = self.clock_ns + STEP_NS
+        version = version_of(held.line.packet(held.segment, 0), held.line.tags)
+        if now_ns - held.begun_ns < EXPIRE_NS[version]:
+            held.line.see(held.segment, now_ns)
+        self.put(held.line, held.segment, piece)
+
+    def put(self, line: Line, segment: Segment, piece: Piece | None = None) -> None:
+        """A packet, or a piece of it, for every engine."""
         self.clock_ns += STEP_NS
         for player in self.players:
-            player.waiting.append(line.packet(segment, self.clock_ns, player.raised))
+            packet = line.packet(segment, self.clock_ns, player.raised)
+            player.waiting.append(piece.of(packet, line.tags) if piece else packet)
         self.first.flush()
         self.first.reader.look()
         self.look(line)
@@ -259,6 +327,31 @@ class Wire(RuleBasedStateMachine):
             self.say(line, line.bare(side))
             self.say(line, line.bare(1 - side))
 
+    @precondition(talks)
+    @rule(
+        which=WHICH,
+        side=SIDES,
+        flags=st.sampled_from(["R", "RA"]),
+        by=st.one_of(st.integers(2, 1000), st.integers(STREAM_BYTES + 2, 40_000), FAR_OFF),
+        more=st.integers(0, 1460),
+        payload=st.sampled_from([b"", b"", b"bye"]),
+    )
+    def forge_reset(self, which: int, side: int, flags: str, by: int, more: int, payload: bytes) -> None:
+        """A blind RST, not where it would be exact, after which the host goes on in any case [L5].
+
+        Near ahead, only if what it says next goes beyond that at once. Its ACK is blind as well: that of a
+        SYN would refuse the connection.
+        """
+        line = self.pick(which)
+        host = line.hosts[side]
+        near = 0 < by <= STREAM_BYTES
+        count = by + 1 + more if near else 0
+        if near and (host.fin_sent or host.written + count > STREAM_BYTES):
+            return
+        line.see_forged_reset(self.clock_ns + STEP_NS)
+        self.put(line, Segment(side, flags, host.written + by, payload, STREAM_BYTES))
+        self.say(line, line.write(side, count) if near else line.bare(side))
+
     # --- time, the tap, readers --------------------------------------------------------------------------
 
     @rule(wait_ns=st.sampled_from(WAITS_NS * 3 + LONG_WAITS_NS))
@@ -279,9 +372,13 @@ class Wire(RuleBasedStateMachine):
     @rule(which=WHICH)
     def see_late(self, which: int) -> None:
         """The tap sees what it did not see in time."""
-        line, segment = self.held.pop(which % len(self.held))
-        if not line.dead:
-            self.show(line, segment)
+        held = self.held.pop(which % len(self.held))
+        if held.line.dead:
+            return
+        if held.piece:
+            self.show_last(held, held.piece)
+        else:
+            self.show(held.line, held.segment)
 
     @rule(what=st.sampled_from(["open", "open", "open", "release", "release", "evict"]), which=WHICH)
     def read(self, what: str, which: int) -> None:
