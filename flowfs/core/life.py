@@ -97,7 +97,7 @@ class Lives(Rivals):
         self._reopen(peer, now_ns)
         peer.acknowledge(segment.ack, now_ns)
         self._adopt(peer, now_ns)
-        return True
+        return peer.connection.state == OPEN  # what was sent since may have ended it again
 
     def _reopen(self, stream: Stream, now_ns: int) -> None:
         """The connection goes on, as what this side sent shows."""
