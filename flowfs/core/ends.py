@@ -152,6 +152,8 @@ class Ending(Reach):
         """Whether a RST with this number is exact: it comes where the next byte would [L5]."""
         offset = self.offset_of(seq)
         if not self.anchored:
+            if self.pending is not None and offset == self.pending.end():
+                return True
             return self.hinted and self.hint_low <= offset <= self.hint_high
         if offset == self.rcv_nxt or (offset == self.peer_ack and offset > self.rcv_nxt):
             return True

@@ -93,11 +93,31 @@ class Lives(Rivals):
         if segment.flags & (SYN | RST) or not segment.flags & ACK or segment.checksum == WRONG:
             return False
         if not peer.confirms(segment.ack):
-            return False
+            return self._half_opens(stream, segment, now_ns)
         self._reopen(peer, now_ns)
         peer.acknowledge(segment.ack, now_ns)
         self._adopt(peer, now_ns)
         return peer.connection.state == OPEN  # what was sent since may have ended it again
+
+    def _half_opens(self, stream: Stream, segment: Segment, now_ns: int) -> bool:
+        """Whether this is of the side that was not seen when the FIN of the other closed it: it may have been
+        under way, or it has more to say. It goes on for this side, and the FIN counts as it did [L4].
+        """
+        peer = stream.peer
+        if stream.packets or not peer.done or now_ns - stream.connection.closed_ns > REMEMBER_NS:
+            return False
+        acked = peer.offset_of(segment.ack)
+        if acked < 0 or acked > peer.known_end() + 1:
+            return False
+        self._reopen(peer, now_ns)
+        peer.adopt(now_ns)
+        return True
+
+    def _settle(self, stream: Stream, now_ns: int) -> None:
+        """This side has come to its end while the first segments were gathered: no earlier one comes [L3]."""
+        for side in (stream, stream.peer):
+            if side.settling:
+                side.settle(now_ns)
 
     def _reopen(self, stream: Stream, now_ns: int) -> None:
         """The connection goes on, as what this side sent shows."""
@@ -315,7 +335,7 @@ class Lives(Rivals):
             stream.other_isn = stream.isn
             stream.restart(segment.seq)  # the SYN/ACK may still choose the other
             return stream
-        if stream.peer.packets == 0:
+        if stream.peer.packets == 0 or segment.end > segment.start:  # a rival keeps the data
             return self._challenge(stream, segment.seq, NEVER, now_ns)
         stream.other_isn = segment.seq  # only its SYN/ACK makes it a rival
         return None
@@ -330,6 +350,8 @@ class Lives(Rivals):
         acked_isn = advance(segment.ack, -1)
         beyond = distance(acked_isn, peer.isn)
         rival = self._rival_of(peer)
+        if rival is not None and 0 <= distance(acked_isn, rival.isn) <= rival.syn_bytes:
+            acked_isn = rival.isn  # the rest acknowledges data of its SYN
         offered = acked_isn == peer.other_isn or (rival is not None and acked_isn == rival.isn)
         if stream.over and stream.isn == segment.seq:
             return None
@@ -361,6 +383,8 @@ class Lives(Rivals):
         refuses = not stream.anchored and segment.flags & ACK and peer.isn != NEVER and peer.is_fresh()
         if refuses:
             refuses = distance(segment.ack, advance(peer.isn, 1)) in (0, peer.syn_bytes)
+        if stream.expects(segment.seq):
+            self._settle(stream, now_ns)
         missing = stream.pending is not None or peer.pending is not None
         if refuses or (stream.expects(segment.seq) and not missing):
             self._close(stream.connection, ENDED_BY_RST, now_ns)

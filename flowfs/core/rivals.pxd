@@ -5,7 +5,7 @@ from .flows cimport Flows
 from .order cimport leave
 from .stream cimport Connection, Stream
 
-cdef int IDLE
+cdef int IDLE, OPEN
 cdef long long RESYNC_SEGMENTS
 
 
@@ -27,11 +27,18 @@ cdef class Rivals(Flows):
 
     cdef _keep(self, Stream rival, Segment segment, const unsigned char* base, long long now_ns)
 
-    @cython.locals(connection=Connection, peer=Stream, old=Connection, first=cython.longlong)
-    cdef _replace(self, Stream rival, Segment segment, long long now_ns)
+    @cython.locals(offset=cython.longlong)
+    cdef bint _goes_on_here(self, Stream stream, Segment segment) except -1
+
+    @cython.locals(one=Stream, old=Connection, said=cython.bint)
+    cdef bint _stands(self, Connection rival, long long payload) except -1
+
+    @cython.locals(rival=Stream, peer=Stream, old=Connection, first=cython.longlong)
+    cdef _replace(self, Connection connection, long long accepted_bytes, long long now_ns)
 
     cdef _untrack(self, Connection connection)
     cdef _close(self, Connection connection, int state, long long now_ns)
+    cdef _forget(self, Connection connection, long long now_ns)
 
-    @cython.locals(stream=Stream)
+    @cython.locals(stream=Stream, connection=Connection, rival=Connection)
     cpdef finish(self, long long now_ns)
