@@ -172,36 +172,42 @@ def watch(packets: list[Packet], limits: Limits, link_type: int) -> None:
     with started(limits) as engine:
         known: dict[int, File] = {}
         for packet in packets:
-            revived = _revived(engine)
+            before = ends_retracted(engine.statistics())
             feed(engine, [packet], link_type)
-            known = _look(engine, known, _revived(engine) > revived)
+            known = _look(engine, known, ends_retracted(engine.statistics()) - before)
         engine.finish()
-        _look(engine, known, False)
+        _look(engine, known, 0)
 
 
-def _revived(engine: Engine) -> int:
-    """How many ends turned out to be none [L4 L5]."""
-    numbers = engine.statistics()
+def ends_retracted(numbers: dict[str, int]) -> int:
+    """How many FINs and RSTs turned out to be none [L4 L5]."""
     return numbers["fin_retracted"] + numbers["rst_forged"]
 
 
-def _look(engine: Engine, known: dict[int, File], revived: bool) -> dict[int, File]:
+def _look(engine: Engine, known: dict[int, File], retracted: int) -> dict[int, File]:
+    """What is there is compared with what was `known`; so many ends were retracted since."""
     files = {file.serial: file for file in tree_of(engine).files}
+    changed = 0
     for serial in files.keys() & known.keys():
-        _compare(known[serial], files[serial], revived)
+        _compare(known[serial], files[serial])
+        changed += _has_changed_its_end(known[serial], files[serial])
+    assert changed <= 2 * retracted  # R7, but for the two directions of each such end
     assert engine.statistics()["payload_used_bytes"] <= engine.statistics()["payload_limit_bytes"]
     return files
 
 
-def _compare(old: File, new: File, revived: bool) -> None:
+def _compare(old: File, new: File) -> None:
     freed = new.start - old.start
     assert new.size >= old.size  # R2
     assert new.content.startswith(old.content[freed:])  # R1
     assert [gap for gap in old.gaps if gap[0] >= new.start] == [
         gap for gap in _until(new.gaps, old.size) if gap[0] >= new.start
     ]  # R4
-    if old.state == IDLE or (old.state != OPEN and not revived):
-        assert (new.state, new.size) == (old.state, old.size)  # R7
+    assert old.state != IDLE or not _has_changed_its_end(old, new)  # R7
+
+
+def _has_changed_its_end(old: File, new: File) -> bool:
+    return old.state != OPEN and (new.state, new.size) != (old.state, old.size)
 
 
 def _until(gaps: list[Gap], end: int) -> list[Gap]:

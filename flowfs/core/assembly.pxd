@@ -77,9 +77,12 @@ cdef class Assembly:
 
     @cython.locals(
         counters=Counters, stop=cython.longlong, gaps=list, count=cython.longlong, gap_start=cython.longlong,
-        gap_end=cython.longlong, compared=cython.longlong, late=cython.longlong
+        gap_end=cython.longlong
     )
     cdef _compare(self, Flow flow, const unsigned char* base, Py_ssize_t start, Py_ssize_t end, long long offset)
+
+    @cython.locals(counters=Counters, late=cython.longlong)
+    cdef _count_uncompared(self, Flow flow, long long offset, long long stop)
 
     cpdef forget_notes(self)
     @cython.locals(notes=Notes, first_ttl=cython.int)

@@ -197,13 +197,8 @@ class Assembly:
         counters = self.room.counters
         stop = offset + end - start
         gaps = flow.lost.within(offset, stop, MAX_COMPARED_HOLES) if flow.lost is not None else []
-        if flow.lost is not None and len(gaps) == MAX_COMPARED_HOLES:
-            compared = gaps[len(gaps) - 1][1]
-            late = flow.lost.count(compared, stop)
-            counters.late_bytes += late
-            self.note(LATE, late)
-            counters.duplicate_bytes += stop - compared - late
-            self.note(DUPLICATE, stop - compared - late)
+        if len(gaps) == MAX_COMPARED_HOLES:
+            self._count_uncompared(flow, gaps[len(gaps) - 1][1], stop)
         else:
             gaps.append((stop, stop))
         for gap_start, gap_end in gaps:
@@ -217,6 +212,16 @@ class Assembly:
             self.note(LATE, gap_end - gap_start)
             start += gap_end - offset
             offset = gap_end
+
+    def _count_uncompared(self, flow: Flow, offset: int, stop: int) -> None:
+        """What comes again at [offset, stop) of the file is counted, and that is all."""
+        counters = self.room.counters
+        assert flow.lost is not None
+        late = flow.lost.count(offset, stop)
+        counters.late_bytes += late
+        self.note(LATE, late)
+        counters.duplicate_bytes += stop - offset - late
+        self.note(DUPLICATE, stop - offset - late)
 
     def _conflict(self, offset: int, count: int) -> None:
         self.room.counters.conflicts += 1

@@ -59,10 +59,10 @@ NAMES = (
     "lost_bytes",  # holes that were given up: they read as zeros
     "tail_missing_bytes",  # acknowledged at the end of a stream, never seen
     "retransmitted_syns",
-    "bad_acks",
+    "bad_acks",  # of what cannot have been sent [Q4], and what lower ones showed to be untrue [H1]
     "resynchronised",
     "rst_ignored",  # outside the window, or the connection went on
-    "fin_retracted",  # the peer has data from behind it: it was forged, or the base was wrong [L4]
+    "fin_retracted",  # what followed showed that it, or the ACK that made it count, was forged [L4 H1]
     "rst_forged",  # what it had closed went on, and was opened again [L5]
     "old_timestamps",  # segments [Q3]
     "stray_packets",  # of no connection that is known

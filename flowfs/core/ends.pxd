@@ -5,16 +5,13 @@ from .pending cimport Pending
 from .reach cimport Reach
 
 cdef int OPEN
-cdef long long FORGED_RST_NS, RESYNC_SEGMENTS
+cdef long long FORGED_RST_NS
 
 
 cdef class Ending(Reach):
     cdef public long long claimed_ack
     cdef public long long deadline_ns
     cdef public bint done
-    cdef public long long far_ack
-    cdef public int far_count
-    cdef public long long far_next
     cdef public long long fin_moved
     cdef public long long late_fin
     cdef public long long later_fin
@@ -48,15 +45,17 @@ cdef class Ending(Reach):
     cdef bint takes_reset(self, long long seq, long long now_ns) except -1
 
     @cython.locals(known=cython.longlong, goes_on=cython.bint, waited=cython.bint)
-    cdef bint is_reset(self, bint missing, long long now_ns) except -1
+    cdef bint decide_reset(self, bint missing, long long now_ns) except -1
 
     cdef bint may_go_on(self, long long offset, long long count, bint lately) except -1
 
-    @cython.locals(offset=cython.longlong, known=cython.longlong, end=cython.longlong)
-    cdef bint confirms(self, long long ack) except -1
+    cdef keep_late(self, bytes data, long long offset, long long fin)
 
-    cdef bint insists(self, long long offset, long long count, bint ripe) except -1
+    @cython.locals(offset=cython.longlong, known=cython.longlong, end=cython.longlong)
+    cdef bint hear_late_ack(self, long long ack) except -1
+
+    cdef bint count_late(self, long long offset, long long count, bint ripe) except -1
     cdef reopen(self, long long now_ns)
-    cdef insist(self, long long now_ns)
+    cdef retract_end(self, long long now_ns)
 
     cdef adopt(self, long long now_ns)

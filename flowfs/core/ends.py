@@ -1,6 +1,7 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True
 """How a direction ends, and how it is shown that it has not: FINs [L4] and RSTs [L5], true and forged.
 
+Owns as well what only time or more packets tell: how many came of this direction, and when to look again.
 Knows offsets, what the peer acknowledged and what waits; not which connection this is. Always true:
  - nobody sends data behind his own FIN or RST, so a peer that acknowledges some shows that it was forged;
  - what lies behind the end is kept, and not stored, until that is certain: in `pending` behind a FIN, in
@@ -19,7 +20,7 @@ if not cython.compiled:
     from .reach import Reach
 
 from .flow import OPEN
-from .limits import FORGED_RST_NS, RESYNC_SEGMENTS
+from .limits import FORGED_RST_NS
 
 
 class Ending(Reach):
@@ -30,9 +31,6 @@ class Ending(Reach):
             "claimed_ack",
             "deadline_ns",
             "done",
-            "far_ack",
-            "far_count",
-            "far_next",
             "fin_moved",
             "late_fin",
             "later_fin",
@@ -53,15 +51,13 @@ class Ending(Reach):
         self.forget_end()
 
     def forget_end(self) -> None:
-        """No FIN, no RST, and nothing beyond all windows, was seen."""
+        """No FIN and no RST was seen."""
         self.fin = FAR_AWAY
         self.fin_acked = self.done = False
         self.fin_moved = 0  # how far `fin` lies before the FIN, since the tail was never seen [H5]
         self.later_fin = NEVER  # where another FIN was, behind the one that counts
         self.claimed_ack = NEVER  # of the peer, within what is in doubt, and below peer_ack
         self.late_fin = NEVER  # where one was that came after the connection had been closed
-        self.far_next = self.far_ack = NEVER  # far_ack: an ACK beyond all windows
-        self.far_count = 0  # segments in a row that are not believed yet
         self.reset_at = NEVER  # the offset of a RST that is not exact, and may be forged [L5]
         # When that was, and what was known of the stream then.
         self.reset_ns = self.reset_known = self.reset_packets = 0
@@ -103,7 +99,7 @@ class Ending(Reach):
         self.fin_acked = self.peer_ack > self.fin
 
     def _retract_fin(self, now_ns: int) -> None:
-        """The peer has data from behind the FIN: that was none, though there may be another one."""
+        """What lies behind the FIN shows that it was none, though there may be another one."""
         self.room.counters.fin_retracted += 1
         self.fin = self.later_fin if self.later_fin >= self.rcv_nxt else FAR_AWAY
         self.later_fin = NEVER
@@ -116,7 +112,8 @@ class Ending(Reach):
         """The peer does not have what it was said to have: where the FIN was, there it may be still [H1]."""
         if not self.fin_acked or self.peer_ack >= self.fin_end():
             return
-        self.room.counters.fin_retracted += self.done
+        if self.done:
+            self.room.counters.fin_retracted += 1
         self.fin_acked = False
         self.fin += self.fin_moved
         self.fin_moved = 0
@@ -131,9 +128,10 @@ class Ending(Reach):
 
     def doubt_behind_fin(self) -> None:
         """The connection is closed: what waits behind the FIN is in doubt, and may yet be data [L4]."""
+        assert self.tentative is None, "close() has let go of all that was in doubt"
         if self.pending is None:
             return
-        assert self.tentative is None and self.pending.first() >= self.fin
+        assert self.pending.first() >= self.fin
         self.tentative = self.pending  # as it is: who closes it often pays for no piece of it
         self.tentative.tentative = True
         self.pending = None
@@ -175,8 +173,8 @@ class Ending(Reach):
         self.reset_packets = self.packets
         return True
 
-    def is_reset(self, missing: bool, now_ns: int) -> bool:
-        """Whether a RST that was waited with was a true one; it is void if the connection went on [L5].
+    def decide_reset(self, missing: bool, now_ns: int) -> bool:
+        """Whether a RST that was waited with was a true one; it is forgotten if the connection went on [L5].
 
         `missing` if either side lacks something: that may be sent again, and would be if the RST was forged.
         """
@@ -207,8 +205,16 @@ class Ending(Reach):
             return offset <= self.limit()
         return offset <= (self.rcv_nxt if self.tentative is None else self.tentative.end())
 
-    def confirms(self, ack: int) -> bool:
-        """Whether the peer's ACK takes in something that was sent after the connection had been closed."""
+    def keep_late(self, data: bytes, offset: int, fin: int) -> None:
+        """Keep what came after the connection had been closed; `fin`: the offset of its FIN, or NEVER."""
+        if fin != NEVER:
+            self.late_fin = fin
+        if data:
+            self.share_by_reach()
+            self.set_apart(data, offset)
+
+    def hear_late_ack(self, ack: int) -> bool:
+        """The peer acknowledges after the close; returns whether that shows it has what was sent since."""
         if self.tentative is None or not self.over:
             return False
         offset = self.offset_of(ack)
@@ -221,22 +227,21 @@ class Ending(Reach):
         self.claimed_ack = offset  # said before, or what was said before was forged: the next one tells
         return False
 
-    def insists(self, offset: int, count: int, ripe: bool) -> bool:
-        """Whether several segments in a row go on after the end, where no peer is there to acknowledge them.
+    def count_late(self, offset: int, count: int, ripe: bool) -> bool:
+        """One more segment after the end; returns whether several in a row show that it was none.
 
-        If the other side has reset it, they may have been under way: `ripe` once that cannot be any more.
+        They have to where no peer is there to acknowledge them. If the other side has reset it, they may have
+        been under way: `ripe` once that cannot be any more.
         """
-        if self.far_next != offset or not (ripe or self.sent_reset or self.done):
+        if not (ripe or self.sent_reset or self.done):
             self.far_count = 0
-        self.far_count += 1
-        self.far_next = offset + count
-        return self.far_count >= RESYNC_SEGMENTS
+        return self.count_in_a_row(offset, count)
 
     def reopen(self, now_ns: int) -> None:
         """The FIN or RST that closed it was forged: what was sent after it is as good as any [L4 L5]."""
         self.over = self.sent_reset = False
-        self.far_next = self.claimed_ack = NEVER
-        self.far_count = 0
+        self.claimed_ack = NEVER
+        self.forget_row()
         if self.flow is not None and not self.done:
             self.room.store.set_state(self.flow, OPEN, now_ns)
 
@@ -251,7 +256,7 @@ class Ending(Reach):
         self.tentative = None
         self.drain(now_ns)
         self.share_by_reach()
-        if self.pending is not None and self.is_too_much(self.pending):
+        if self.is_too_much(tentative):
             self.relieve(now_ns)
 
     def let_go(self) -> None:
@@ -260,8 +265,8 @@ class Ending(Reach):
         assert self.pending is None, "what waits has had its fate when it was closed"
         self.forget_notes()
 
-    def insist(self, now_ns: int) -> None:
-        """Its FIN, if there was one, was forged: what follows shows it."""
+    def retract_end(self, now_ns: int) -> None:
+        """The FIN that ended it, if one did, was forged: what follows shows it."""
         if self.done:
             self._retract_fin(now_ns)
 

@@ -38,7 +38,6 @@ cdef class Flows:
     @cython.locals(peer=Stream, connection=Connection)
     cdef _follow_up(self, Stream stream, long long now_ns)
 
-    @cython.locals(missing=cython.bint)
     cdef _look_after(self, Stream stream, long long now_ns)
     cdef _wake(self, Stream stream, long long deadline_ns, long long now_ns)
 

@@ -98,11 +98,9 @@ class Flows:
 
     def _look_after(self, stream: Stream, now_ns: int) -> None:
         stream.review(now_ns)
-        if stream.reset_at != NEVER:
-            missing = stream.pending is not None or stream.peer.pending is not None
-            if stream.is_reset(missing, now_ns):
-                stream.sent_reset = True
-                self._close(stream.connection, ENDED_BY_RST, now_ns)
+        if stream.reset_at != NEVER and stream.decide_reset(stream.lacks_any(), now_ns):
+            stream.sent_reset = True
+            self._close(stream.connection, ENDED_BY_RST, now_ns)
         self._wake(stream, stream.deadline_ns, now_ns)
 
     def _wake(self, stream: Stream, deadline_ns: int, now_ns: int) -> None:

@@ -18,7 +18,7 @@ cdef long long FORGED_RST_NS, REMEMBER_NS
 cdef class Lives(Rivals):
     cdef bint strict
 
-    @cython.locals(stream=Stream, connection=Connection)
+    @cython.locals(stream=Stream)
     cpdef accept(self, Segment segment, const unsigned char* base, long long now_ns)
 
     @cython.locals(payload=cython.longlong, fin=cython.bint)
@@ -38,7 +38,7 @@ cdef class Lives(Rivals):
 
     cdef _adopt(self, Stream stream, long long now_ns)
 
-    @cython.locals(connection=Connection, payload=cython.longlong, successor=Stream)
+    @cython.locals(payload=cython.longlong, successor=Stream)
     cdef Stream _after_close(self, Stream stream, Segment segment, const unsigned char* base, long long now_ns)
 
     @cython.locals(opened=cython.bint)
@@ -47,7 +47,7 @@ cdef class Lives(Rivals):
     @cython.locals(connection=Connection, count=cython.longlong, lately=cython.bint)
     cdef bint _is_doubtful(self, Stream stream, Segment segment, long long now_ns) except -1
 
-    @cython.locals(offset=cython.longlong, ripe=cython.bint)
+    @cython.locals(offset=cython.longlong, fin=cython.longlong, ripe=cython.bint)
     cdef _take_doubtful(self, Stream stream, Segment segment, const unsigned char* base, long long now_ns)
 
     @cython.locals(pointer=cython.longlong)
@@ -78,10 +78,19 @@ cdef class Lives(Rivals):
 
     cdef bint _is_beginning(self, Stream stream) except -1
 
-    @cython.locals(
-        peer=Stream, rival=Stream, offered=cython.bint, acked_isn=cython.longlong, beyond=cython.longlong
-    )
+    @cython.locals(peer=Stream, acked_isn=cython.longlong, beyond=cython.longlong)
     cdef Stream _syn_ack(self, Stream stream, Segment segment, long long now_ns)
 
-    @cython.locals(peer=Stream, refuses=cython.bint, missing=cython.bint)
+    @cython.locals(rival_stream=Stream)
+    @cython.locals(rival_stream=Stream, acked_isn=cython.longlong)
+    cdef long long _acked_isn(self, Stream stream, Segment segment) except -1
+
+    cdef bint _is_offered(self, Stream stream, long long isn) except -1
+
+    cdef Stream _syn_ack_after_close(self, Stream stream, Segment segment, long long now_ns)
+
+    @cython.locals(rival_stream=Stream)
+    cdef Stream _challenge_by_both(self, Stream stream, Segment segment, long long now_ns)
+
+    @cython.locals(peer=Stream, refuses=cython.bint)
     cdef _reset(self, Stream stream, Segment segment, long long now_ns)

@@ -92,7 +92,7 @@ class Lives(Rivals):
         peer = stream.peer
         if segment.flags & (SYN | RST) or not segment.flags & ACK or segment.checksum == WRONG:
             return False
-        if not peer.confirms(segment.ack):
+        if not peer.hear_late_ack(segment.ack):
             return self._half_opens(stream, segment, now_ns)
         self._reopen(peer, now_ns)
         peer.acknowledge(segment.ack, now_ns)
@@ -176,19 +176,17 @@ class Lives(Rivals):
     def _take_doubtful(self, stream: Stream, segment: Segment, base: bytes, now_ns: int) -> None:
         """Keep it until the peer's ACK tells; where the peer is never seen, several in a row do."""
         offset = stream.offset_of(segment.seq)
-        if segment.flags & FIN:
-            stream.late_fin = offset + segment.wire_end - segment.start
+        fin = offset + segment.wire_end - segment.start if segment.flags & FIN else NEVER
+        stream.keep_late(base[segment.start : segment.end], offset, fin)
         if segment.end == segment.start:
             return
-        stream.share_by_reach()
-        stream.set_apart(base[segment.start : segment.end], offset)
         self._wake(stream, now_ns + REMEMBER_NS, now_ns)
         if stream.peer.packets:
             return
         ripe = now_ns - stream.connection.closed_ns >= FORGED_RST_NS
-        if stream.insists(offset, segment.end - segment.start, ripe):
+        if stream.count_late(offset, segment.end - segment.start, ripe):
             self._reopen(stream, now_ns)
-            stream.insist(now_ns)
+            stream.retract_end(now_ns)
             self._adopt(stream, now_ns)
 
     def _data(self, stream: Stream, segment: Segment, base: bytes, now_ns: int) -> None:
@@ -346,21 +344,14 @@ class Lives(Rivals):
 
     def _syn_ack(self, stream: Stream, segment: Segment, now_ns: int) -> Stream | None:
         """A SYN/ACK [L1 L2 L7]; returns the stream that sent it, None if it belongs to nothing."""
+        if stream.over:
+            return self._syn_ack_after_close(stream, segment, now_ns)
         peer = stream.peer
-        acked_isn = advance(segment.ack, -1)
+        acked_isn = self._acked_isn(stream, segment)
         beyond = distance(acked_isn, peer.isn)
-        rival = self._rival_of(peer)
-        if rival is not None and 0 <= distance(acked_isn, rival.isn) <= rival.syn_bytes:
-            acked_isn = rival.isn  # the rest acknowledges data of its SYN
-        offered = acked_isn == peer.other_isn or (rival is not None and acked_isn == rival.isn)
-        if stream.over and stream.isn == segment.seq:
-            return None
-        if stream.over and peer.packets == 0:
-            return self._challenge(stream, segment.seq, NEVER, now_ns)
-        if stream.over or (offered and acked_isn != peer.isn):
-            if stream.over or not self._is_beginning(stream):
-                rival = self._challenge(peer, acked_isn, segment.seq, now_ns)
-                return rival.peer if rival is not None else None
+        if acked_isn != peer.isn and self._is_offered(peer, acked_isn):
+            if not self._is_beginning(stream):
+                return self._challenge_by_both(stream, segment, now_ns)
             peer.restart(acked_isn)
         elif peer.isn == NEVER:
             peer.takes_isn(acked_isn, now_ns)
@@ -377,6 +368,32 @@ class Lives(Rivals):
             stream.restart(segment.seq)
         return stream
 
+    def _acked_isn(self, stream: Stream, segment: Segment) -> int:
+        """The ISN that a SYN/ACK acknowledges, of a rival with all or some of the data of its SYN [L7]."""
+        acked_isn = advance(segment.ack, -1)
+        rival_stream = self._rival_of(stream.peer)
+        if rival_stream is not None and 0 <= distance(acked_isn, rival_stream.isn) <= rival_stream.syn_bytes:
+            return rival_stream.isn
+        return acked_isn
+
+    def _is_offered(self, stream: Stream, isn: int) -> bool:
+        """Whether the stream's side sent another SYN with this ISN."""
+        rival_stream = self._rival_of(stream)
+        return isn == stream.other_isn or (rival_stream is not None and isn == rival_stream.isn)
+
+    def _syn_ack_after_close(self, stream: Stream, segment: Segment, now_ns: int) -> Stream | None:
+        """A SYN/ACK of a connection that is over: sent again, or what closed it was forged, or a rival's."""
+        if stream.isn == segment.seq:
+            return None
+        if stream.peer.packets == 0:
+            return self._challenge(stream, segment.seq, NEVER, now_ns)
+        return self._challenge_by_both(stream, segment, now_ns)
+
+    def _challenge_by_both(self, stream: Stream, segment: Segment, now_ns: int) -> Stream | None:
+        """A SYN/ACK, and the SYN that it answers, begin a rival [L2]; returns the stream that sent it."""
+        rival_stream = self._challenge(stream.peer, self._acked_isn(stream, segment), segment.seq, now_ns)
+        return rival_stream.peer if rival_stream is not None else None
+
     def _reset(self, stream: Stream, segment: Segment, now_ns: int) -> None:
         """A RST closes if its number is exact, or if it answers a SYN; inside the window time tells [L5]."""
         peer = stream.peer
@@ -385,10 +402,9 @@ class Lives(Rivals):
             refuses = distance(segment.ack, advance(peer.isn, 1)) in (0, peer.syn_bytes)
         if stream.expects(segment.seq):
             self._settle(stream, now_ns)
-        missing = stream.pending is not None or peer.pending is not None
-        if refuses or (stream.expects(segment.seq) and not missing):
-            self._close(stream.connection, ENDED_BY_RST, now_ns)
+        if refuses or (stream.expects(segment.seq) and not stream.lacks_any()):
             stream.sent_reset = True
+            self._close(stream.connection, ENDED_BY_RST, now_ns)
         elif stream.takes_reset(segment.seq, now_ns):
             self._look_after(stream, now_ns)
         else:

@@ -68,10 +68,12 @@ ONE_WAY_BYTES = 256 * KIB  # [H3]
 FORGED_RST_NS = 2 * SECOND_NS  # [L5] several round trips: a connection that goes on has said so by then
 
 UNKNOWN_WINDOW_BYTES = 16 * MIB  # [Q2] the largest that Linux advertises unless told otherwise: 6 MiB
-RESYNC_SEGMENTS = 3  # [Q2]
+# [Q2 L3] in a row far away, [L4 L5] behind an end, [L2] for a rival that is contested, [H1 H3 H4] that show a
+# wide hole: a host goes on, and who forges packets can send one or two.
+RESYNC_SEGMENTS = 3
 
 SETTLE_NS = 100 * MILLISECOND_NS  # [L3]
-SETTLE_SEGMENTS = 8  # [L3]
+SETTLE_SEGMENTS = 8  # [L3]; [H1 H3 H4] so many show a wide hole, though they are not in a row
 LONE_BYTES = (
     64 * KIB
 )  # [L3] farther than that from all others, one packet tells of no base; the largest segment

@@ -1,15 +1,18 @@
 cimport cython
 from .assembly cimport FAR_AWAY, NEVER, Owner, Room
 from .doubt cimport Doubting
-from .notes cimport PRE_START, Notes
+from .notes cimport PRE_START, WINDOW, Notes
 from .pending cimport Pending
 from .seq cimport advance, distance
 
 cdef long long _LONE_BYTES, _WINDOW_BYTES
+cdef long long RESYNC_SEGMENTS, SETTLE_SEGMENTS
 
 
 cdef class Pickup(Doubting):
     cdef public long long base_seq
+    cdef public int far_count
+    cdef public long long far_next
     cdef public int hint_count
     cdef public long long hint_high
     cdef public long long hint_low
@@ -19,6 +22,8 @@ cdef class Pickup(Doubting):
     cdef public bint settling
     cdef void unknown(self, bytes key, Owner owner, Room room) noexcept
 
+    cdef void forget_row(self) noexcept
+
     @cython.locals(base=cython.longlong, low=cython.longlong)
     cpdef bint takes_isn(self, long long isn, long long now_ns) except -1
 
@@ -26,6 +31,12 @@ cdef class Pickup(Doubting):
     cpdef bint is_fresh(self) except -1
     cdef long long offset_of(self, long long seq) noexcept
     cdef begin_settling(self, long long seq, long long now_ns)
+
+    @cython.locals(offset=cython.longlong)
+    cdef bint gather(self, bytes data, long long seq, long long now_ns) except -1
+
+    cdef bint _gather_far(self, bytes data, long long seq, long long offset, long long now_ns) except -1
+    cdef bint count_in_a_row(self, long long offset, long long count) noexcept
 
     @cython.locals(offset=cython.longlong)
     cdef hint(self, long long ack)

@@ -3,7 +3,8 @@
 
 The base is behind the ISN of the SYN [L1], or, of what is picked up midway, the lowest of the first segments
 and the peer's ACKs [L3]: but one packet alone, more than LONE_BYTES below all others, may be forged, and
-moves no base. What is noted of a sequence number is noted here, as an offset. Always true: while the base is
+moves no base. One out of reach is believed only as the last of several in a row; that row is counted here for
+all who ask. What is noted of a sequence number is noted here, as an offset. Always true: while the base is
 not known, offsets are relative to the first number seen, and nothing is readable.
 """
 
@@ -14,11 +15,20 @@ import cython
 if not cython.compiled:
     from .assembly import FAR_AWAY, NEVER, Owner, Room
     from .doubt import Doubting
-    from .notes import PRE_START
+    from .notes import PRE_START, WINDOW
     from .pending import Pending
     from .seq import advance, distance
 
-from .limits import LONE_BYTES, MAX_CUTS, MAX_TTLS, NOTE_BYTES, UNKNOWN_WINDOW_BYTES, URGENT_BYTES
+from .limits import (
+    LONE_BYTES,
+    MAX_CUTS,
+    MAX_TTLS,
+    NOTE_BYTES,
+    RESYNC_SEGMENTS,
+    SETTLE_SEGMENTS,
+    UNKNOWN_WINDOW_BYTES,
+    URGENT_BYTES,
+)
 
 _LONE_BYTES = LONE_BYTES
 _WINDOW_BYTES = UNKNOWN_WINDOW_BYTES  # a C integer when compiled: it is used with each ACK
@@ -28,7 +38,8 @@ class Pickup(Doubting):
     """A direction that has, or has not yet, its base."""
 
     __slots__ = (
-        *("base_seq", "hint_count", "hint_high", "hint_low", "hinted", "isn", "settle_count", "settling"),
+        *("base_seq", "far_count", "far_next", "hint_count", "hint_high", "hint_low", "hinted", "isn"),
+        *("settle_count", "settling"),
     )
 
     def __init__(self, key: bytes, owner: Owner, room: Room) -> None:
@@ -44,6 +55,12 @@ class Pickup(Doubting):
         self.hinted = False  # hint_low and hint_high are ACKs of the peer from before the base was known
         self.hint_low = self.hint_high = 0
         self.hint_count = 0  # ACKs near hint_low
+        self.forget_row()
+
+    def forget_row(self) -> None:
+        """Nothing was seen that is not believed yet."""
+        self.far_next = NEVER  # what would continue the row
+        self.far_count = 0  # segments in a row that are not believed yet
 
     def takes_isn(self, isn: int, now_ns: int) -> bool:
         """The base is behind `isn`, if that can be true of what was seen so far; returns whether it can."""
@@ -88,6 +105,38 @@ class Pickup(Doubting):
             self.base_seq = seq
         self.settling = True
         self.hole_ns = now_ns
+
+    def gather(self, data: bytes, seq: int, now_ns: int) -> bool:
+        """A segment while the base is not known [L3]; False if it is then, and does not wait here."""
+        if not self.settling:
+            self.begin_settling(seq, now_ns)
+        offset = self.offset_of(seq)
+        if offset > _WINDOW_BYTES or offset < -_WINDOW_BYTES:
+            return self._gather_far(data, seq, offset, now_ns)
+        if not self.fits(offset, len(data)):
+            self.settle(now_ns)  # here, since wait() would make room while `offset` is on its way
+            return False
+        self.wait(data, offset, now_ns)
+        self.settle_count += 1
+        if self.settling and self.settle_count >= SETTLE_SEGMENTS:
+            self.settle(now_ns)
+        return True
+
+    def _gather_far(self, data: bytes, seq: int, offset: int, now_ns: int) -> bool:
+        """Out of reach of what came first: dropped, unless several in a row show that was forged [L3]."""
+        if self.count_in_a_row(offset, len(data)) and self.settle_count < RESYNC_SEGMENTS:
+            self.far_count = 0
+            self.rebase(seq)
+            return self.gather(data, seq, now_ns)
+        self.room.counters.dropped_window_bytes += len(data)
+        self.note(WINDOW, len(data))
+        return True
+
+    def count_in_a_row(self, offset: int, count: int) -> bool:
+        """One more segment that is not believed yet; returns whether RESYNC_SEGMENTS follow each other."""
+        self.far_count = self.far_count + 1 if offset == self.far_next else 1
+        self.far_next = offset + count
+        return self.far_count >= RESYNC_SEGMENTS
 
     def hint(self, ack: int) -> None:
         """The peer acknowledges `ack`, while the base is not known."""

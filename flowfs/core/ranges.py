@@ -7,6 +7,7 @@ from array import array
 from bisect import bisect_left, bisect_right
 
 ACK, LIMIT, ONE_WAY, CLOSE, SNAPLEN, MEMORY = range(6)
+_ALL = 1 << 62  # more ranges than there can be
 REASONS = ("ack", "limit", "one-way", "close", "snaplen", "memory")
 
 
@@ -37,7 +38,7 @@ class Ranges:
         whole = sum(self.ends[first:last]) - sum(self.starts[first:last])
         return whole - max(0, start - self.starts[first]) - max(0, self.ends[last - 1] - end)
 
-    def within(self, start: int, end: int, limit: int = 1 << 62) -> list[tuple[int, int]]:
+    def within(self, start: int, end: int, limit: int = _ALL) -> list[tuple[int, int]]:
         """The parts of these ranges that lie in [start, end); the first `limit` of them."""
         found: list[tuple[int, int]] = []
         if start == end:

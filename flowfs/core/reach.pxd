@@ -1,5 +1,5 @@
 cimport cython
-from .assembly cimport Owner, Room
+from .assembly cimport NEVER, Owner, Room
 from .decode cimport word
 from .pickup cimport Pickup
 from .seq cimport distance
@@ -14,6 +14,7 @@ cdef int LOWER_ECHOES
 cdef class Reach(Pickup):
     cdef public bint closed
     cdef public long long echo
+    cdef public long long far_ack
     cdef public int low_echoes
     cdef public bint offers_stamps
     cdef public bint paws

@@ -12,7 +12,7 @@ from __future__ import annotations
 import cython
 
 if not cython.compiled:
-    from .assembly import Owner, Room
+    from .assembly import NEVER, Owner, Room
     from .decode import word
     from .pickup import Pickup
     from .seq import distance
@@ -29,7 +29,7 @@ class Reach(Pickup):
     """A direction and the limits that its peer sets."""
 
     __slots__ = (
-        *("closed", "echo", "low_echoes", "offers_stamps", "paws", "reach_bytes", "reach_known"),
+        *("closed", "echo", "far_ack", "low_echoes", "offers_stamps", "paws", "reach_bytes", "reach_known"),
         *("said_stamp", "said_window", "scale", "stamp", "syn_window", "value"),
     )
 
@@ -40,6 +40,7 @@ class Reach(Pickup):
         """Begin without a limit. Subclasses call this, see Link.unlinked()."""
         self.unknown(key, owner, room)
         self.reach_bytes = _WINDOW_BYTES
+        self.far_ack = NEVER  # the peer's last ACK beyond all windows
         self.scale = _NO_SYN  # of the windows that this side advertises
         self.said_window = ABSENT  # the field of its last segment
         self.syn_window = 0  # the field of its SYN
@@ -52,6 +53,7 @@ class Reach(Pickup):
     def forget_syn(self) -> None:
         """What this side's SYN said holds no more, nor what the peer said of windows since."""
         self.reach_bytes = _WINDOW_BYTES
+        self.far_ack = NEVER
         self.reach_known = self.closed = False
         self.scale = _NO_SYN
         self.said_window = self.stamp = self.said_stamp = ABSENT

@@ -10,31 +10,32 @@ cdef long long RESYNC_SEGMENTS
 
 
 cdef class Rivals(Flows):
-    @cython.locals(connection=Connection, rival=Stream)
+    @cython.locals(incumbent=Connection, rival=Connection, rival_stream=Stream, there=Stream)
     cdef Stream _challenge(self, Stream stream, long long isn, long long peer_isn, long long now_ns)
 
     @cython.locals(rival=Connection)
     cdef Stream _rival_of(self, Stream stream)
 
     @cython.locals(rival=Connection)
-    cdef _dismiss(self, Connection connection)
+    cdef _dismiss(self, Connection incumbent)
 
-    @cython.locals(rival=Stream, connection=Connection)
+    @cython.locals(rival=Connection, rival_stream=Stream)
     cdef Stream _contest(self, Stream stream, Segment segment, const unsigned char* base, long long now_ns)
 
     @cython.locals(peer=Stream, acked=cython.longlong)
-    cdef bint _is_of_rival(self, Stream rival, Stream stream, Segment segment) except -1
+    cdef bint _is_of_rival(self, Stream rival_stream, Stream stream, Segment segment) except -1
 
-    cdef _keep(self, Stream rival, Segment segment, const unsigned char* base, long long now_ns)
+    @cython.locals(offset=cython.longlong, fin=cython.longlong)
+    cdef _keep(self, Stream rival_stream, Segment segment, const unsigned char* base, long long now_ns)
 
     @cython.locals(offset=cython.longlong)
     cdef bint _goes_on_here(self, Stream stream, Segment segment) except -1
 
-    @cython.locals(one=Stream, old=Connection, said=cython.bint)
+    @cython.locals(one=Stream, incumbent=Connection, said=cython.bint)
     cdef bint _stands(self, Connection rival, long long payload) except -1
 
-    @cython.locals(rival=Stream, peer=Stream, old=Connection, first=cython.longlong)
-    cdef _replace(self, Connection connection, long long accepted_bytes, long long now_ns)
+    @cython.locals(rival_stream=Stream, peer=Stream, incumbent=Connection, first=cython.longlong)
+    cdef _replace(self, Connection rival, long long accepted_bytes, long long now_ns)
 
     cdef _untrack(self, Connection connection)
     cdef _close(self, Connection connection, int state, long long now_ns)

@@ -36,25 +36,25 @@ class Rivals(Flows):
         Returns its stream of that direction. One that is there already stays, any other goes; None if there
         is no room.
         """
-        connection = stream.connection
-        rival = self._rival_of(stream)
-        if rival is not None and rival.isn == isn and rival.peer.isn in (NEVER, peer_isn):
-            if rival.peer.isn != peer_isn:
-                rival.peer.takes_isn(peer_isn, now_ns)
-            return rival
-        self._dismiss(connection)
-        if not self._has_room(now_ns) or not connection.tracked:
+        incumbent = stream.connection
+        there = self._rival_of(stream)
+        if there is not None and there.isn == isn and there.peer.isn in (NEVER, peer_isn):
+            if there.peer.isn != peer_isn:
+                there.peer.takes_isn(peer_isn, now_ns)
+            return there
+        self._dismiss(incumbent)
+        if not self._has_room(now_ns) or not incumbent.tracked:
             return None  # not tracked: it was forgotten for the room that it asked for
-        rival = self._pair(stream.key, stream.peer.key, connection.generation, now_ns)
-        connection.rival = rival.connection
-        rival.connection.incumbent = connection
-        rival.connection.tracked = False
-        rival.over = rival.peer.over = True
-        rival.takes_isn(isn, now_ns)
+        rival_stream = self._pair(stream.key, stream.peer.key, incumbent.generation, now_ns)
+        rival = rival_stream.connection
+        incumbent.rival = rival
+        rival.incumbent = incumbent
+        rival.tracked = False
+        rival_stream.takes_isn(isn, now_ns)
         if peer_isn != NEVER:
-            rival.peer.takes_isn(peer_isn, now_ns)
-        self.half_open.append(rival.connection)
-        return rival
+            rival_stream.peer.takes_isn(peer_isn, now_ns)
+        self.half_open.append(rival)
+        return rival_stream
 
     def _rival_of(self, stream: Stream) -> Stream | None:
         """The stream of the same direction in the connection's rival."""
@@ -63,12 +63,12 @@ class Rivals(Flows):
             return None
         return rival.one if rival.one.key == stream.key else rival.other
 
-    def _dismiss(self, connection: Connection) -> None:
+    def _dismiss(self, incumbent: Connection) -> None:
         """The connection has no rival any more."""
-        rival = connection.rival
+        rival = incumbent.rival
         if rival is None:
             return
-        connection.rival = rival.incumbent = None
+        incumbent.rival = rival.incumbent = None
         leave(rival)
         rival.one.drop_tentative()
         rival.other.drop_tentative()
@@ -76,32 +76,32 @@ class Rivals(Flows):
 
     def _contest(self, stream: Stream, segment: Segment, base: bytes, now_ns: int) -> Stream | None:
         """A segment of a connection that has a rival: the stream to go on with, None if that is all."""
-        rival = self._rival_of(stream)
-        if rival is None or segment.flags & SYN or segment.checksum == WRONG:
+        rival_stream = self._rival_of(stream)
+        if rival_stream is None or segment.flags & SYN or segment.checksum == WRONG:
             return stream
-        connection = rival.connection
-        if not self._is_of_rival(rival, stream, segment):
-            if stream.key == connection.one.key and self._goes_on_here(stream, segment):
-                connection.contested = True
-                connection.claims = 0
+        rival = rival_stream.connection
+        if not self._is_of_rival(rival_stream, stream, segment):
+            if stream.key == rival.one.key and self._goes_on_here(stream, segment):
+                rival.contested = True
+                rival.claims = 0
             return stream
-        if segment.flags & (RST | FIN) and self._stands(connection, segment.end - segment.start):
-            self._replace(connection, connection.one.peer_ack, now_ns)
-            return rival
+        if segment.flags & (RST | FIN) and self._stands(rival, segment.end - segment.start):
+            self._replace(rival, rival.one.peer_ack, now_ns)
+            return rival_stream
         if segment.flags & RST or not segment.flags & ACK:
             if segment.flags & RST:
                 self._dismiss(stream.connection)
             return stream  # which ignores it, and counts it
-        if rival is connection.one:
-            connection.claims += 1
-            if connection.claims >= (RESYNC_SEGMENTS if connection.contested else 1):
-                self._replace(connection, max(0, rival.offset_of(segment.seq)), now_ns)
-                return rival
-        self._keep(rival, segment, base, now_ns)
+        if rival_stream is rival.one:
+            rival.claims += 1
+            if rival.claims >= (RESYNC_SEGMENTS if rival.contested else 1):
+                self._replace(rival, max(0, rival_stream.offset_of(segment.seq)), now_ns)
+                return rival_stream
+        self._keep(rival_stream, segment, base, now_ns)
         return None
 
     def _goes_on_here(self, stream: Stream, segment: Segment) -> bool:
-        """Whether a segment of the incumbent's says that it goes on: what was sent before it closed does not."""
+        """Whether a segment of the incumbent says that it goes on: what was sent before its end does not."""
         if stream.connection.state == OPEN:
             return True
         offset = stream.offset_of(segment.seq) + segment.end - segment.start
@@ -110,22 +110,24 @@ class Rivals(Flows):
     def _stands(self, rival: Connection, payload: int) -> bool:
         """Whether a rival that ends has bytes, and an incumbent that is closed, or silent since."""
         one = rival.one
-        old = rival.incumbent
-        assert old is not None
+        incumbent = rival.incumbent
+        assert incumbent is not None
         said = one.tentative is not None and (one.syn_bytes == 0 or one.peer_ack > 0)
         if payload == 0 and not said and rival.other.tentative is None:
             return False
-        if rival.contested or old.one.tentative is not None or old.other.tentative is not None:
+        if rival.contested or incumbent.one.tentative is not None or incumbent.other.tentative is not None:
             return False
-        return old.state != OPEN or old.last_ns <= rival.first_ns
+        return incumbent.state != OPEN or incumbent.last_ns <= rival.first_ns
 
-    def _is_of_rival(self, rival: Stream, stream: Stream, segment: Segment) -> bool:
+    def _is_of_rival(self, rival_stream: Stream, stream: Stream, segment: Segment) -> bool:
         """Whether a segment has the rival's numbers, and not those of what is known of the incumbent."""
-        if rival.anchored and (rival.offset_of(segment.seq) < 0 or not rival.is_within(segment.seq)):
+        if rival_stream.anchored and (
+            rival_stream.offset_of(segment.seq) < 0 or not rival_stream.is_within(segment.seq)
+        ):
             return False
-        if rival.peer.anchored and segment.flags & ACK:
-            acked = rival.peer.offset_of(segment.ack)
-            if acked < 0 or acked > rival.peer.limit():
+        if rival_stream.peer.anchored and segment.flags & ACK:
+            acked = rival_stream.peer.offset_of(segment.ack)
+            if acked < 0 or acked > rival_stream.peer.limit():
                 return False
         if not stream.is_within(segment.seq) or stream.offset_of(segment.seq) > stream.known_end():
             return True
@@ -136,38 +138,35 @@ class Rivals(Flows):
             and (not peer.is_within(segment.ack) or peer.offset_of(segment.ack) > peer.known_end() + 1)
         )
 
-    def _keep(self, rival: Stream, segment: Segment, base: bytes, now_ns: int) -> None:
+    def _keep(self, rival_stream: Stream, segment: Segment, base: bytes, now_ns: int) -> None:
         """What the rival is sent, until it is known whether it is one."""
-        rival.packets += 1
-        rival.connection.packets += 1
-        rival.connection.last_ns = now_ns
-        if rival.peer.anchored:
-            rival.peer.acknowledge(segment.ack, now_ns)
-        if segment.flags & FIN:
-            rival.late_fin = rival.offset_of(segment.seq) + segment.wire_end - segment.start
-        if segment.end > segment.start:
-            rival.share_by_reach()
-            rival.set_apart(base[segment.start : segment.end], rival.offset_of(segment.seq))
+        rival_stream.packets += 1
+        rival_stream.connection.packets += 1
+        rival_stream.connection.last_ns = now_ns
+        if rival_stream.peer.anchored:
+            rival_stream.peer.acknowledge(segment.ack, now_ns)
+        offset = rival_stream.offset_of(segment.seq)
+        fin = offset + segment.wire_end - segment.start if segment.flags & FIN else NEVER
+        rival_stream.keep_late(base[segment.start : segment.end], offset, fin)
 
-    def _replace(self, connection: Connection, accepted_bytes: int, now_ns: int) -> None:
+    def _replace(self, rival: Connection, accepted_bytes: int, now_ns: int) -> None:
         """The rival is the connection: the old one ends, and both directions move together [L2].
 
         So much of the data of its SYN was accepted [L7].
         """
-        rival = connection.one
-        peer = connection.other
-        old = connection.incumbent
-        assert old is not None
-        old.rival = connection.incumbent = None
-        self._close(old, IDLE, now_ns)
-        self._untrack(old)
-        first = old.generation + (1 if old.carried else 0)
-        connection.generation = self._free_generation(rival.key, peer.key, first)
-        connection.tracked = True
-        self._enter(rival)
-        rival.over = peer.over = False
-        rival.resolve_syn_data(accepted_bytes, now_ns)
-        rival.adopt(now_ns)
+        rival_stream = rival.one
+        peer = rival.other
+        incumbent = rival.incumbent
+        assert incumbent is not None
+        incumbent.rival = rival.incumbent = None
+        self._close(incumbent, IDLE, now_ns)
+        self._untrack(incumbent)
+        first = incumbent.generation + (1 if incumbent.carried else 0)
+        rival.generation = self._free_generation(rival_stream.key, peer.key, first)
+        rival.tracked = True
+        self._enter(rival_stream)
+        rival_stream.resolve_syn_data(accepted_bytes, now_ns)
+        rival_stream.adopt(now_ns)
         peer.adopt(now_ns)
 
     def _untrack(self, connection: Connection) -> None:
@@ -193,11 +192,11 @@ class Rivals(Flows):
 
     def finish(self, now_ns: int) -> None:
         """The capture has ended: who is a rival still is none, unless its bytes are all that came."""
-        for stream in list(self.streams.values()):
-            connection = stream.connection
-            rival = connection.rival if connection is not None else None
+        contested = [stream.connection for stream in self.streams.values() if stream.connection.rival is not None]
+        for connection in contested:
+            rival = connection.rival
             if rival is None:
-                continue
+                continue  # seen to: each is there for both directions
             if self._stands(rival, 0):
                 self._replace(rival, rival.one.peer_ack, now_ns)
             else:

@@ -51,9 +51,6 @@ cdef class Stream(Ending):
     cdef _keep_alone(self, long long now_ns)
     cpdef restart(self, long long isn)
     @cython.locals(offset=cython.longlong)
-    cdef _gather(self, bytes data, long long seq, long long now_ns)
-
-    @cython.locals(offset=cython.longlong)
     cpdef receive(self, const unsigned char* base, Py_ssize_t start, Py_ssize_t end, long long seq, long long now_ns)
 
     @cython.locals(offset=cython.longlong)
@@ -67,20 +64,16 @@ cdef class Stream(Ending):
     @cython.locals(offset=cython.longlong)
     cpdef bint acknowledge(self, long long ack, long long now_ns) except -1
 
-    @cython.locals(offset=cython.longlong)
+    cdef bint _can_be_acknowledged(self, long long offset) noexcept
     cdef hear_from_afar(self, long long ack)
-
-    cdef void _acknowledge_again(self) noexcept
     cdef _acknowledge_less(self, long long offset, long long now_ns)
-
-    cdef _gather_far(self, bytes data, long long seq, long long offset, long long now_ns)
-    cdef bint _is_in_a_row(self, long long offset, long long count) noexcept
 
     @cython.locals(believed=cython.bint, in_a_row=cython.bint)
     cdef _receive_far(
         self, const unsigned char* base, Py_ssize_t start, Py_ssize_t end, long long offset, long long now_ns
     )
 
+    cdef bint lacks_any(self) noexcept
     cdef bint waits(self) noexcept
 
     @cython.locals(reason=cython.int)
@@ -102,7 +95,6 @@ cdef class Stream(Ending):
 
     cdef _check_done(self, long long now_ns)
 
-    @cython.locals(end=cython.longlong)
     cpdef close(self, int state, long long now_ns)
 
     cdef _give_up_all_before_fin(self, long long now_ns)

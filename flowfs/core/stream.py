@@ -73,8 +73,8 @@ class Stream(Ending):
 
     peer: Stream
     __slots__ = (
-        "acked_ns",
         "ack_count",
+        "acked_ns",
         "acked_to",
         "connection",
         "doubted_fin",
@@ -119,6 +119,7 @@ class Stream(Ending):
         self.rcv_nxt = self.peer_ack = 0
         self.drop_tentative()
         self.forget_end()
+        self.forget_row()
         self.partial = False
         self.acked_ns = self.doubted_fin = NEVER
         self.low_count = 0
@@ -127,43 +128,9 @@ class Stream(Ending):
         self.ttl = UNKNOWN_TTL
         self.anchored = True
 
-    def _gather(self, data: bytes, seq: int, now_ns: int) -> None:
-        """A segment while the base is not known [L3]."""
-        if not self.settling:
-            self.begin_settling(seq, now_ns)
-        offset = self.offset_of(seq)
-        if offset > _WINDOW_BYTES or offset < -_WINDOW_BYTES:
-            self._gather_far(data, seq, offset, now_ns)
-            return
-        if not self.fits(offset, len(data)):
-            self.settle(now_ns)  # here, since wait() would make room while `offset` is on its way
-            self.receive(data, 0, len(data), seq, now_ns)
-            return
-        self.wait(data, offset, now_ns)
-        self.settle_count += 1
-        if self.settling and self.settle_count >= SETTLE_SEGMENTS:
-            self.settle(now_ns)
-
-    def _gather_far(self, data: bytes, seq: int, offset: int, now_ns: int) -> None:
-        """Out of reach of what came first: dropped, unless several in a row show that was forged [L3]."""
-        if self._is_in_a_row(offset, len(data)) and self.settle_count < RESYNC_SEGMENTS:
-            self.far_count = 0
-            self.rebase(seq)
-            self._gather(data, seq, now_ns)
-            return
-        self.room.counters.dropped_window_bytes += len(data)
-        self.note(WINDOW, len(data))
-
-    def _is_in_a_row(self, offset: int, count: int) -> bool:
-        """Whether this is the last of RESYNC_SEGMENTS far away that follow each other."""
-        self.far_count = self.far_count + 1 if offset == self.far_next else 1
-        self.far_next = offset + count
-        return self.far_count >= RESYNC_SEGMENTS
-
     def receive(self, base: bytes, start: int, end: int, seq: int, now_ns: int) -> None:
         """The payload base[start:end] with sequence number `seq`."""
-        if not self.anchored:
-            self._gather(base[start:end], seq, now_ns)
+        if not self.anchored and self.gather(base[start:end], seq, now_ns):
             return
         offset = self.offset_of(seq)
         if offset == self.rcv_nxt and self.pending is None and self.fin == FAR_AWAY:
@@ -213,38 +180,33 @@ class Stream(Ending):
             self.hint(ack)
             return True
         offset = self.offset_of(ack)
-        if offset <= self.peer_ack:
+        if offset < self.peer_ack:
             if offset < self.peer_ack - self.reach_bytes:
                 return False  # RFC 5961, 5.2
-            if offset < self.peer_ack:
-                self._acknowledge_less(offset, now_ns)
-            else:
-                self._acknowledge_again()
-            if self.pending is not None:
-                self.see_peer_wait(offset)
+            self._acknowledge_less(offset, now_ns)
             return True
-        if offset > self.known_end() + self.reach_bytes:  # [Q4]
-            self.room.counters.bad_acks += 1
-            self.far_ack = offset
+        if offset > self.peer_ack and not self._can_be_acknowledged(offset):
+            self.hear_from_afar(ack)
             return False
-        self.peer_ack = offset
         self.low_count = 0
         self.ack_count += 1
-        if offset > self.fin:
-            self.fin_acknowledged(now_ns)
+        if offset > self.peer_ack:
+            self.peer_ack = offset
+            if offset > self.fin:
+                self.fin_acknowledged(now_ns)
+        elif self.pending is not None:
+            self.see_peer_wait(offset)
         return True
+
+    def _can_be_acknowledged(self, offset: int) -> bool:
+        """Whether the peer can have all before `offset`, though some of it was not seen [Q4]."""
+        return offset <= self.known_end() + self.reach_bytes
 
     def hear_from_afar(self, ack: int) -> None:
         """The peer acknowledges with a number that it cannot have: the capture may have a long gap [Q2]."""
-        if self.anchored:
-            offset = self.offset_of(ack)
-            if offset > self.known_end() + self.reach_bytes:
-                self.far_ack = offset
         self.room.counters.bad_acks += 1
-
-    def _acknowledge_again(self) -> None:
-        self.low_count = 0
-        self.ack_count += 1
+        if self.anchored and not self._can_be_acknowledged(self.offset_of(ack)):
+            self.far_ack = self.offset_of(ack)
 
     def _acknowledge_less(self, offset: int, now_ns: int) -> None:
         """The peer acknowledges less than before: that came late, or what was before was forged [H1]."""
@@ -263,6 +225,7 @@ class Stream(Ending):
             self.low_count = 0
             self.peer_ack = self.low_ack
             self.fin_unacknowledged(now_ns)
+        self.see_peer_wait(offset)
 
     def relieve(self, now_ns: int) -> None:
         """Give up the lowest holes until half of what waits is left [H2]."""
@@ -276,7 +239,7 @@ class Stream(Ending):
 
         A peer that is seen must have acknowledged something there, or three forged segments would do.
         """
-        in_a_row = self._is_in_a_row(offset, end - start)
+        in_a_row = self.count_in_a_row(offset, end - start)
         believed = self.peer.packets == 0 or abs(self.far_ack - offset) <= _WINDOW_BYTES
         if not in_a_row or not believed:
             self.room.counters.dropped_window_bytes += end - start
@@ -288,6 +251,10 @@ class Stream(Ending):
         if offset > self.rcv_nxt and self.fin == FAR_AWAY:
             self.lose(offset - self.rcv_nxt, LIMIT, now_ns)
         self.place(base, start, end, offset, now_ns)
+
+    def lacks_any(self) -> bool:
+        """Whether either side's bytes wait for some that are missing."""
+        return self.pending is not None or self.peer.pending is not None
 
     def waits(self) -> bool:
         """Whether there is anything for review() to look at."""
@@ -420,6 +387,8 @@ class Stream(Ending):
             self._keep_alone(now_ns)
         self.resolve_syn_data(0, now_ns)
         self._give_up_all_before_fin(now_ns)
+        self.confirm(now_ns)
+        self.drop_tentative()
         if state == ENDED_BY_FIN or state == ENDED_BY_RST:
             self.doubt_behind_fin()
         else:
@@ -431,8 +400,6 @@ class Stream(Ending):
             self.room.store.set_state(self.flow, ENDED_BY_FIN if self.done else state, now_ns)
 
     def _give_up_all_before_fin(self, now_ns: int) -> None:
-        """What waits or is in doubt becomes data, or is let go of, but for what lies behind the FIN [H4]."""
+        """What waits becomes data, or is let go of, but for what lies behind the FIN [H4]."""
         while self.pending is not None and self.pending.first() < self.fin:
             self.give_up(CLOSE, now_ns)
-        self.confirm(now_ns)
-        self.drop_tentative()

@@ -12,7 +12,17 @@ import pytest
 
 from craft import Conversation, timestamps, wscale
 from engines import feed, run, started
-from flowfs.core.limits import CONNECTION_BYTES, KIB, MIB, Limits
+from flowfs.core.flow import OPEN
+from flowfs.core.limits import (
+    CONNECTION_BYTES,
+    FLOW_OUT_OF_ORDER_BYTES,
+    HALF_OPEN_NS,
+    KIB,
+    MIB,
+    REMEMBER_NS,
+    SECOND_NS,
+    Limits,
+)
 
 NAME = Conversation().client_name()
 SERVER_NAME = Conversation().server_name()
@@ -67,12 +77,23 @@ def test_two_fins_that_close_the_connection() -> None:
     assert outcome.statistics["dropped_after_fin_bytes"] == 0
 
 
-def test_what_lies_behind_a_fin_has_the_pool_and_no_more() -> None:
-    conversation = established().fin(5).client(5, b"f").server_ack(6)
-    for offset in range(6, 6 * MIB, 60_000):
-        conversation.client(offset, bytes(60_000))
+@pytest.mark.parametrize("closed, bound_bytes", [(False, FLOW_OUT_OF_ORDER_BYTES), (True, 4 * MIB)])
+def test_what_lies_behind_a_fin_has_its_bound_and_no_more(closed: bool, bound_bytes: int) -> None:
+    """That is one flow's share while the connection lasts, and the pool once it is over."""
+    conversation = Conversation().handshake(wscale(14)).client(0, b"abcde").fin(5)
+    if closed:
+        conversation.server_fin().client_ack(1)
+    conversation.server_ack(6)
+    most = 0
+    with started() as engine:
+        for offset in range(5, 8 * MIB, 60_000):
+            conversation.client(offset, bytes(60_000))
+        for packet in conversation.packets:
+            feed(engine, [packet])
+            most = max(most, engine.statistics()["out_of_order_used_bytes"])
+    assert bound_bytes - 60_000 - KIB < most <= bound_bytes
     outcome = run(conversation)
-    assert outcome.before.statistics["out_of_order_used_bytes"] <= 4 * MIB
+    assert outcome.statistics["dropped_window_bytes"] == 0
     assert outcome.files() == {NAME: b"abcde"}
 
 
@@ -80,7 +101,7 @@ def test_what_lies_behind_a_fin_is_forgotten_with_the_connection() -> None:
     with started() as engine:
         feed(engine, established().fin().server_fin().client_ack(1).server_ack(6).client(5, b"late"))
         assert engine.statistics()["out_of_order_used_bytes"] > 0
-        engine.tick(engine.now_ns + 62 * 10**9)
+        engine.tick(engine.now_ns + REMEMBER_NS + 2 * SECOND_NS)
         assert engine.statistics()["out_of_order_used_bytes"] == 0
         assert engine.statistics()["dropped_after_fin_bytes"] == 4
 
@@ -329,7 +350,7 @@ def test_a_reset_of_what_was_never_a_connection() -> None:
         feed(engine, Conversation().client(5, b"fgh"))
         (flow,) = engine.list_after(0, 9)
         assert engine.read(flow, 0, 99) == b"abcdefgh"
-        assert flow.state == 0
+        assert flow.state == OPEN
 
 
 def test_many_syns_cost_no_more_than_one() -> None:
@@ -342,7 +363,7 @@ def test_many_syns_cost_no_more_than_one() -> None:
         numbers = engine.statistics()
         assert numbers["connections_tracked"] == 2
         assert numbers["out_of_order_used_bytes"] < 2000
-        engine.tick(engine.now_ns + 31 * 10**9)
+        engine.tick(engine.now_ns + HALF_OPEN_NS + SECOND_NS)
         assert engine.statistics()["connections_tracked"] == 1
         assert engine.statistics()["out_of_order_used_bytes"] == 0
 
@@ -353,7 +374,8 @@ def test_a_syn_where_the_table_is_full(count: int) -> None:
     limits = Limits(payload_bytes=MIB, table_bytes=count * CONNECTION_BYTES)
     conversation = Conversation(client_port=1).syn().client(0, b"one way")
     conversation.syn(isn=7_000_000).client(7, b"...", ack=1).wait(1).other()
-    run(conversation, limits)
+    kept = {} if count == 1 else {conversation.client_name(): b"one way..."}
+    assert run(conversation, limits).files() == kept
     outcome = run(with_syns(established()).client(5, b"fgh"), limits)
     assert outcome.before.files() == {NAME: b"abcdefgh"}
 

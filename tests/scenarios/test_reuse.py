@@ -85,7 +85,7 @@ def test_data_in_the_syn_of_another_connection(ended: str) -> None:
     }
 
 
-# --- a RST while the first segments are gathered [L3 L5] -----------------------------------------------------
+# --- a RST while the first segments are gathered [L3 L5] ---------------------------------------------------
 
 
 @pytest.mark.parametrize("of_server", [False, True])
@@ -102,7 +102,7 @@ def test_a_reset_right_after_the_pickup(of_server: bool) -> None:
     assert outcome.before.files()[NAME] == b"abcabcabc"
 
 
-# --- a short connection, and what is late or lacking [L2 L9] -------------------------------------------------
+# --- a short connection, and what is late or lacking [L2 L9] -----------------------------------------------
 
 
 def with_an_old_ack(conversation: Conversation) -> None:
@@ -166,7 +166,7 @@ def test_a_forged_one_while_the_client_goes_on(end: str) -> None:
     assert outcome.files() == {NAME: b"abcdefg", SERVER_NAME: b"xyz"}
 
 
-# --- a FIN before anything of the peer was seen [L4] ---------------------------------------------------------
+# --- a FIN before anything of the peer was seen [L4] -------------------------------------------------------
 
 
 @pytest.mark.parametrize("syn", [False, True])

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import flowfs.core
 from craft import mss, sack_permitted, timestamps, wscale
 from flowfs.core.window import scale_of, timestamps_at
 
@@ -38,7 +39,7 @@ def test_options(options: bytes, scale: int, at: int) -> None:
 
 
 class Counted(bytes):
-    """Bytes that count how often one of them is looked at; the compiled core looks past that."""
+    """Bytes that count how often one of them is looked at."""
 
     looks = 0
 
@@ -47,12 +48,13 @@ class Counted(bytes):
         return super().__getitem__(place)
 
 
+@pytest.mark.skipif(flowfs.core.compiled(), reason="the compiled core looks past what counts")
 @pytest.mark.parametrize("options", [b"\x01" * 40, b"\x01\x01" * 10 + b"\x08\x02" * 10, b"\x05\x02" * 20])
 def test_each_option_is_looked_at_once(options: bytes) -> None:
     for find in (scale_of, timestamps_at):
         counted = Counted(options)
         assert find(counted, 0, len(counted)) == -1
-        assert counted.looks <= 2 * len(options)
+        assert 0 < counted.looks <= 2 * len(options)
 
 
 @given(st.binary(max_size=40))
