@@ -132,7 +132,13 @@ def started(limits: Limits = SMALL) -> Iterator[Engine]:
     finally:
         engine.close()
     left = engine.statistics()
-    for name in ("flows", "connections_tracked", "table_used_bytes", "fragments_used_bytes"):
+    for name in (
+        "flows",
+        "connections_tracked",
+        "table_used_bytes",
+        "fragments_used_bytes",
+        "out_of_order_used_bytes",
+    ):
         assert left[name] == 0, f"{name} after close()"
     assert left["payload_used_bytes"] == left["pinned_bytes"]
 

@@ -34,8 +34,9 @@ cdef class Ending(Reach):
     cdef fin_unacknowledged(self, long long now_ns)
     cdef _is_not_done(self, long long now_ns)
 
-    @cython.locals(tentative=Pending)
     cdef doubt_behind_fin(self)
+    cdef _wait_for_all(self, Pending tentative, long long now_ns)
+    cdef let_go(self)
 
     @cython.locals(offset=cython.longlong)
     cpdef bint expects(self, long long seq) except -1
@@ -57,5 +58,4 @@ cdef class Ending(Reach):
     cdef reopen(self, long long now_ns)
     cdef retract_end(self, long long now_ns)
 
-    @cython.locals(offset=cython.longlong, data=bytes)
     cdef adopt(self, long long now_ns)

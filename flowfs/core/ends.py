@@ -131,11 +131,10 @@ class Ending(Reach):
         assert self.tentative is None, "close() has let go of all that was in doubt"
         if self.pending is None:
             return
-        tentative = Pending(self.room.pool, self, True)
-        self.pending.move_from(self.fin, tentative)
-        self.tidy()
-        if tentative.offsets:
-            self.tentative = tentative
+        assert self.pending.first() >= self.fin
+        self.tentative = self.pending  # as it is: who closes it often pays for no piece of it
+        self.tentative.tentative = True
+        self.pending = None
 
     def drop_tentative(self) -> None:
         """Let go of all that is in doubt."""
@@ -151,6 +150,8 @@ class Ending(Reach):
         """Whether a RST with this number is exact: it comes where the next byte would [L5]."""
         offset = self.offset_of(seq)
         if not self.anchored:
+            if self.pending is not None and offset == self.pending.end():
+                return True
             return self.hinted and self.hint_low <= offset <= self.hint_high
         if offset == self.rcv_nxt or (offset == self.peer_ack and offset > self.rcv_nxt):
             return True
@@ -244,6 +245,26 @@ class Ending(Reach):
         if self.flow is not None and not self.done:
             self.room.store.set_state(self.flow, OPEN, now_ns)
 
+    def _wait_for_all(self, tentative: Pending, now_ns: int) -> None:
+        """What is in doubt waits from here on, as it is; nothing else does. What is next is stored."""
+        assert self.pending is None
+        if not self.anchored:
+            self.settling = True  # as by begin_settling(), with the base that these offsets have
+        self.hole_ns = now_ns
+        tentative.tentative = False
+        self.pending = tentative
+        self.tentative = None
+        self.drain(now_ns)
+        self.share_by_reach()
+        if self.is_too_much(tentative):
+            self.relieve(now_ns)
+
+    def let_go(self) -> None:
+        """Nobody will hear of this direction any more: what it has charged, it gives back."""
+        self.drop_tentative()
+        assert self.pending is None, "what waits has had its fate when it was closed"
+        self.forget_notes()
+
     def retract_end(self, now_ns: int) -> None:
         """The FIN that ended it, if one did, was forged: what follows shows it."""
         if self.done:
@@ -251,19 +272,9 @@ class Ending(Reach):
 
     def adopt(self, now_ns: int) -> None:
         """What is in doubt since the connection was closed is not any more."""
-        if self.tentative is not None and not self.anchored and not self.settling:
-            self.settling = True  # as by begin_settling(), with the base that these offsets have
-            self.hole_ns = now_ns
-        while self.tentative is not None and self.tentative.offsets:
-            offset = self.tentative.first()
-            for data in self.tentative.take_run(offset, FAR_AWAY):
-                self.share_by_reach()
-                if self.anchored:
-                    self.place(data, 0, len(data), offset, now_ns)
-                else:
-                    self.wait(data, offset, now_ns)
-                offset += len(data)
-        self.tentative = None
+        self.drop_outdated()
+        if self.tentative is not None:
+            self._wait_for_all(self.tentative, now_ns)
         if self.late_fin != NEVER:
             self._take_fin(self.late_fin, now_ns)
             self.late_fin = NEVER

@@ -256,8 +256,8 @@ class Flows:
         """Break the circle of references: these objects are not seen by the garbage collector."""
         one: Any = connection.one
         other: Any = connection.other
-        one.forget_notes()
-        other.forget_notes()
+        one.let_go()
+        other.let_go()
         one.peer = other.peer = one.connection = other.connection = one.owner = other.owner = None
         self.live -= 1
 

@@ -27,6 +27,12 @@ cdef class Lives(Rivals):
     @cython.locals(peer=Stream)
     cdef bint _goes_on(self, Stream stream, Segment segment, const unsigned char* base, long long now_ns) except -1
 
+    @cython.locals(peer=Stream, acked=cython.longlong)
+    cdef bint _half_opens(self, Stream stream, Segment segment, long long now_ns) except -1
+
+    @cython.locals(side=Stream)
+    cdef _settle(self, Stream stream, long long now_ns)
+
     @cython.locals(connection=Connection)
     cdef _reopen(self, Stream stream, long long now_ns)
 
@@ -76,6 +82,9 @@ cdef class Lives(Rivals):
     cdef Stream _syn_ack(self, Stream stream, Segment segment, long long now_ns)
 
     @cython.locals(rival_stream=Stream)
+    @cython.locals(rival_stream=Stream, acked_isn=cython.longlong)
+    cdef long long _acked_isn(self, Stream stream, Segment segment) except -1
+
     cdef bint _is_offered(self, Stream stream, long long isn) except -1
 
     cdef Stream _syn_ack_after_close(self, Stream stream, Segment segment, long long now_ns)

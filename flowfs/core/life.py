@@ -93,11 +93,31 @@ class Lives(Rivals):
         if segment.flags & (SYN | RST) or not segment.flags & ACK or segment.checksum == WRONG:
             return False
         if not peer.hear_late_ack(segment.ack):
-            return False
+            return self._half_opens(stream, segment, now_ns)
         self._reopen(peer, now_ns)
         peer.acknowledge(segment.ack, now_ns)
         self._adopt(peer, now_ns)
+        return peer.connection.state == OPEN  # what was sent since may have ended it again
+
+    def _half_opens(self, stream: Stream, segment: Segment, now_ns: int) -> bool:
+        """Whether this is of the side that was not seen when the FIN of the other closed it: it may have been
+        under way, or it has more to say. It goes on for this side, and the FIN counts as it did [L4].
+        """
+        peer = stream.peer
+        if stream.packets or not peer.done or now_ns - stream.connection.closed_ns > REMEMBER_NS:
+            return False
+        acked = peer.offset_of(segment.ack)
+        if acked < 0 or acked > peer.known_end() + 1:
+            return False
+        self._reopen(peer, now_ns)
+        peer.adopt(now_ns)
         return True
+
+    def _settle(self, stream: Stream, now_ns: int) -> None:
+        """This side has come to its end while the first segments were gathered: no earlier one comes [L3]."""
+        for side in (stream, stream.peer):
+            if side.settling:
+                side.settle(now_ns)
 
     def _reopen(self, stream: Stream, now_ns: int) -> None:
         """The connection goes on, as what this side sent shows."""
@@ -313,7 +333,7 @@ class Lives(Rivals):
             stream.other_isn = stream.isn
             stream.restart(segment.seq)  # the SYN/ACK may still choose the other
             return stream
-        if stream.peer.packets == 0:
+        if stream.peer.packets == 0 or segment.end > segment.start:  # a rival keeps the data
             return self._challenge(stream, segment.seq, NEVER, now_ns)
         stream.other_isn = segment.seq  # only its SYN/ACK makes it a rival
         return None
@@ -327,7 +347,7 @@ class Lives(Rivals):
         if stream.over:
             return self._syn_ack_after_close(stream, segment, now_ns)
         peer = stream.peer
-        acked_isn = advance(segment.ack, -1)
+        acked_isn = self._acked_isn(stream, segment)
         beyond = distance(acked_isn, peer.isn)
         if acked_isn != peer.isn and self._is_offered(peer, acked_isn):
             if not self._is_beginning(stream):
@@ -348,6 +368,14 @@ class Lives(Rivals):
             stream.restart(segment.seq)
         return stream
 
+    def _acked_isn(self, stream: Stream, segment: Segment) -> int:
+        """The ISN that a SYN/ACK acknowledges, of a rival with all or some of the data of its SYN [L7]."""
+        acked_isn = advance(segment.ack, -1)
+        rival_stream = self._rival_of(stream.peer)
+        if rival_stream is not None and 0 <= distance(acked_isn, rival_stream.isn) <= rival_stream.syn_bytes:
+            return rival_stream.isn
+        return acked_isn
+
     def _is_offered(self, stream: Stream, isn: int) -> bool:
         """Whether the stream's side sent another SYN with this ISN."""
         rival_stream = self._rival_of(stream)
@@ -363,7 +391,7 @@ class Lives(Rivals):
 
     def _challenge_by_both(self, stream: Stream, segment: Segment, now_ns: int) -> Stream | None:
         """A SYN/ACK, and the SYN that it answers, begin a rival [L2]; returns the stream that sent it."""
-        rival_stream = self._challenge(stream.peer, advance(segment.ack, -1), segment.seq, now_ns)
+        rival_stream = self._challenge(stream.peer, self._acked_isn(stream, segment), segment.seq, now_ns)
         return rival_stream.peer if rival_stream is not None else None
 
     def _reset(self, stream: Stream, segment: Segment, now_ns: int) -> None:
@@ -372,6 +400,8 @@ class Lives(Rivals):
         refuses = not stream.anchored and segment.flags & ACK and peer.isn != NEVER and peer.is_fresh()
         if refuses:
             refuses = distance(segment.ack, advance(peer.isn, 1)) in (0, peer.syn_bytes)
+        if stream.expects(segment.seq):
+            self._settle(stream, now_ns)
         if refuses or (stream.expects(segment.seq) and not stream.lacks_any()):
             stream.sent_reset = True
             self._close(stream.connection, ENDED_BY_RST, now_ns)

@@ -16,7 +16,7 @@ cdef class Pool:
 cdef class Pending:
     cdef Pool pool
     cdef readonly object owner
-    cdef readonly bint tentative
+    cdef public bint tentative
     cdef readonly list offsets
     cdef readonly list chunks
     cdef readonly long long waiting_bytes
@@ -53,9 +53,6 @@ cdef class Pending:
 
     @cython.locals(dropped=cython.longlong, start=cython.longlong, data=bytes)
     cpdef long long drop_from(self, long long offset) except -1
-
-    @cython.locals(start=cython.longlong, data=bytes)
-    cpdef move_from(self, long long offset, Pending other)
 
     @cython.locals(dropped=cython.longlong, start=cython.longlong, data=bytes)
     cpdef long long drop_before(self, long long offset) except -1

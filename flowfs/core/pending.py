@@ -165,18 +165,6 @@ class Pending:
                 dropped += len(data)
         return dropped
 
-    def move_from(self, offset: int, other: Pending) -> None:
-        """Give what lies at `offset` or behind to an empty queue of the same pool."""
-        while self.offsets and self.end() > offset:
-            start = self.offsets.pop()
-            data = self.chunks.pop()
-            self._charge(-len(data))
-            if start < offset:
-                self._put(len(self.offsets), start, data[: offset - start])
-                other._put(0, offset, data[offset - start :])
-            else:
-                other._put(0, start, data)
-
     def drop_before(self, offset: int) -> int:
         """Remove what lies before `offset`; returns how many bytes that was."""
         dropped = 0

@@ -5,7 +5,7 @@ from .flows cimport Flows
 from .order cimport leave
 from .stream cimport Connection, Stream
 
-cdef int IDLE
+cdef int IDLE, OPEN
 cdef long long RESYNC_SEGMENTS
 
 
@@ -28,11 +28,18 @@ cdef class Rivals(Flows):
     @cython.locals(offset=cython.longlong, fin=cython.longlong)
     cdef _keep(self, Stream rival_stream, Segment segment, const unsigned char* base, long long now_ns)
 
-    @cython.locals(rival=Connection, peer=Stream, incumbent=Connection, first=cython.longlong)
-    cdef _replace(self, Stream rival_stream, Segment segment, long long now_ns)
+    @cython.locals(offset=cython.longlong)
+    cdef bint _goes_on_here(self, Stream stream, Segment segment) except -1
+
+    @cython.locals(one=Stream, incumbent=Connection, said=cython.bint)
+    cdef bint _stands(self, Connection rival, long long payload) except -1
+
+    @cython.locals(rival_stream=Stream, peer=Stream, incumbent=Connection, first=cython.longlong)
+    cdef _replace(self, Connection rival, long long accepted_bytes, long long now_ns)
 
     cdef _untrack(self, Connection connection)
     cdef _close(self, Connection connection, int state, long long now_ns)
+    cdef _forget(self, Connection connection, long long now_ns)
 
-    @cython.locals(stream=Stream)
+    @cython.locals(stream=Stream, connection=Connection, rival=Connection)
     cpdef finish(self, long long now_ns)

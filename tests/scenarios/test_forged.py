@@ -296,7 +296,7 @@ def test_a_server_that_speaks_at_once() -> None:
     """What comes right behind the SYN/ACK is of the new connection, which is shown to be one afterwards."""
     conversation = established().server(0, b"xyz").again(7_000_000, 7_000_050).syn().syn_ack()
     conversation.server(4, b"o\n").server(0, b"hell")
-    assert run(conversation).files() == {NAME: b"abcde", SERVER_NAME: b"xyz"}
+    assert run(conversation).before.files() == {NAME: b"abcde", SERVER_NAME: b"xyz"}
     outcome = run(conversation.client_ack(6).server(6, b"more").client(0, b"hi", ack=7_000_061))
     assert outcome.before.files() == {
         NAME: b"abcde",
@@ -359,7 +359,7 @@ def test_many_syns_cost_no_more_than_one() -> None:
         for number in range(100):
             with_syns(conversation, 7_000_000 + number * 1000)
             conversation.server(0, b"w" * 100, seq=7_000_051 + number * 1000, ack=7_000_001 + number * 1000)
-        feed(engine, conversation)
+        feed(engine, conversation.client(5, b"f"))
         numbers = engine.statistics()
         assert numbers["connections_tracked"] == 2
         assert numbers["out_of_order_used_bytes"] < 2000
