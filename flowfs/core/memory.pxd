@@ -45,11 +45,11 @@ cdef inline void fetch(const unsigned char* base, Py_ssize_t position) noexcept:
 
 
 cdef extern from "Python.h":
-    const unsigned char* PyList_GET_ITEM(list items, Py_ssize_t index)  # borrowed: a count would be a visit
+    void* PyList_GET_ITEM(list items, Py_ssize_t index)  # borrowed: a count would be a visit
 
 
 cdef inline void fetch_item(list items, Py_ssize_t index) noexcept:
-    cdef const unsigned char* thing = PyList_GET_ITEM(items, index)
+    cdef const unsigned char* thing = <const unsigned char*> PyList_GET_ITEM(items, index)
     cdef int line
     for line in range(8):
         flowfs_prefetch(thing + 64 * line)

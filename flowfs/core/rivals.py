@@ -192,7 +192,8 @@ class Rivals(Flows):
 
     def finish(self, now_ns: int) -> None:
         """The capture has ended: who is a rival still is none, unless its bytes are all that came."""
-        contested = [stream.connection for stream in self.streams.values() if stream.connection.rival is not None]
+        connections = [stream.connection for stream in self.streams.values()]
+        contested = [connection for connection in connections if connection.rival is not None]
         for connection in contested:
             rival = connection.rival
             if rival is None:

@@ -216,7 +216,7 @@ def test_a_file_that_is_still_written(tmp_path: Path) -> None:
 def test_what_cannot_be_followed(tmp_path: Path) -> None:
     path = tmp_path / "a.gz"
     path.write_bytes(gzip.compress(craft.pcap(packets(1))))
-    with pytest.raises(CaptureError, match="or compressed"):
+    with pytest.raises(CaptureError, match="is compressed, or a pipe"):
         open_file(str(path), 0, follow=True)
 
 
