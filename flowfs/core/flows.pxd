@@ -87,6 +87,9 @@ cdef class Flows:
     @cython.locals(stream=Stream, connection=Connection, count=cython.longlong, due=cython.longlong)
     cpdef bint tick(self, long long now_ns) except -1
 
+    @cython.locals(until_ns=cython.longlong)
+    cdef _let_go_in_time(self, Stream stream, long long now_ns)
+
     @cython.locals(connection=Connection, count=cython.longlong)
     cdef _expire(self, Queue queue, long long before_ns, long long now_ns)
 

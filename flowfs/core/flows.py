@@ -307,7 +307,7 @@ class Flows:
                 continue  # an earlier time was set since, and has come
             stream.scheduled_ns = 0
             if stream.over:
-                stream.drop_tentative()
+                self._let_go_in_time(stream, now_ns)
             else:
                 self._follow_up(stream, now_ns)
         self._expire(self.half_open, now_ns - HALF_OPEN_NS, now_ns)
@@ -321,6 +321,16 @@ class Flows:
             self._untrack(connection)
             count += 1
         return due == 0
+
+    def _let_go_in_time(self, stream: Stream, now_ns: int) -> None:
+        """Let go of what is in doubt since the close, if that is long ago: deadlines may be earlier."""
+        if stream.tentative is None:
+            return
+        until_ns = stream.connection.closed_ns + REMEMBER_NS
+        if until_ns > now_ns:
+            self._wake(stream, until_ns, now_ns)
+        else:
+            stream.drop_tentative()
 
     def _expire(self, queue: Queue, before_ns: int, now_ns: int) -> None:
         """Close the connections of this queue that had no packet since `before_ns`."""

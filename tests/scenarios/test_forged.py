@@ -77,6 +77,16 @@ def test_two_fins_that_close_the_connection() -> None:
     assert outcome.statistics["dropped_after_fin_bytes"] == 0
 
 
+def test_bytes_in_doubt_outlast_what_was_waited_for_before() -> None:
+    """A hole was to be looked at when a forged RST came: that is no time for what came behind it [L5]."""
+    conversation = Conversation().handshake().client(1, b"b").server_ack(2).client(0, b"a").rst(2)
+    conversation.client(3, b"d").client(2, b"c").wait(0.3).other().client(4, b"e")
+    conversation.client(2, b"X").server_ack(5)
+    outcome = run(conversation)
+    assert outcome.files() == {NAME: b"abcde"}
+    assert outcome.statistics["dropped_tentative_bytes"] == 1  # the other byte for a place that has one
+
+
 @pytest.mark.parametrize("closed, bound_bytes", [(False, FLOW_OUT_OF_ORDER_BYTES), (True, 4 * MIB)])
 def test_what_lies_behind_a_fin_has_its_bound_and_no_more(closed: bool, bound_bytes: int) -> None:
     """That is one flow's share while the connection lasts, and the pool once it is over."""
