@@ -75,6 +75,7 @@ cdef class Engine:
     @cython.locals(counters=Counters)
     cdef _count_verdict(self, int verdict)
 
+    cdef _come_to(self, long long now_ns)
     cdef bint _leaps(self, long long now_ns) except -1
     cdef _advance(self, long long now_ns)
     @cython.locals(more=cython.bint)

@@ -282,17 +282,11 @@ class Engine:
                     recent.expect(base, at, segment.key_bytes)
             packet += 1
             room_bytes -= end - start
-            if end - start > self.longest_bytes:
-                self.longest_bytes = end - start
             counters.packets += 1
             counters.captured_bytes += end - start
-            if now_ns <= self.now_ns:
-                self.leap_packets = 0
-            elif now_ns - self.now_ns < _LEAP_NS or self._leaps(now_ns):
-                self.leap_packets = 0
-                self._advance(now_ns)
-            if self.now_ns >= self.next_tick_ns:
-                self._tick()
+            if end - start > self.longest_bytes:
+                self.longest_bytes = end - start
+            self._come_to(now_ns)
             verdict = decode(base, start, end, link_type, segment)
             if verdict == SEGMENT:
                 key_offset = segment.key_start - start
@@ -390,6 +384,16 @@ class Engine:
             counters.cut_short += 1
         else:
             counters.unknown_frames += 1
+
+    def _come_to(self, now_ns: int) -> None:
+        """A packet has this time: time goes on, if it is to be believed, and what is due is looked at."""
+        if now_ns <= self.now_ns:
+            self.leap_packets = 0
+        elif now_ns - self.now_ns < _LEAP_NS or self._leaps(now_ns):
+            self.leap_packets = 0
+            self._advance(now_ns)
+        if self.now_ns >= self.next_tick_ns:
+            self._tick()
 
     def _leaps(self, now_ns: int) -> bool:
         """Whether a time far ahead is to be believed: the first of all is, else several in a row must agree.

@@ -18,30 +18,26 @@ that are rare and short.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # an engine is not needed to run
     from flowfs.core.engine import Dissected
 
-_descend: Callable[..., Dissected] | None = None
 
-
-def load() -> None:
+@cache
+def load() -> Callable[..., Dissected]:
     """Import all of it, which takes 25 ms for dpkt: so the first rare frame does, if it was not done before.
 
     It must be done before rights are given up: nobody knows who may read the installation.
     """
-    global _descend  # noqa: PLW0603  what an import gives is set once
     from .descent import dissect as descend
 
-    _descend = descend
+    return descend
 
 
 def dissect(
     link_type: int, frame: bytes, vlan: int = 0, layers: int = 0, *, tunnels: bool = True
 ) -> Dissected:
     """What is inside a frame, see descent.dissect()."""
-    if _descend is None:
-        load()
-    assert _descend is not None
-    return _descend(link_type, frame, vlan, layers, tunnels=tunnels)
+    return load()(link_type, frame, vlan, layers, tunnels=tunnels)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
+from typing import Any
 
 from .tunnels import ethertype, snap
 
@@ -33,9 +34,9 @@ def ieee80211(
     return header + bytes(-len(header) % 4 if padded else 0) + body
 
 
-def wifi(packet: bytes, **fields: int) -> bytes:
+def wifi(packet: bytes, **fields: Any) -> bytes:
     """An IP packet in LLC and SNAP in a data frame."""
-    return ieee80211(snap(ethertype(packet), packet), **fields)  # type: ignore[arg-type]  # bool is int
+    return ieee80211(snap(ethertype(packet), packet), **fields)
 
 
 def subframes(*packets: bytes) -> bytes:

@@ -10,8 +10,8 @@ from flowfs.core.limits import MIB, Limits
 
 
 def config(limits: Limits, passing: str = "", interface: str = "") -> Config:
-    names = {"interfaces": (interface,)} if interface else {"files": ("a.pcap",)}
-    return Config("/mnt", limits=limits, filter=passing, **names)  # type: ignore[arg-type]
+    interfaces, files = ((interface,), ()) if interface else ((), ("a.pcap",))
+    return Config("/mnt", interfaces=interfaces, files=files, limits=limits, filter=passing)
 
 
 def two(size: int) -> list[Conversation]:

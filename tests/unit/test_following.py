@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -30,13 +31,14 @@ def later(count: int) -> list[craft.Packet]:
 def follow(path: Path, *steps: Callable[[], object]) -> tuple[Recorder, Capture]:
     """Follow a file; each step is taken when nothing more comes, and its result is what is waited for."""
 
+    def is_there(wanted: object, capture: Capture, recorder: Recorder) -> bool:
+        if isinstance(wanted, int):
+            return len(recorder.frames) >= wanted
+        return any(str(wanted) in line for line in capture.warnings)
+
     async def main(capture: Capture, recorder: Recorder) -> None:
         for step in steps:
-            wanted = step()
-            if isinstance(wanted, int):
-                await until(lambda: len(recorder.frames) >= wanted)  # noqa: B023  called within the loop
-            else:
-                await until(lambda: any(str(wanted) in line for line in capture.warnings))  # noqa: B023
+            await until(partial(is_there, step(), capture, recorder))
 
     return run([open_file(str(path), 0, follow=True)], main, follow=True)
 

@@ -108,7 +108,8 @@ def test_a_mount_of_somebody_else(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "which", lambda _: "/usr/bin/fusermount3")
     monkeypatch.setattr(place, "_take_away", lambda *_, **__: "")
     for owner, name in ((65534, "nobody"), (54321, "user 54321")):
-        monkeypatch.setattr(place, "mounted_at", lambda path: Mounted(path, place.TYPE, "0:1", owner))  # noqa: B023
+        theirs = Mounted("/x", place.TYPE, "0:1", owner)
+        monkeypatch.setattr(place, "mounted_at", lambda _, theirs=theirs: theirs)
         already = f"/x: flowfs is mounted there already by {name}; mount somewhere else"
         assert fault(prepare, "/x") == already
         monkeypatch.setattr(os, "geteuid", lambda: 1000)
