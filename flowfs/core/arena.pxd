@@ -26,6 +26,9 @@ cdef class Arena:
     @cython.locals(split=cython.int, unit=cython.longlong, available=cython.uint)
     cpdef long long allocate(self, int level) noexcept
 
+    @cython.locals(lowest=cython.int)
+    cpdef int closest(self, int level, int steps) noexcept
+
     @cython.locals(unit=cython.longlong, buddy=cython.longlong)
     cpdef void release(self, long long position, int level) noexcept
 

@@ -81,6 +81,17 @@ class Arena:
         self.used_bytes += UNIT_BYTES << level
         return unit * UNIT_BYTES
 
+    def closest(self, level: int, steps: int) -> int:
+        """The class of which allocate() has a block: `level`, or the next at most `steps` below, or -1."""
+        if self.available >> level or self.fresh_unit < self.units:
+            return level
+        lowest = level - steps
+        while level > lowest and level > 0:
+            level -= 1
+            if self.available >> level & 1:
+                return level
+        return -1
+
     def release(self, position: int, level: int) -> None:
         """Take back the block of class `level` at `position`."""
         unit = position // UNIT_BYTES

@@ -1,5 +1,5 @@
 cimport cython
-from .memory cimport ones_sum, swapped
+from .memory cimport adds_up, ones_sum, swapped, word
 
 cdef int SEGMENT, NOT_TCP, RARE, UNKNOWN, BAD_HEADER, BAD_FLAGS, FRAGMENT, CUT_SHORT
 cdef int FIN, SYN, RST, PSH, ACK, URG
@@ -73,13 +73,10 @@ cdef int _tcp(
     Py_ssize_t addresses, Segment segment
 ) except -1
 
-@cython.locals(pseudo=cython.longlong)
+@cython.locals(pseudo=cython.longlong, rest=cython.Py_ssize_t)
 cdef int _checksum_of(
     const unsigned char* base, Py_ssize_t start, Py_ssize_t end, Py_ssize_t addresses, Py_ssize_t address_bytes
 ) noexcept
-
-@cython.locals(high=cython.longlong)
-cdef long long word(const unsigned char* base, Py_ssize_t position) noexcept
 
 cpdef bytes key_of(const unsigned char* base, Segment segment)
 cdef bytes _with_vlan(bytes key, int vlan)

@@ -11,7 +11,7 @@ before it was used.
 import cython
 
 if not cython.compiled:
-    from .memory import ones_sum, swapped
+    from .memory import adds_up, ones_sum, swapped, word
 
 # Verdicts on a frame.
 SEGMENT, NOT_TCP, RARE, UNKNOWN, BAD_HEADER, BAD_FLAGS, FRAGMENT, CUT_SHORT = range(8)
@@ -192,7 +192,9 @@ def _fragment(start: int, vlan: int, segment: Segment) -> int:
 
 def _checksum_holds(base: bytes, start: int, header_bytes: int) -> bool:
     """Whether the IPv4 header's checksum is right, or was left (0) to the network card."""
-    return ones_sum(base, start, start + header_bytes) == 0 or (base[start + 10] | base[start + 11]) == 0
+    if adds_up(base, start, start + header_bytes, start, start, 0):
+        return True
+    return base[start + 10] | base[start + 11] == 0
 
 
 def _beside_tcp(base: bytes, protocol: int, start: int, end: int) -> int:
@@ -255,18 +257,13 @@ def _checksum_of(base: bytes, start: int, end: int, addresses: int, address_byte
 
     Sums are taken modulo 0xFFFF, in which a length above 16 bits adds up as it should.
     """
-    pseudo = ones_sum(base, addresses, addresses + address_bytes) + _PROTOCOL_TCP + (end - start)
-    if (pseudo + ones_sum(base, start, end)) % 0xFFFF == 0:
+    rest = _PROTOCOL_TCP + end - start
+    if adds_up(base, start, end, addresses, addresses + address_bytes, rest):
         return VALID
+    pseudo = ones_sum(base, addresses, addresses + address_bytes) + rest
     if (pseudo - (base[start + 16] << 8 | base[start + 17])) % 0xFFFF == 0:
         return OFFLOADED
     return WRONG
-
-
-def word(base: bytes, position: int) -> int:
-    """Four bytes in network order."""
-    high = base[position] << 8 | base[position + 1]  # a wider type than a byte shifted by 24 would get in C
-    return high << 16 | base[position + 2] << 8 | base[position + 3]
 
 
 def key_of(base: bytes, segment: Segment) -> bytes:

@@ -32,6 +32,7 @@ cdef class Ranking:
     cdef BySize large
     cdef long long large_bytes
     cdef long long touch_ns
+    cdef readonly bint head_is_enough
 
     cpdef add(self, Ranked flow)
     cpdef remove(self, Ranked flow)
@@ -39,7 +40,7 @@ cdef class Ranking:
     cpdef touch(self, Ranked flow, long long now_ns)
 
     @cython.locals(closed=Ranked, held=Ranked, idlest=Ranked)
-    cpdef tuple victim(self, long long now_ns, long long held_limit_bytes, Ranked keep=*)
+    cpdef object victim(self, long long now_ns, long long held_limit_bytes, Ranked keep)
 
     cdef Ranked _oldest(self, Queue queue, Ranked keep)
 

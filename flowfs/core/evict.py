@@ -77,7 +77,10 @@ class BySize:
 class Ranking:
     """The flows of a store, in the order in which they would go."""
 
-    __slots__ = ("active", "closed", "held", "held_open_bytes", "large", "large_bytes", "touch_ns")
+    __slots__ = (
+        *("active", "closed", "head_is_enough", "held", "held_open_bytes", "large", "large_bytes"),
+        "touch_ns",
+    )
 
     def __init__(self, large_bytes: int) -> None:
         self.closed = Queue()
@@ -87,6 +90,7 @@ class Ranking:
         self.large = BySize()
         self.large_bytes = large_bytes  # a flow that holds less has no head worth taking
         self.touch_ns = TOUCH_NS
+        self.head_is_enough = True  # of the last victim()
 
     def add(self, flow: Ranked) -> None:
         """Take in a flow, or put it where it belongs after `ended` or `opens` changed."""
@@ -125,24 +129,27 @@ class Ranking:
             if flow.queue is self.active:
                 self.active.append(flow)
 
-    def victim(self, now_ns: int, held_limit_bytes: int, keep: Ranked | None = None) -> tuple[Any, bool]:
-        """The flow that should give memory next, None if there is none, and whether its head is enough.
+    def victim(self, now_ns: int, held_limit_bytes: int, keep: Ranked | None) -> Any:
+        """The flow that should give memory next, None if there is none; `head_is_enough` says how much.
 
         Of `keep`, which is being written, it can only be the head.
         """
+        self.head_is_enough = False
         closed = self._oldest(self.closed, keep)
         if closed is not None:
-            return closed, False
-        held = self._oldest(self.held, keep)
-        if held is not None and self.held_open_bytes > held_limit_bytes:
-            return held, True
+            return closed
         idlest = self._oldest(self.active, keep)
+        held = self._oldest(self.held, keep)
+        self.head_is_enough = True
+        if held is not None and self.held_open_bytes > held_limit_bytes:
+            return held
         if idlest is not None and now_ns - idlest.last_ns >= IDLE_VICTIM_NS:
-            return idlest, False
+            self.head_is_enough = False
+            return idlest
         largest = self.large.heaviest()
         if largest is not None:
-            return largest, True
-        return (held if idlest is None else idlest), True
+            return largest
+        return held if idlest is None else idlest
 
     def _oldest(self, queue: Queue, keep: Ranked | None) -> Any:
         """The oldest member of a queue; not `keep`, unless that is open and has a head to give."""

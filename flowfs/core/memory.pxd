@@ -122,7 +122,8 @@ cdef extern from *:
         memcpy(&word, p, 8);
         return (word & 0xFFFFFFFFu) + (word >> 32);
     }
-    static inline unsigned int flowfs_ones_sum(const unsigned char *p, Py_ssize_t count)
+    /* In the machine's order of bytes, not reduced. */
+    static inline uint64_t flowfs_raw_sum(const unsigned char *p, Py_ssize_t count)
     {
         uint64_t sum = 0;
         uint32_t word;
@@ -150,18 +151,54 @@ cdef extern from *:
             memcpy(&half, p, 1);
             sum += half;
         }
-        sum %= 0xFFFF;
+        return sum;
+    }
+    /* Of a number of 16 bits; it is its own inverse. */
+    static inline unsigned int flowfs_in_network_order(uint64_t half)
+    {
     #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-        sum = (sum << 8 | sum >> 8) & 0xFFFF;
+        half = (half << 8 | half >> 8) & 0xFFFF;
     #endif
-        return (unsigned int) sum;
+        return (unsigned int) half;
     }
     """
-    unsigned int flowfs_ones_sum(const unsigned char* start, Py_ssize_t count) noexcept
+    unsigned long long flowfs_raw_sum(const unsigned char* start, Py_ssize_t count) noexcept
+    unsigned int flowfs_in_network_order(unsigned long long half) noexcept
 
 
 cdef inline unsigned int ones_sum(const unsigned char* base, Py_ssize_t start, Py_ssize_t end) noexcept:
-    return flowfs_ones_sum(base + start, end - start)
+    return flowfs_in_network_order(flowfs_raw_sum(base + start, end - start) % 0xFFFF)
+
+
+cdef inline bint adds_up(
+    const unsigned char* base, Py_ssize_t start, Py_ssize_t end, Py_ssize_t more, Py_ssize_t more_end, Py_ssize_t rest
+) noexcept:
+    cdef unsigned long long total = flowfs_in_network_order(rest % 0xFFFF)
+    total += flowfs_raw_sum(base + start, end - start) + flowfs_raw_sum(base + more, more_end - more)
+    return total % 0xFFFF == 0
+
+
+cdef extern from *:
+    """
+    static inline uint32_t flowfs_word(const unsigned char *p)
+    {
+        return (uint32_t) p[0] << 24 | (uint32_t) p[1] << 16 | (uint32_t) p[2] << 8 | p[3];
+    }
+    static inline uint32_t flowfs_word_little(const unsigned char *p)
+    {
+        return (uint32_t) p[3] << 24 | (uint32_t) p[2] << 16 | (uint32_t) p[1] << 8 | p[0];
+    }
+    """
+    unsigned int flowfs_word(const unsigned char* place) noexcept
+    unsigned int flowfs_word_little(const unsigned char* place) noexcept
+
+
+cdef inline long long word(const unsigned char* base, Py_ssize_t position) noexcept:
+    return flowfs_word(base + position)
+
+
+cdef inline long long word_little(const unsigned char* base, Py_ssize_t position) noexcept:
+    return flowfs_word_little(base + position)
 
 
 cdef extern from "Python.h":
@@ -199,8 +236,20 @@ cdef extern from *:
         }
         return (Py_ssize_t) (sum >> 52);
     }
+    /* Of whole words, of which there are three or nine: a call of memcmp takes longer. */
+    static inline int flowfs_differ(const unsigned char *p, const unsigned char *q, Py_ssize_t count)
+    {
+        uint32_t one, other, differ = 0;
+        for (; count >= 4; count -= 4, p += 4, q += 4) {
+            memcpy(&one, p, 4);
+            memcpy(&other, q, 4);
+            differ |= one ^ other;
+        }
+        return differ != 0;
+    }
     """
     Py_ssize_t flowfs_slot(const unsigned char* start, Py_ssize_t count) noexcept
+    bint flowfs_differ(const unsigned char* one, const unsigned char* other, Py_ssize_t count) noexcept
 
 
 cdef inline Py_ssize_t slot_of(const unsigned char* base, Py_ssize_t start, Py_ssize_t count) noexcept:
@@ -211,6 +260,6 @@ cdef inline bint is_key(
     bytes key, const unsigned char* base, Py_ssize_t start, Py_ssize_t count, int vlan
 ) noexcept:
     cdef const unsigned char* known = <const unsigned char*> PyBytes_AS_STRING(key)
-    if PyBytes_GET_SIZE(key) != (count + 2 if vlan else count) or memcmp(known, base + start, count):
+    if PyBytes_GET_SIZE(key) != (count + 2 if vlan else count) or flowfs_differ(known, base + start, count):
         return False
     return vlan == 0 or (known[count] << 8 | known[count + 1]) == vlan

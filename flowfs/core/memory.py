@@ -85,6 +85,24 @@ def ones_sum(base: bytes, start: int, end: int) -> int:
     return (int.from_bytes(base[start:end], "big") << ((end - start & 1) << 3)) % 0xFFFF
 
 
+def adds_up(base: bytes, start: int, end: int, more: int, more_end: int, rest: int) -> bool:
+    """Whether base[start:end], base[more:more_end] and the number `rest` have the ones' complement sum 0.
+
+    That is 0xFFFF as well. `more` has an even number of bytes.
+    """
+    return (ones_sum(base, start, end) + ones_sum(base, more, more_end) + rest) % 0xFFFF == 0
+
+
+def word(base: bytes, position: int) -> int:
+    """Four bytes in network order."""
+    return int.from_bytes(base[position : position + 4], "big")
+
+
+def word_little(base: bytes, position: int) -> int:
+    """Four bytes, the least significant first."""
+    return int.from_bytes(base[position : position + 4], "little")
+
+
 def untrack(thing: object) -> None:
     """Keep the garbage collector from looking at `thing` ever again; nothing to do when interpreted.
 

@@ -1,6 +1,6 @@
 cimport cython
 from .assembly cimport NEVER, Owner, Room
-from .decode cimport word
+from .memory cimport word
 from .pickup cimport Pickup
 from .seq cimport distance
 from .window cimport ABSENT, scale_of, timestamps_at

@@ -13,7 +13,7 @@ import cython
 
 if not cython.compiled:
     from .assembly import NEVER, Owner, Room
-    from .decode import word
+    from .memory import word
     from .pickup import Pickup
     from .seq import distance
     from .window import ABSENT, scale_of, timestamps_at

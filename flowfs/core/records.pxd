@@ -1,4 +1,5 @@
 cimport cython
+from .memory cimport word, word_little
 
 cdef long long CAPACITY, MAX_FRAME_BYTES, MAX_INTERFACES
 cdef int MORE, FULL, OTHER, DAMAGED
@@ -42,7 +43,6 @@ cdef class Records:
     @cython.locals(row=cython.Py_ssize_t)
     cdef void _note(self, long long seconds, unsigned long long fraction, long long offset, long long length) noexcept
 
-    @cython.locals(low=cython.uint, high=cython.uint)
     cdef unsigned int _word(self, const unsigned char* piece, Py_ssize_t position) noexcept
 
     cdef unsigned int _half(self, const unsigned char* piece, Py_ssize_t position) noexcept

@@ -9,6 +9,11 @@ noted, or it is known why not, and nothing raises.
 
 from array import array
 
+import cython
+
+if not cython.compiled:
+    from .memory import word, word_little
+
 from .limits import LARGEST_BLOCK_BYTES
 
 CAPACITY = 4096  # packets that are noted at once
@@ -182,11 +187,7 @@ class Records:
 
     def _word(self, piece: bytes, position: int) -> int:
         """Four bytes in the file's byte order."""
-        low = piece[position] | piece[position + 1] << 8
-        high = piece[position + 2] | piece[position + 3] << 8
-        if self.big_endian:
-            return (low & 0xFF) << 24 | (low & 0xFF00) << 8 | (high & 0xFF) << 8 | high >> 8
-        return high << 16 | low
+        return word(piece, position) if self.big_endian else word_little(piece, position)
 
     def _half(self, piece: bytes, position: int) -> int:
         """Two bytes in the file's byte order."""

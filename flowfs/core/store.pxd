@@ -70,11 +70,8 @@ cdef class Store:
     @cython.locals(run_bytes=cython.longlong, level=cython.int, position=cython.longlong)
     cdef bint _extend(self, Flow flow, long long wanted_bytes) except -1
 
-    @cython.locals(smaller=cython.int, position=cython.longlong)
-    cdef tuple _allocate_hard(self, Flow flow, int level)
-
-    @cython.locals(smaller=cython.int, position=cython.longlong)
-    cdef tuple _allocate_anything(self, int level)
+    @cython.locals(found=cython.int)
+    cdef int _class_at_hand(self, Flow flow, int level) except -2
 
     @cython.locals(flow=Flow)
     cdef bint _make_room(self, Flow keep) except -1

@@ -232,11 +232,10 @@ class Store:
         level = size_class(run_bytes if run_bytes > wanted_bytes else wanted_bytes)
         if level == 0 and flow.lost is not None:
             level = 1  # what is recorded of a gap takes 70 bytes: more than a small block should have to bear
+        level = self._class_at_hand(flow, level)
+        if level < 0:
+            return False
         position = self.arena.allocate(level)
-        if position < 0:
-            position, level = self._allocate_hard(flow, level)
-            if position < 0:
-                return False
         self._shelve_tail(flow)
         flow.tail_start = flow.size
         flow.tail_end = flow.size + (UNIT_BYTES << level)
@@ -246,33 +245,24 @@ class Store:
         self.ranking.grew(flow, UNIT_BYTES << level)
         return True
 
-    def _allocate_hard(self, flow: Flow, level: int) -> tuple[int, int]:
-        """A block where there is none of this class: a smaller one, or one that others gave up."""
+    def _class_at_hand(self, flow: Flow, level: int) -> int:
+        """The class of which there is a block: `level`, or a smaller, or one that others give up; or -1."""
         while True:
-            for smaller in range(level, max(-1, level - _SMALLER_CLASSES - 1), -1):
-                position = self.arena.allocate(smaller)
-                if position >= 0:
-                    return position, smaller
+            found = self.arena.closest(level, _SMALLER_CLASSES)
+            if found >= 0:
+                return found
             if not self._make_room(flow):
-                return self._allocate_anything(level)
-
-    def _allocate_anything(self, level: int) -> tuple[int, int]:
-        for smaller in range(level, -1, -1):
-            position = self.arena.allocate(smaller)
-            if position >= 0:
-                return position, smaller
-        return NOWHERE, 0
+                return self.arena.closest(level, level)
 
     def _make_room(self, keep: Flow) -> bool:
         """Free something that is not the end of `keep`. False if there is nothing."""
         held_limit_bytes = self.pin_limit_bytes - self.pinned_bytes
-        victim, head_only = self.ranking.victim(self.now_ns, held_limit_bytes, keep)
-        if victim is None:
+        flow: Flow | None = self.ranking.victim(self.now_ns, held_limit_bytes, keep)
+        if flow is None:
             if keep.extents is None:
                 return False
-            victim = keep
-        flow: Flow = victim
-        if head_only and flow.extents is not None:
+            flow = keep
+        if self.ranking.head_is_enough and flow.extents is not None:
             self._trim_head(flow)
             return True
         self._evict_now(flow)
@@ -289,8 +279,8 @@ class Store:
 
     def _make_flow_room(self) -> bool:
         """Evict one closed or idle flow."""
-        victim, head_only = self.ranking.victim(self.now_ns, self.pin_limit_bytes)
-        if victim is None or head_only:
+        victim = self.ranking.victim(self.now_ns, self.pin_limit_bytes, None)
+        if victim is None or self.ranking.head_is_enough:
             return False
         self.evict(victim)
         return True

@@ -1,7 +1,9 @@
 cimport cython
+from .memory cimport word
 
 cdef int _END, _NOP, _SCALE, _TIMESTAMPS, _MAX_SCALE
 cdef int ABSENT
+cdef long long _USUAL
 
 @cython.locals(found=cython.int, size=cython.int)
 cdef Py_ssize_t _option(
@@ -11,5 +13,5 @@ cdef Py_ssize_t _option(
 @cython.locals(at=cython.Py_ssize_t)
 cpdef int scale_of(const unsigned char* base, Py_ssize_t start, Py_ssize_t end) noexcept
 
-@cython.locals(usual=cython.bint, at=cython.Py_ssize_t)
+@cython.locals(at=cython.Py_ssize_t)
 cpdef Py_ssize_t timestamps_at(const unsigned char* base, Py_ssize_t start, Py_ssize_t end) noexcept

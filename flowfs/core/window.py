@@ -4,7 +4,13 @@
 Reads options in place; knows no connection. Any bytes give an answer: what does not fit is not there.
 """
 
+import cython
+
+if not cython.compiled:
+    from .memory import word
+
 _END, _NOP, _SCALE, _TIMESTAMPS = 0, 1, 3, 8
+_USUAL = _NOP << 24 | _NOP << 16 | _TIMESTAMPS << 8 | 10  # as nearly everyone sends them (RFC 7323, A)
 _MAX_SCALE = 14  # RFC 7323, 2.3
 ABSENT = -1
 
@@ -35,8 +41,7 @@ def scale_of(base: bytes, start: int, end: int) -> int:
 
 def timestamps_at(base: bytes, start: int, end: int) -> int:
     """Where TSval stands, four bytes before TSecr; ABSENT if there are no timestamps."""
-    usual = start + 12 <= end and base[start] == base[start + 1] == _NOP
-    if usual and base[start + 2] == _TIMESTAMPS and base[start + 3] == 10:
-        return start + 4  # RFC 7323, appendix A: as nearly everyone sends them
+    if start + 12 <= end and word(base, start) == _USUAL:
+        return start + 4
     at = _option(base, start, end, _TIMESTAMPS, 10)
     return ABSENT if at == ABSENT else at + 2

@@ -39,6 +39,10 @@ class Model:
         self.out[first : first + size] = bytes(size)
         return position, level
 
+    def closest(self, level: int, steps: int) -> int:
+        classes = range(level, max(0, level - steps) - 1, -1)
+        return next((smaller for smaller in classes if self.has_room(smaller)), -1)
+
     def used_bytes(self) -> int:
         return sum(UNIT_BYTES << level for _, level in self.blocks)
 
@@ -60,6 +64,8 @@ def test_like_a_map(blocks: int, steps: list[tuple[bool, int, int]]) -> None:
     arena, model = Arena(blocks * LARGEST_BLOCK_BYTES), Model(blocks)
     for allocate, level, choice in steps:
         if allocate:
+            for steps_down in (0, 3, level):
+                assert arena.closest(level, steps_down) == model.closest(level, steps_down)
             position = arena.allocate(level)
             assert (position >= 0) == model.has_room(level)
             if position >= 0:

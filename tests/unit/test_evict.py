@@ -63,8 +63,10 @@ class Ranked:
         self.store.set_state(self.flows[name], FIN, round(at_s * SECOND_NS))
 
     def first(self, at_s: float = 0, held_limit_bytes: int = NO_LIMIT) -> tuple[str | None, bool]:
-        victim, head_only = self.store.ranking.victim(round(at_s * SECOND_NS), held_limit_bytes)
-        return next((name for name, flow in self.flows.items() if flow is victim), None), head_only
+        ranking = self.store.ranking
+        victim = ranking.victim(round(at_s * SECOND_NS), held_limit_bytes, None)
+        name = next((name for name, flow in self.flows.items() if flow is victim), None)
+        return name, ranking.head_is_enough
 
     def order(self, at_s: float = 0) -> str:
         """Everyone, as they would go if each were evicted whole."""
@@ -84,7 +86,7 @@ def ranked() -> Iterator[Ranked]:
 
 
 def test_nobody(ranked: Ranked) -> None:
-    assert ranked.store.ranking.victim(0, 0) == (None, True)
+    assert ranked.store.ranking.victim(0, 0, None) is None
 
 
 def test_closed_first_in_the_order_of_closing(ranked: Ranked) -> None:
