@@ -251,9 +251,10 @@ class _House:
         """One line for people."""
         numbers = self._engine.statistics()
         drops = self._capture.drops()
+        removed = f", {numbers['flows_removed']} removed" if numbers["flows_removed"] else ""
         return (
             f"{numbers['packets']} packets captured, {drops.kernel + drops.interface} dropped by the kernel,"
-            f" {numbers['flows_total']} flows, {numbers['flows_evicted']} evicted"
+            f" {numbers['flows_total']} flows, {numbers['flows_evicted']} evicted{removed}"
         )
 
 

@@ -60,4 +60,6 @@ cdef class Counters:
     cdef public long long flows_refused
     cdef public long long flows_evicted
     cdef public long long evicted_bytes
+    cdef public long long flows_removed
+    cdef public long long removed_bytes
     cdef public long long trimmed_bytes

@@ -74,6 +74,8 @@ NAMES = (
     "flows_refused",  # times that there was no room for a file: once a segment
     "flows_evicted",
     "evicted_bytes",
+    "flows_removed",  # by whoever reads: that is no loss
+    "removed_bytes",
     "trimmed_bytes",
 )
 
@@ -101,7 +103,7 @@ class Counters:
         self.retransmitted_syns = self.bad_acks = self.resynchronised = self.rst_ignored = 0
         self.stray_packets = self.late_packets = self.connections = self.connections_refused = 0
         self.connections_expired = self.flows_total = self.flows_refused = self.flows_evicted = 0
-        self.evicted_bytes = self.trimmed_bytes = 0
+        self.flows_removed = self.evicted_bytes = self.removed_bytes = self.trimmed_bytes = 0
 
     def as_dict(self) -> dict[str, int]:
         """A copy of all numbers, by name."""

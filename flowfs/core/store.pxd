@@ -46,6 +46,8 @@ cdef class Store:
     cpdef open(self, Flow flow)
     cpdef release(self, Flow flow)
     cpdef evict(self, Flow flow)
+    cpdef remove(self, Flow flow)
+    cdef _take_out(self, Flow flow)
 
     @cython.locals(done=cython.Py_ssize_t, count=cython.longlong)
     cpdef long long append(

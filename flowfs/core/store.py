@@ -137,12 +137,21 @@ class Store:
 
     def evict(self, flow: Flow) -> None:
         """Take the flow out of the directory and free it; open readers keep it, within the pin limit [M3]."""
-        if flow.evicted:
-            return
+        if not flow.evicted:
+            self.counters.flows_evicted += 1
+            self.counters.evicted_bytes += flow.size - flow.start
+            self._take_out(flow)
+
+    def remove(self, flow: Flow) -> None:
+        """The same, since somebody wants it so."""
+        if not flow.evicted:
+            self.counters.flows_removed += 1
+            self.counters.removed_bytes += flow.size - flow.start
+            self._take_out(flow)
+
+    def _take_out(self, flow: Flow) -> None:
         self.ranking.remove(flow)
         flow.evicted = True
-        self.counters.flows_evicted += 1
-        self.counters.evicted_bytes += flow.size - flow.start
         if self.names:
             self.names.pop(name_key(flow.key, flow.generation), None)
         self.count -= 1

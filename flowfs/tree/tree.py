@@ -231,7 +231,7 @@ class Tree:
 
     @staticmethod
     def _turnover(statistics: Mapping[str, int]) -> tuple[int, int]:
-        return statistics["flows_total"], statistics["flows_evicted"]
+        return statistics["flows_total"], statistics["flows"]
 
     # --- reading -----------------------------------------------------------------------------------
 
@@ -305,7 +305,7 @@ class Tree:
             raise TreeError(Reason.READ_ONLY)
         flow = self._find(name)
         flow.named = False
-        self._engine.evict(flow)
+        self._engine.remove(flow)
 
     def space(self) -> Space:
         """How much the directory may hold, and holds."""

@@ -37,7 +37,8 @@ def test_rm_evicts(mount: Served) -> None:
     assert mount.names() == [second.client_name()]
     assert not mount.client(first).exists()
     statistics = mount.statistics()
-    assert (statistics["flows_evicted"], statistics["flows"]) == (1, 1)
+    assert (statistics["flows_removed"], statistics["flows"]) == (1, 1)
+    assert (statistics["flows_evicted"], statistics["evicted_bytes"]) == (0, 0)
     assert "No such file" in run("rm", mount.client(first)).stderr
     assert run("sh", "-c", f"rm -f {mount.path}/*").returncode == 0
     assert mount.names() == []

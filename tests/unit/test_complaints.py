@@ -43,6 +43,15 @@ def test_what_did_not_fit_is_said_when_all_is_read() -> None:
         assert complaints.fresh() == []
 
 
+def test_what_is_removed_was_not_too_much() -> None:
+    with started(Limits(payload_bytes=MIB)) as engine:
+        complaints = Complaints(config(engine.limits), engine)
+        feed(engine, Conversation().handshake().client(0, bytes(60_000)))
+        engine.remove(engine.list_after(0, 1)[0])
+        engine.finish()
+        assert complaints.fresh() == []
+
+
 def test_an_interface_frees_what_is_old_without_a_word() -> None:
     with started(Limits(payload_bytes=MIB)) as engine:
         complaints = Complaints(config(engine.limits, interface="eth0"), engine)
