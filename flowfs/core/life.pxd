@@ -24,8 +24,11 @@ cdef class Lives(Rivals):
     @cython.locals(payload=cython.longlong, fin=cython.bint)
     cdef bint _doubts(self, Stream stream, Segment segment, const unsigned char* base, long long now_ns) except -1
 
-    @cython.locals(peer=Stream)
+    @cython.locals(peer=Stream, doubted=Stream)
     cdef bint _goes_on(self, Stream stream, Segment segment, const unsigned char* base, long long now_ns) except -1
+
+    @cython.locals(peer=Stream, end=cython.longlong)
+    cdef Stream _overtaking(self, Stream stream, Segment segment)
 
     @cython.locals(peer=Stream, acked=cython.longlong)
     cdef bint _half_opens(self, Stream stream, Segment segment, long long now_ns) except -1

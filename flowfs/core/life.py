@@ -94,10 +94,24 @@ class Lives(Rivals):
             return False
         if not peer.hear_late_ack(segment.ack):
             return self._half_opens(stream, segment, now_ns)
+        doubted = self._overtaking(stream, segment)
+        if doubted is not None:
+            doubted.doubt_reset(now_ns)
         self._reopen(peer, now_ns)
         peer.acknowledge(segment.ack, now_ns)
         self._adopt(peer, now_ns)
         return peer.connection.state == OPEN  # what was sent since may have ended it again
+
+    def _overtaking(self, stream: Stream, segment: Segment) -> Stream | None:
+        """The side whose RST closed it, if what shows that there was more may have been sent before it [L5].
+
+        That is an ACK of its own at or below its number, or the peer's of data below it.
+        """
+        peer = stream.peer
+        if peer.was_overtaken(peer.offset_of(segment.ack)):
+            return peer
+        end = stream.offset_of(segment.seq) + segment.wire_end - segment.start + (segment.flags & FIN)
+        return stream if stream.was_overtaken(end) else None
 
     def _half_opens(self, stream: Stream, segment: Segment, now_ns: int) -> bool:
         """Whether this is of the side that was not seen when the FIN of the other closed it: it may have been
@@ -403,7 +417,7 @@ class Lives(Rivals):
         if stream.expects(segment.seq):
             self._settle(stream, now_ns)
         if refuses or (stream.expects(segment.seq) and not stream.lacks_any()):
-            stream.sent_reset = True
+            stream.reset_end = stream.offset_of(segment.seq) if stream.anchored else stream.rcv_nxt
             self._close(stream.connection, ENDED_BY_RST, now_ns)
         elif stream.takes_reset(segment.seq, now_ns):
             self._look_after(stream, now_ns)

@@ -102,6 +102,66 @@ def test_a_reset_right_after_the_pickup(of_server: bool) -> None:
     assert outcome.before.files()[NAME] == b"abcabcabc"
 
 
+# --- a RST that the capture has before what was sent earlier [L5] ------------------------------------------
+
+
+def aborted(of_server: bool = False) -> Conversation:
+    """Data was under way, and acknowledged, when the RST that is captured first was sent."""
+    conversation = established()
+    if of_server:
+        return conversation.server_rst(3).client(5, b"fgh").server_ack(8)
+    return conversation.rst(5).server(3, b"uvw").client_ack(6)
+
+
+@pytest.mark.parametrize("of_server", [False, True])
+def test_an_ack_behind_the_reset_of_its_own_side(of_server: bool) -> None:
+    """What it acknowledges is data, and the connection is over all the same."""
+    conversation = aborted(of_server)
+    name, data = (NAME, b"abcdefgh") if of_server else (SERVER_NAME, b"xyzuvw")
+    assert run(conversation).before.files()[name] == data
+    outcome = run(conversation.wait(2.1).other())
+    assert outcome.before.files()[name] == data
+    assert outcome.before.state(NAME) == outcome.before.state(SERVER_NAME) == "rst"
+    assert outcome.statistics["dropped_tentative_bytes"] == 0
+
+
+def test_several_acks_behind_the_reset_of_their_own_side() -> None:
+    conversation = aborted().server(6, b"123").client_ack(9).server(9, b"456").client_ack(12)
+    outcome = run(conversation.wait(2.1).other())
+    assert outcome.before.files()[SERVER_NAME] == b"xyzuvw123456"
+    assert outcome.before.state(NAME) == "rst"
+    assert outcome.statistics["rst_forged"] == 1
+
+
+def test_acks_for_longer_than_a_capture_reorders() -> None:
+    """Who has reset it says nothing any more: the RST was forged, though this side has no data to show it."""
+    conversation = aborted()
+    for offset in range(6, 66, 3):
+        conversation.wait(0.3).server(offset, b"abc").client_ack(offset + 3)
+    outcome = run(conversation.wait(2.1).other())
+    assert outcome.before.files()[SERVER_NAME] == b"xyzuvw" + b"abc" * 20
+    assert outcome.before.state(SERVER_NAME) == "open"
+    assert outcome.statistics["rst_forged"] == 1
+
+
+@pytest.mark.parametrize("at", [5, 6])
+def test_data_behind_the_number_of_the_reset(at: int) -> None:
+    """Its side goes on: that needs no time to be seen."""
+    conversation = aborted().client(5, b"fgh"[: at - 4])
+    outcome = run(conversation.server_ack(at + 1).wait(2.1).other())
+    assert outcome.before.files() == {NAME: b"abcdefg"[: at + 1], SERVER_NAME: b"xyzuvw"}
+    assert outcome.before.state(NAME) == "open"
+
+
+def test_data_before_the_number_of_its_own_reset() -> None:
+    """The capture has it late: it is data, and voids nothing."""
+    conversation = established().rst(8).wait(2.1).other().client(5, b"fgh").server_ack(8)
+    assert run(conversation).before.files()[NAME] == b"abcdefgh"
+    outcome = run(conversation.wait(2.1).other())
+    assert outcome.before.files()[NAME] == b"abcdefgh"
+    assert outcome.before.state(NAME) == "rst"
+
+
 # --- a short connection, and what is late or lacking [L2 L9] -----------------------------------------------
 
 
