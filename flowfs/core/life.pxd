@@ -84,7 +84,7 @@ cdef class Lives(Rivals):
     @cython.locals(peer=Stream, acked_isn=cython.longlong, beyond=cython.longlong)
     cdef Stream _syn_ack(self, Stream stream, Segment segment, long long now_ns)
 
-    @cython.locals(rival_stream=Stream, acked_isn=cython.longlong)
+    @cython.locals(rival=Connection, there=Stream, acked_isn=cython.longlong)
     cdef long long _acked_isn(self, Stream stream, Segment segment) noexcept
 
     cdef bint _is_offered(self, Stream stream, long long isn) except -1

@@ -347,10 +347,7 @@ class Lives(Rivals):
             stream.other_isn = stream.isn
             stream.restart(segment.seq)  # the SYN/ACK may still choose the other
             return stream
-        if stream.peer.packets == 0 or segment.end > segment.start:  # a rival keeps the data
-            return self._challenge(stream, segment.seq, NEVER, now_ns)
-        stream.other_isn = segment.seq  # only its SYN/ACK makes it a rival
-        return None
+        return self._challenge(stream, segment.seq, NEVER, now_ns)
 
     def _is_beginning(self, stream: Stream) -> bool:
         """Whether the ISNs are not settled yet: nobody has answered, and there is no data."""
@@ -385,15 +382,17 @@ class Lives(Rivals):
     def _acked_isn(self, stream: Stream, segment: Segment) -> int:
         """The ISN that a SYN/ACK acknowledges, of a rival with all or some of the data of its SYN [L7]."""
         acked_isn = advance(segment.ack, -1)
-        rival_stream = self._rival_of(stream.peer)
-        if rival_stream is not None and 0 <= distance(acked_isn, rival_stream.isn) <= rival_stream.syn_bytes:
-            return rival_stream.isn
+        rival = stream.connection.rival
+        while rival is not None:
+            there = self._side(rival, stream.peer)
+            if there.isn != NEVER and 0 <= distance(acked_isn, there.isn) <= there.syn_bytes:
+                return there.isn
+            rival = rival.rival
         return acked_isn
 
     def _is_offered(self, stream: Stream, isn: int) -> bool:
         """Whether the stream's side sent another SYN with this ISN."""
-        rival_stream = self._rival_of(stream)
-        return isn == stream.other_isn or (rival_stream is not None and isn == rival_stream.isn)
+        return isn == stream.other_isn or self._rival_with(stream, isn, NEVER) is not None
 
     def _syn_ack_after_close(self, stream: Stream, segment: Segment, now_ns: int) -> Stream | None:
         """A SYN/ACK of a connection that is over: sent again, or what closed it was forged, or a rival's."""

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import pytest
 
-from craft import Conversation
+from craft import Conversation, timestamps, wscale
 from engines import feed, run, started
 from flowfs.core.limits import MIB, Limits
 
@@ -83,6 +83,128 @@ def test_data_in_the_syn_of_another_connection(ended: str) -> None:
         NAME + "c1": b"fastopen",
         SERVER_NAME + "c1": b"RS",
     }
+
+
+# --- several SYNs [L2] -------------------------------------------------------------------------------------
+
+FIRST = {NAME: b"abcde", SERVER_NAME: b"xyz"}
+
+
+def ended(how: str) -> Conversation:
+    conversation = established()
+    if how == "FIN":
+        return conversation.close()
+    return conversation.rst() if how == "RST" else conversation
+
+
+def answered(conversation: Conversation) -> Conversation:
+    """SYN, SYN/ACK, and what the server says at once."""
+    return conversation.again(900_000, 7_000_000).syn().syn_ack().server(0, b"hello")
+
+
+def taken(conversation: Conversation) -> dict[str, bytes]:
+    """The files once the client has taken what the server said."""
+    outcome = run(conversation.client_ack(5).client(0, b"new").server_ack(3))
+    return outcome.before.files()
+
+
+SECOND = FIRST | {NAME + "c1": b"new", SERVER_NAME + "c1": b"hello"}
+
+
+def forge_syn(conversation: Conversation, isn: int) -> None:
+    conversation.syn(isn=isn)
+
+
+def forge_both(conversation: Conversation, isn: int) -> None:
+    conversation.syn(isn=isn).syn_ack(isn=isn + 7, ack=isn + 1)
+
+
+def forge_answer(conversation: Conversation, isn: int) -> None:
+    """To the SYN that an honest server answers, too."""
+    conversation.syn_ack(isn=isn + 7)
+
+
+FORGERIES = [forge_syn, forge_both, forge_answer]
+
+
+@pytest.mark.parametrize("how", ["FIN", "RST", ""])
+@pytest.mark.parametrize("forge", FORGERIES)
+@pytest.mark.parametrize("isn", [900_100, 50_000_000])
+def test_a_forged_one_right_behind_an_honest_one(
+    how: str, forge: Callable[[Conversation, int], None], isn: int
+) -> None:
+    conversation = answered(ended(how))
+    forge(conversation, isn)
+    assert taken(conversation) == SECOND
+
+
+@pytest.mark.parametrize("how", ["FIN", "RST", ""])
+@pytest.mark.parametrize("forge", [forge_syn, forge_both])
+def test_a_forged_one_right_before_an_honest_one(
+    how: str, forge: Callable[[Conversation, int], None]
+) -> None:
+    """Or an honest one, whose client came to try another ISN."""
+    conversation = ended(how)
+    forge(conversation, 50_000_000)
+    assert taken(answered(conversation)) == SECOND
+
+
+@pytest.mark.parametrize("how", ["FIN", "RST", ""])
+@pytest.mark.parametrize("count", [1, 5])
+def test_syns_without_an_answer_cost_the_one_with_it_nothing(how: str, count: int) -> None:
+    conversation = answered(ended(how))
+    for number in range(count):
+        conversation.syn(isn=50_000_000 + number * 1000)
+    assert taken(conversation) == SECOND
+
+
+def test_a_syn_between_another_and_its_answer() -> None:
+    conversation = established().again(900_000, 7_000_000).syn().syn(isn=50_000_000).syn_ack()
+    assert taken(conversation.server(0, b"hello")) == SECOND
+
+
+def test_a_syn_and_data_without_an_answer_while_the_connection_lasts() -> None:
+    """Anyone can send them [L2]."""
+    conversation = established().again(900_000, 7_000_000).syn()
+    for index in range(4):
+        conversation.client(index, b"evil"[index : index + 1])
+    conversation.wait(31).other()
+    assert run(conversation).files() == FIRST
+
+
+def test_a_syn_near_by_while_the_connection_has_a_hole() -> None:
+    """What lies ahead in the window is of the connection that lasts."""
+    conversation = established().syn(isn=1006).client(8, b"ijk").client(5, b"fgh").server_ack(11)
+    outcome = run(conversation)
+    assert outcome.before.files() == FIRST | {NAME: b"abcdefghijk"}
+    assert outcome.statistics["dropped_tentative_bytes"] == 0
+
+
+# --- what the SYNs of another connection say [Q2 Q3] -------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", ["FIN", "RST", ""])
+def test_the_times_of_another_connection(how: str) -> None:
+    conversation = ended(how).again(900_000, 7_000_000)
+    conversation.syn(options=timestamps(100)).syn_ack(options=timestamps(900, 100))
+    conversation.client_ack(0, options=timestamps(101, 900)).client(0, b"ab", options=timestamps(102, 900))
+    conversation.server_ack(2, options=timestamps(901, 102))
+    conversation.client(2, b"evil", options=timestamps(99, 900))
+    conversation.client(2, b"good", options=timestamps(103, 901))
+    outcome = run(conversation)
+    assert outcome.before.files() == FIRST | {NAME + "c1": b"abgood"}
+    assert outcome.statistics["old_timestamps"] == 1
+
+
+@pytest.mark.parametrize("how", ["FIN", "RST", ""])
+def test_the_window_of_another_connection(how: str) -> None:
+    """It is scaled as its own SYNs say."""
+    conversation = ended(how).again(900_000, 7_000_000, server_window=1000).handshake(wscale(2))
+    conversation.client(0, b"ab").server_ack(2).client(4000, b"within").client(5000, b"out").server_ack(2)
+    conversation.client(2, b"c" * 3998).server_ack(4006)
+    outcome = run(conversation)
+    assert outcome.before.files() == FIRST | {NAME + "c1": b"ab" + b"c" * 3998 + b"within"}
+    assert outcome.statistics["dropped_window_bytes"] == 3
 
 
 # --- a RST while the first segments are gathered [L3 L5] ---------------------------------------------------
