@@ -367,6 +367,8 @@ class Lives(Rivals):
         elif peer.isn == NEVER:
             peer.takes_isn(acked_isn, now_ns)
         elif (beyond < 0 or beyond > peer.syn_bytes) and peer.packets and stream.isn != segment.seq:
+            if stream.connection.queue is self.active:
+                return self._challenge_by_both(stream, segment, now_ns)  # its SYN may not have been captured
             self.counters.bad_acks += 1
             return None
         peer.resolve_syn_data(beyond, now_ns)

@@ -16,7 +16,7 @@ cdef class Rivals(Flows):
     @cython.locals(incumbent=Connection, first=Connection, rival=Connection, rival_stream=Stream)
     cdef Stream _begin_rival(self, Stream stream, long long now_ns)
 
-    @cython.locals(answers=cython.int)
+    @cython.locals(seen=cython.int)
     cdef Connection _weaker(self, Connection first, Connection second)
 
     cdef Stream _side(self, Connection rival, Stream stream)
@@ -35,15 +35,18 @@ cdef class Rivals(Flows):
     @cython.locals(rival=Connection, rival_stream=Stream)
     cdef Stream _contest(self, Stream stream, Segment segment, const unsigned char* base, long long now_ns)
 
-    @cython.locals(rival=Connection)
+    @cython.locals(rival=Connection, answered=cython.bint)
+    cdef bint _is_claimed(self, Stream rival_stream) except -1
+
+    @cython.locals(rival=Connection, accepted_bytes=cython.longlong)
     cdef Stream _hear(
         self, Stream rival_stream, Stream stream, Segment segment, const unsigned char* base, long long now_ns
     )
 
     @cython.locals(incumbent=Connection)
-    cdef bint _lacks_answer(self, Connection rival) except -1
+    cdef bint _is_half_seen(self, Connection rival) except -1
 
-    @cython.locals(peer=Stream, acked=cython.longlong, acks=cython.bint)
+    @cython.locals(peer=Stream, acks=cython.bint, far=cython.bint, far_ack=cython.bint)
     cdef bint _is_of_rival(self, Stream rival_stream, Stream stream, Segment segment) except -1
 
     @cython.locals(offset=cython.longlong, fin=cython.longlong)

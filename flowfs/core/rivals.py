@@ -3,11 +3,11 @@
 
 A SYN that is not that of its connection begins a rival [L2], also where the connection was closed, since what
 closed it may be forged. It stands among the half-open ones, only its incumbent knows it, and what it is sent
-is kept in doubt. It takes the place once the side that sent the SYN goes on with it, after a SYN/ACK if the
-connection lasts and its peer is seen; if that side goes on with the old one too, several such segments in a
-row are wanted. Always true:
+is kept in doubt. It takes the place once the side that sent the SYN goes on with it, and the other one has
+answered if the connection lasts and that side is seen; if the first goes on with the old one too, or its SYN
+was not captured, several such segments in a row are wanted. Always true:
  - a connection has at most two rivals, which are charged to the table's budget as any other: two, so that one
-   more SYN, forged or not, costs no other its place; a third costs one without SYN/ACK that, or the oldest;
+   more SYN, forged or not, costs no other its place; a third costs the one its place of whom least is seen;
  - a rival has no file, and is gone with its incumbent, with a RST, or as half-open ones are [L9 M2]; but
    with bytes, and an incumbent that is closed or silent since, it takes the place instead [L9];
  - its `one` is the direction of the SYN.
@@ -68,11 +68,12 @@ class Rivals(Flows):
         return rival_stream
 
     def _weaker(self, first: Connection, second: Connection) -> Connection:
-        """Which of two rivals gives way: who has no answer to his SYN, else who was silent longest."""
-        answers = (first.other.isn != NEVER) - (second.other.isn != NEVER)
-        if answers == 0:
+        """Which of two rivals gives way: of whose handshake less was seen, else who was silent longest."""
+        seen = (first.one.isn != NEVER) + (first.other.isn != NEVER)
+        seen -= (second.one.isn != NEVER) + (second.other.isn != NEVER)
+        if seen == 0:
             return first if first.last_ns <= second.last_ns else second
-        return first if answers < 0 else second
+        return first if seen < 0 else second
 
     def _side(self, rival: Connection, stream: Stream) -> Stream:
         """The rival's stream of the same direction."""
@@ -153,11 +154,24 @@ class Rivals(Flows):
             return stream  # which ignores it, and counts it
         if rival_stream is rival.one:
             rival.claims += 1
-            if rival.claims >= (RESYNC_SEGMENTS if rival.contested else 1) and not self._lacks_answer(rival):
-                self._replace(rival, max(0, rival_stream.offset_of(segment.seq)), now_ns)
-                return rival_stream
+            accepted_bytes = rival_stream.offset_of(segment.seq)
+        else:
+            accepted_bytes = rival.one.offset_of(segment.ack)
+        if self._is_claimed(rival_stream):
+            self._replace(rival, max(0, accepted_bytes), now_ns)
+            return rival_stream
         self._keep(rival_stream, segment, base, now_ns)
         return None
+
+    def _is_claimed(self, rival_stream: Stream) -> bool:
+        """Whether, with a segment of this stream, the side that sent the SYN has gone on, and is answered."""
+        rival = rival_stream.connection
+        if not self._is_half_seen(rival):
+            return rival.claims >= (RESYNC_SEGMENTS if rival.contested else 1)
+        if rival.other.isn != NEVER:
+            return rival.claims >= RESYNC_SEGMENTS
+        answered = rival_stream is rival.other or rival.other.packets > 0
+        return answered and rival.claims >= (RESYNC_SEGMENTS if rival.contested else 1)
 
     def _goes_on_here(self, stream: Stream, segment: Segment) -> bool:
         """Whether a segment of the incumbent says that it goes on: what was sent before its end does not."""
@@ -166,13 +180,15 @@ class Rivals(Flows):
         offset = stream.offset_of(segment.seq) + segment.end - segment.start
         return segment.end > segment.start and offset > stream.rcv_nxt
 
-    def _lacks_answer(self, rival: Connection) -> bool:
-        """Whether there is but a SYN, while a connection lasts whose other side is seen [L2]."""
+    def _is_half_seen(self, rival: Connection) -> bool:
+        """Whether its SYN or SYN/ACK is lacking, while a connection lasts of which both sides are seen."""
         incumbent = rival.incumbent
         assert incumbent is not None
-        if rival.other.isn != NEVER or incumbent.state != OPEN:
+        if incumbent.state != OPEN:
             return False
-        return self._side(incumbent, rival.other).packets > 0
+        if rival.other.isn == NEVER:
+            return self._side(incumbent, rival.other).packets > 0
+        return not rival.one.has_syn()
 
     def _stands(self, rival: Connection, payload: int) -> bool:
         """Whether a rival that ends has bytes, and an incumbent that is closed, or silent since."""
@@ -184,27 +200,23 @@ class Rivals(Flows):
             return False
         if rival.contested or incumbent.one.tentative is not None or incumbent.other.tentative is not None:
             return False
-        if self._lacks_answer(rival):
+        if self._is_half_seen(rival) and (rival.claims == 0 or rival.other.packets == 0):
             return False
         return incumbent.state != OPEN or incumbent.last_ns <= rival.first_ns
 
     def _is_of_rival(self, rival_stream: Stream, stream: Stream, segment: Segment) -> bool:
         """Whether a segment has the rival's numbers, and not those of what is known of the incumbent."""
-        if rival_stream.anchored and (
-            rival_stream.offset_of(segment.seq) < 0 or not rival_stream.is_within(segment.seq)
-        ):
+        if not rival_stream.can_begin_with(segment.seq):
             return False
-        if rival_stream.peer.anchored and segment.flags & ACK:
-            acked = rival_stream.peer.offset_of(segment.ack)
-            if acked < 0 or acked > rival_stream.peer.limit():
-                return False
+        if segment.flags & ACK and not rival_stream.peer.can_begin_with(segment.ack):
+            return False
         peer = stream.peer
         acks = segment.flags & ACK != 0 and peer.anchored
-        if not stream.is_within(segment.seq) or (acks and not peer.is_within(segment.ack)):
-            return True
-        if self._lacks_answer(rival_stream.connection):
-            return False  # what lies ahead may be behind a hole: a SYN alone takes nothing from who is there
-        if stream.offset_of(segment.seq) > stream.known_end():
+        far = not stream.is_within(segment.seq)
+        far_ack = acks and not peer.is_within(segment.ack)
+        if self._is_half_seen(rival_stream.connection):
+            return far and (far_ack or not acks)  # what lies ahead may be behind a hole of who is there
+        if far or far_ack or stream.offset_of(segment.seq) > stream.known_end():
             return True
         return acks and peer.offset_of(segment.ack) > peer.known_end() + 1
 
@@ -213,8 +225,9 @@ class Rivals(Flows):
         rival_stream.packets += 1
         rival_stream.connection.packets += 1
         rival_stream.connection.last_ns = now_ns
-        if rival_stream.peer.anchored:
-            rival_stream.peer.acknowledge(segment.ack, now_ns)
+        rival_stream.peer.acknowledge(segment.ack, now_ns)
+        if not rival_stream.anchored and not rival_stream.settling and segment.wire_end > segment.start:
+            rival_stream.begin_settling(segment.seq, now_ns)
         offset = rival_stream.offset_of(segment.seq)
         fin = offset + segment.wire_end - segment.start if segment.flags & FIN else NEVER
         rival_stream.keep_late(base[segment.start : segment.end], offset, fin)

@@ -180,6 +180,62 @@ def test_a_syn_near_by_while_the_connection_has_a_hole() -> None:
     assert outcome.statistics["dropped_tentative_bytes"] == 0
 
 
+def test_a_syn_ack_near_by_while_the_connection_has_a_hole() -> None:
+    conversation = established().syn_ack(isn=500_004, ack=1007).client(8, b"ijk").client(5, b"fgh")
+    outcome = run(conversation.server_ack(11))
+    assert outcome.before.files() == FIRST | {NAME: b"abcdefghijk"}
+
+
+# --- a handshake of which the capture has but a half, while the old connection lasts [L2] ------------------
+
+
+def half_seen(lost: str) -> Conversation:
+    conversation = established().wait(30).again(900_000, 7_000_000)
+    return conversation.syn_ack() if lost == "SYN" else conversation.syn()
+
+
+@pytest.mark.parametrize("lost", ["SYN", "SYN/ACK"])
+@pytest.mark.parametrize("server_first", [False, True])
+def test_another_connection_of_which_half_the_handshake_is_lost(lost: str, server_first: bool) -> None:
+    conversation = half_seen(lost).client_ack(0)
+    if server_first:
+        conversation.server(0, b"hello").client_ack(5).client(0, b"new").server_ack(3)
+    else:
+        conversation.client(0, b"new").server_ack(3).server(0, b"hello").client_ack(5)
+    outcome = run(conversation.wait(0.2).client(3, b"er").server_ack(5))
+    assert outcome.before.files() == FIRST | {NAME + "c1": b"newer", SERVER_NAME + "c1": b"hello"}
+    assert outcome.before.state(NAME) == "idle"
+
+
+@pytest.mark.parametrize("lost", ["SYN", "SYN/ACK"])
+@pytest.mark.parametrize("side", ["client", "server"])
+@pytest.mark.parametrize("silent", [False, True])
+def test_half_a_handshake_and_one_side_alone(lost: str, side: str, silent: bool) -> None:
+    """Nobody answers: who is there goes on, be it after a while."""
+    conversation = half_seen(lost)
+    for index in range(0, 12, 4):
+        if side == "server":
+            conversation.server(index, b"evil", ack=900_001)
+        elif lost == "SYN/ACK":
+            conversation.client(index, b"evil")
+    if silent:
+        conversation.wait(31).other()
+    conversation.again(1000, 500_000).client(5, b"fgh", ack=500_004).server(3, b"uvw", ack=1009)
+    outcome = run(conversation.wait(31).other())
+    assert outcome.files() == {NAME: b"abcdefgh", SERVER_NAME: b"xyzuvw"}
+    assert outcome.before.state(NAME) == "open"
+
+
+def test_half_a_handshake_and_a_client_that_goes_on() -> None:
+    """Of a forged SYN/ACK, a forged client does not make a connection as long as the true one speaks."""
+    conversation = half_seen("SYN")
+    for index in range(6):
+        conversation.client(index, b"x", seq=900_001 + index, ack=7_000_001)
+        conversation.client(5 + index, b"f", seq=1006 + index, ack=500_004)
+    outcome = run(conversation)
+    assert outcome.before.files() == FIRST | {NAME: b"abcdeffffff"}
+
+
 # --- what the SYNs of another connection say [Q2 Q3] -------------------------------------------------------
 
 
