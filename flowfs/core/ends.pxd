@@ -42,6 +42,9 @@ cdef class Ending(Reach):
     @cython.locals(offset=cython.longlong)
     cpdef bint expects(self, long long seq) except -1
 
+    @cython.locals(ahead=cython.longlong)
+    cdef bint settles_with(self, long long seq) except -1
+
     @cython.locals(offset=cython.longlong)
     cdef bint takes_reset(self, long long seq, long long now_ns) except -1
 

@@ -60,7 +60,7 @@ class Ending(Reach):
         self.claimed_ack = NEVER  # of the peer, within what is in doubt, and below peer_ack
         self.late_fin = NEVER  # where one was that came after the connection had been closed
         self.reset_at = NEVER  # the offset of a RST that is not exact, and may be forged [L5]
-        # When that was, and what was known of the stream then.
+        # When that was, or the one that closed it, and what was known of the stream then.
         self.reset_ns = self.reset_known = self.reset_packets = 0
         self.reset_overtook = False  # it came before what was sent earlier, perhaps: time alone tells of it
         self.reset_end = NEVER  # the offset of the RST of this side that closed it
@@ -160,6 +160,13 @@ class Ending(Reach):
         if offset == self.fin_end():
             return True
         return self.pending is not None and offset == self.pending.end()
+
+    def settles_with(self, seq: int) -> bool:
+        """Whether a RST with this number can be of this side, so that no more first segments come [L3]."""
+        if not self.settling:
+            return False
+        ahead = self.offset_of(seq) - self._lowest()
+        return 0 <= ahead <= self.reach_bytes
 
     def takes_reset(self, seq: int, now_ns: int) -> bool:
         """A RST that is not exact, or comes while something is missing: if it is inside the window, time will

@@ -18,9 +18,9 @@ if not cython.compiled:
     from .decode import ACK, FIN, PSH, RST, SYN, URG, VALID, WRONG, Segment
     from .notes import AFTER_CLOSE, CHECKSUM, KEEPALIVE, UNACKNOWLEDGING, UNKNOWN_TTL
     from .notes import RST as OF_RST
-    from .rivals import Rivals
     from .seq import advance, distance
     from .store import Store
+    from .strays import Strays
     from .stream import Connection, Stream
 
 from .flow import IDLE, OPEN
@@ -28,11 +28,11 @@ from .flow import RST as ENDED_BY_RST
 from .limits import FORGED_RST_NS, REMEMBER_NS, Limits
 
 
-class Lives(Rivals):
+class Lives(Strays):
     """The table of connections, and what segments do to it."""
 
     def __init__(self, limits: Limits, store: Store, counters: Counters) -> None:
-        Rivals.__init__(self, limits, store, counters)
+        Strays.__init__(self, limits, store, counters)
         self.strict = limits.checksum == "strict"
 
     def accept(self, segment: Segment, base: bytes, now_ns: int) -> None:
@@ -48,20 +48,18 @@ class Lives(Rivals):
             stream = self._admit(segment, now_ns)
         elif stream.connection.rival is not None:
             stream = self._contest(stream, segment, base, now_ns)
+        if stream is not None and stream.connection.state != OPEN:
+            stream = self._after_close(stream, segment, base, now_ns)
         if stream is None:
             return
-        if stream.connection.state != OPEN and not self._goes_on(stream, segment, base, now_ns):
-            stream = self._after_close(stream, segment, base, now_ns)
-            if stream is None:
-                return
         if segment.checksum == WRONG and self._doubts(stream, segment, base, now_ns):
             return
         if segment.flags & (SYN | RST):
             stream = self._control(stream, segment, base, now_ns)
             if stream is None or stream.connection.incumbent is not None:
                 return
-        else:
-            self._data(stream, segment, base, now_ns)
+        elif not self._data(stream, segment, base, now_ns):
+            return
         if segment.checksum == VALID:
             stream.verified = True
         self._follow_up(stream, now_ns)
@@ -87,7 +85,7 @@ class Lives(Rivals):
             self._follow_up(stream, now_ns)
         return True
 
-    def _goes_on(self, stream: Stream, segment: Segment, base: bytes, now_ns: int) -> bool:
+    def _goes_on(self, stream: Stream, segment: Segment, now_ns: int) -> bool:
         """Whether a closed connection goes on: the peer has data that was sent after its end [L4 L5]."""
         peer = stream.peer
         if segment.flags & (SYN | RST) or not segment.flags & ACK or segment.checksum == WRONG:
@@ -151,7 +149,12 @@ class Lives(Rivals):
         self._follow_up(stream, now_ns)
 
     def _after_close(self, stream: Stream, segment: Segment, base: bytes, now_ns: int) -> Stream | None:
-        """A segment of a connection that is over: in doubt, late, or the first of a new one [L2 L5 L9]."""
+        """A segment of a connection that is over: in doubt, late, or the first of a new one [L2 L5 L9].
+
+        Returns the stream that goes on with it, if one does.
+        """
+        if self._goes_on(stream, segment, now_ns):
+            return stream
         payload = segment.end - segment.start
         if self._is_doubtful(stream, segment, now_ns):
             self.counters.late_packets += 1
@@ -165,6 +168,8 @@ class Lives(Rivals):
                 self.counters.dropped_refused_bytes += payload
             return successor
         self.counters.late_packets += 1
+        if self._stray(stream, segment, base, now_ns):
+            return None
         self.counters.dropped_after_close_bytes += payload
         stream.note(AFTER_CLOSE, payload)
         return None
@@ -203,19 +208,25 @@ class Lives(Rivals):
             stream.retract_end(now_ns)
             self._adopt(stream, now_ns)
 
-    def _data(self, stream: Stream, segment: Segment, base: bytes, now_ns: int) -> None:
-        """A segment without SYN or RST: an ACK, data, a FIN, in this order of importance."""
+    def _data(self, stream: Stream, segment: Segment, base: bytes, now_ns: int) -> bool:
+        """A segment without SYN or RST: an ACK, data, a FIN, in this order of importance.
+
+        Returns whether it was of this connection.
+        """
         connection = stream.connection
+        far = stream.anchored and not stream.is_within(segment.seq)
+        if far and self._stray(stream, segment, base, now_ns):
+            return False
         self._count(connection, stream, now_ns)
         peer = stream.peer
         if stream.paws and stream.is_old(base, segment.header + 20, segment.options_end):
             self._take_old(stream, segment, base, now_ns)
-            return
+            return True
         if not segment.flags & ACK:
             self.counters.dropped_unacknowledging_bytes += segment.end - segment.start
             stream.note(UNACKNOWLEDGING, segment.end - segment.start)
-            return
-        if stream.anchored and not stream.is_within(segment.seq):
+            return True
+        if far:
             peer.hear_from_afar(segment.ack)
         else:
             self._acknowledge(stream, segment, now_ns)
@@ -225,6 +236,7 @@ class Lives(Rivals):
             stream.receive_fin(advance(segment.seq, segment.wire_end - segment.start), now_ns)
         if connection.queue is not self.active and peer.packets:
             self.active.append(connection)
+        return True
 
     def _acknowledge(self, stream: Stream, segment: Segment, now_ns: int) -> None:
         """The ACK, window and time of a segment that can be (RFC 9293, 3.10.7.4; RFC 7323, 4.3)."""
@@ -415,9 +427,10 @@ class Lives(Rivals):
         refuses = not stream.anchored and segment.flags & ACK and peer.isn != NEVER and peer.is_fresh()
         if refuses:
             refuses = distance(segment.ack, advance(peer.isn, 1)) in (0, peer.syn_bytes)
-        if stream.expects(segment.seq):
+        if stream.expects(segment.seq) or stream.settles_with(segment.seq):
             self._settle(stream, now_ns)
         if refuses or (stream.expects(segment.seq) and not stream.lacks_any()):
+            stream.reset_ns = now_ns
             stream.reset_end = stream.offset_of(segment.seq) if stream.anchored else stream.rcv_nxt
             self._close(stream.connection, ENDED_BY_RST, now_ns)
         elif stream.takes_reset(segment.seq, now_ns):

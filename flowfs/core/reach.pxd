@@ -49,6 +49,8 @@ cdef class Reach(Pickup):
     @cython.locals(offset=cython.longlong)
     cdef bint is_within(self, long long seq) noexcept
 
+    cdef bint is_foreign(self, long long seq) noexcept
+
     @cython.locals(offset=cython.longlong)
     cdef bint can_begin_with(self, long long seq) noexcept
 

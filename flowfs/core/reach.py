@@ -137,6 +137,12 @@ class Reach(Pickup):
         offset = self.offset_of(seq)
         return self.rcv_nxt - self.reach_bytes <= offset <= self.limit()
 
+    def is_foreign(self, seq: int) -> bool:
+        """Whether a number can be none of this direction; False while it is not known where that is."""
+        if self.anchored:
+            return not self.is_within(seq)
+        return not self.can_begin_with(seq)
+
     def can_begin_with(self, seq: int) -> bool:
         """Whether a number can be one of the first of this direction, as far as it is known where that is."""
         offset = self.offset_of(seq)

@@ -25,6 +25,7 @@ if not cython.compiled:
     from .stream import Connection, Stream
 
 from .flow import IDLE, OPEN
+from .flow import RST as ENDED_BY_RST
 from .limits import RESYNC_SEGMENTS
 
 
@@ -118,7 +119,7 @@ class Rivals(Flows):
         if self._goes_on_here(stream, segment):
             rival = stream.connection.rival
             while rival is not None:
-                if stream.key == rival.one.key:
+                if stream.key == rival.one.key or rival.one.isn == NEVER:
                     rival.contested = True
                     rival.claims = 0
                 rival = rival.rival
@@ -242,7 +243,8 @@ class Rivals(Flows):
         incumbent = rival.incumbent
         assert incumbent is not None
         self._unlink(rival)
-        self._close(incumbent, IDLE, now_ns)
+        reset = incumbent.one.reset_at != NEVER or incumbent.other.reset_at != NEVER
+        self._close(incumbent, ENDED_BY_RST if reset else IDLE, now_ns)
         self._untrack(incumbent)
         first = incumbent.generation + (1 if incumbent.carried else 0)
         rival.generation = self._free_generation(rival_stream.key, peer.key, first)
