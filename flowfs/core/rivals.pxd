@@ -5,7 +5,7 @@ from .flows cimport Flows
 from .order cimport leave
 from .stream cimport Connection, Stream
 
-cdef int IDLE, OPEN, ENDED_BY_RST
+cdef int IDLE, OPEN
 cdef long long RESYNC_SEGMENTS
 
 
@@ -58,7 +58,7 @@ cdef class Rivals(Flows):
     @cython.locals(one=Stream, incumbent=Connection, said=cython.bint)
     cdef bint _stands(self, Connection rival, long long payload) except -1
 
-    @cython.locals(rival_stream=Stream, peer=Stream, incumbent=Connection, first=cython.longlong, reset=cython.bint)
+    @cython.locals(rival_stream=Stream, peer=Stream, incumbent=Connection, first=cython.longlong)
     cdef _replace(self, Connection rival, long long accepted_bytes, long long now_ns)
 
     cdef _untrack(self, Connection connection)

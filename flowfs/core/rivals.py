@@ -25,7 +25,6 @@ if not cython.compiled:
     from .stream import Connection, Stream
 
 from .flow import IDLE, OPEN
-from .flow import RST as ENDED_BY_RST
 from .limits import RESYNC_SEGMENTS
 
 
@@ -243,8 +242,7 @@ class Rivals(Flows):
         incumbent = rival.incumbent
         assert incumbent is not None
         self._unlink(rival)
-        reset = incumbent.one.reset_at != NEVER or incumbent.other.reset_at != NEVER
-        self._close(incumbent, ENDED_BY_RST if reset else IDLE, now_ns)
+        self._close(incumbent, IDLE, now_ns)
         self._untrack(incumbent)
         first = incumbent.generation + (1 if incumbent.carried else 0)
         rival.generation = self._free_generation(rival_stream.key, peer.key, first)
