@@ -162,7 +162,9 @@ class Lives(Strays):
             return None
         if segment.flags & SYN and self._may_go_on(stream.connection, now_ns):
             return stream  # which it may have a rival in
-        if self._begins_anew(stream, segment, now_ns):
+        if self._is_outdated(stream, segment, base, now_ns):
+            self.counters.old_timestamps += 1
+        elif self._begins_anew(stream, segment, now_ns):
             successor = self._succeed(stream, now_ns)
             if successor is None:
                 self.counters.dropped_refused_bytes += payload

@@ -6,12 +6,14 @@ from .rivals cimport Rivals
 from .stream cimport Connection, Stream
 
 cdef int OPEN
-cdef long long FORGED_RST_NS, RESYNC_SEGMENTS, SETTLE_SEGMENTS
+cdef long long FORGED_RST_NS, RESYNC_SEGMENTS, SETTLE_SEGMENTS, STALE_STAMP_NS
 
 
 cdef class Strays(Rivals):
     @cython.locals(incumbent=Connection, rival_stream=Stream)
     cdef bint _stray(self, Stream stream, Segment segment, const unsigned char* base, long long now_ns) except -1
+
+    cdef bint _is_outdated(self, Stream stream, Segment segment, const unsigned char* base, long long now_ns) except -1
 
     @cython.locals(first=Connection)
     cdef bint _has_two_with_syns(self, Connection incumbent) except -1

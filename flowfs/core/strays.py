@@ -22,7 +22,7 @@ if not cython.compiled:
     from .stream import Connection, Stream
 
 from .flow import OPEN
-from .limits import FORGED_RST_NS, RESYNC_SEGMENTS, SETTLE_SEGMENTS
+from .limits import FORGED_RST_NS, RESYNC_SEGMENTS, SETTLE_SEGMENTS, STALE_STAMP_NS
 
 
 class Strays(Rivals):
@@ -31,6 +31,8 @@ class Strays(Rivals):
     def _stray(self, stream: Stream, segment: Segment, base: bytes, now_ns: int) -> bool:
         """Whether a segment is none of its connection, but begins a rival, which keeps it."""
         if segment.end == segment.start or not self._begins_far(stream, segment):
+            return False
+        if self._is_outdated(stream, segment, base, now_ns):
             return False
         incumbent = stream.connection
         if self._has_two_with_syns(incumbent):
@@ -44,6 +46,19 @@ class Strays(Rivals):
         rival_stream.connection.claims = 1
         self._keep(rival_stream, segment, base, now_ns)
         return True
+
+    def _is_outdated(self, stream: Stream, segment: Segment, base: bytes, now_ns: int) -> bool:
+        """Whether a segment has numbers that this direction has, and is older than what the peer took.
+
+        It is a duplicate that comes late, and begins nothing (RFC 7323, 5.3).
+        """
+        if not stream.paws or segment.flags & (SYN | RST):
+            return False
+        if now_ns - stream.connection.last_ns > STALE_STAMP_NS:
+            return False
+        if not (stream.can_begin_with(segment.seq) or stream.is_within(segment.seq)):
+            return False
+        return stream.is_old(base, segment.header + 20, segment.options_end)
 
     def _has_two_with_syns(self, incumbent: Connection) -> bool:
         """Whether there are two rivals that have more to show than any other without a handshake."""

@@ -12,7 +12,7 @@ import pytest
 
 from craft import Conversation, timestamps, wscale
 from engines import feed, run, started
-from flowfs.core.limits import MIB, Limits
+from flowfs.core.limits import LEAP_PACKETS, MIB, Limits
 
 NAME = Conversation().client_name()
 SERVER_NAME = Conversation().server_name()
@@ -425,3 +425,58 @@ def test_an_answer_after_the_fin(syn: bool, seconds: float) -> None:
     outcome = run(conversation)
     assert outcome.before.state(SERVER_NAME) == "fin"
     assert outcome.statistics["connections"] == 2
+
+
+# --- times of what is closed [Q3 L9] -----------------------------------------------------------------------
+
+DAY = 86400
+
+
+def timed(how: str) -> Conversation:
+    """A connection with timestamps, of which the peer has echoed 102 and more; closed so, or by silence."""
+    conversation = Conversation().syn(options=timestamps(100)).syn_ack(options=timestamps(900, 100))
+    conversation.client_ack(0, options=timestamps(101, 900)).client(0, b"abcde", options=timestamps(102, 900))
+    conversation.server_ack(5, options=timestamps(901, 102))
+    if how == "FIN":
+        conversation.fin(options=timestamps(103, 901)).server_fin(ack=1007, options=timestamps(902, 103))
+        return conversation.client_ack(1, seq=1007, options=timestamps(104, 902))
+    return conversation.rst() if how == "RST" else conversation.wait(700).other()
+
+
+@pytest.mark.parametrize("how", ["FIN", "RST", "silence"])
+@pytest.mark.parametrize("seconds", [5, 61, 3600])
+def test_an_old_duplicate_after_the_end(how: str, seconds: float) -> None:
+    conversation = timed(how).wait(seconds).client(0, b"abc", options=timestamps(99, 900))
+    conversation.client(0, b"abcde", options=timestamps(100, 900)).client(
+        3, b"de", options=timestamps(101, 900)
+    )
+    outcome = run(conversation.wait(0.2).other())
+    assert outcome.files() == {NAME: b"abcde"}
+    assert outcome.statistics["old_timestamps"] == 3
+    assert outcome.statistics["dropped_after_close_bytes"] == 10
+
+
+@pytest.mark.parametrize("how", ["FIN", "RST", "silence"])
+@pytest.mark.parametrize("seconds, seq", [(25 * DAY, 1001), (61, 50_000_000)])
+def test_a_time_that_says_nothing(how: str, seconds: float, seq: int) -> None:
+    """It is too long ago, or the numbers are of another connection, whose clock need not go on."""
+    conversation = timed(how).wait(seconds)
+    for _ in range(LEAP_PACKETS):
+        conversation.other()
+    conversation.client(0, b"new", seq=seq, options=timestamps(50, 900)).wait(0.2).other()
+    assert run(conversation).before.files() == {NAME: b"abcde", NAME + "c1": b"new"}
+
+
+def test_old_duplicates_from_before_the_window() -> None:
+    """However many follow each other: they are of what is over."""
+    conversation = Conversation(server_window=1000)
+    conversation.syn(options=timestamps(100)).syn_ack(options=timestamps(900, 100))
+    for index in range(20):
+        conversation.client(500 * index, bytes([65 + index]) * 500, options=timestamps(101 + index, 900))
+        conversation.server_ack(500 * index + 500, options=timestamps(901, 101 + index))
+    conversation.rst().wait(3)
+    for index in range(5):
+        conversation.client(500 * index, bytes([65 + index]) * 500, options=timestamps(101 + index, 900))
+    outcome = run(conversation.wait(31).other())
+    assert set(outcome.files()) == {NAME}
+    assert outcome.statistics["dropped_after_close_bytes"] == 2500
