@@ -2,8 +2,8 @@
 """What a segment means for the connection that it belongs to.
 
 Finds whose it is in the table, asks whether its checksum lets it count [V2], and takes it apart: SYN, RST,
-ACK, data, FIN. Knows no byte. Always true: a segment without SYN or RST begins no other generation,
-and what is ignored is counted.
+ACK, data, FIN. Knows no byte. Always true: unless a connection has timed out [L9], one segment without a SYN
+begins no other generation in its place, and what is ignored is counted.
 
 The rules, by letter: SYN [L1 L2], RST [L5], what follows FIN and RST [L4 L5], data of a SYN [L7].
 """
