@@ -5,7 +5,7 @@ from .pending cimport Pending
 from .reach cimport Reach
 
 cdef int OPEN
-cdef long long FORGED_RST_NS
+cdef long long ACKED_HOLE_NS, FORGED_RST_NS
 
 
 cdef class Ending(Reach):
@@ -18,10 +18,11 @@ cdef class Ending(Reach):
     cdef public bint over
     cdef public long long packets
     cdef public long long reset_at
+    cdef public long long reset_end
     cdef public long long reset_known
     cdef public long long reset_ns
+    cdef public bint reset_overtook
     cdef public long long reset_packets
-    cdef public bint sent_reset
     cdef void endless(self, bytes key, Owner owner, Room room) noexcept
     cdef void forget_end(self) noexcept
     cdef void wake_at(self, long long when_ns) noexcept
@@ -41,11 +42,17 @@ cdef class Ending(Reach):
     @cython.locals(offset=cython.longlong)
     cpdef bint expects(self, long long seq) except -1
 
+    @cython.locals(ahead=cython.longlong)
+    cdef bint settles_with(self, long long seq) except -1
+
     @cython.locals(offset=cython.longlong)
     cdef bint takes_reset(self, long long seq, long long now_ns) except -1
 
     @cython.locals(known=cython.longlong, goes_on=cython.bint, waited=cython.bint)
     cdef bint decide_reset(self, bint missing, long long now_ns) except -1
+
+    cdef bint was_overtaken(self, long long offset) noexcept
+    cdef doubt_reset(self, long long now_ns)
 
     cdef bint may_go_on(self, long long offset, long long count, bint lately) except -1
 

@@ -20,7 +20,7 @@ if not cython.compiled:
     from .reach import Reach
 
 from .flow import OPEN
-from .limits import FORGED_RST_NS
+from .limits import ACKED_HOLE_NS, FORGED_RST_NS
 
 
 class Ending(Reach):
@@ -35,7 +35,8 @@ class Ending(Reach):
             "late_fin",
             "later_fin",
         ),
-        *("over", "packets", "reset_at", "reset_known", "reset_ns", "reset_packets", "sent_reset"),
+        *("over", "packets", "reset_at", "reset_end", "reset_known", "reset_ns", "reset_overtook"),
+        "reset_packets",
     )
 
     def __init__(self, key: bytes, owner: Owner, room: Room) -> None:
@@ -59,9 +60,10 @@ class Ending(Reach):
         self.claimed_ack = NEVER  # of the peer, within what is in doubt, and below peer_ack
         self.late_fin = NEVER  # where one was that came after the connection had been closed
         self.reset_at = NEVER  # the offset of a RST that is not exact, and may be forged [L5]
-        # When that was, and what was known of the stream then.
+        # When that was, or the one that closed it, and what was known of the stream then.
         self.reset_ns = self.reset_known = self.reset_packets = 0
-        self.sent_reset = False  # it was closed by a RST of this side
+        self.reset_overtook = False  # it came before what was sent earlier, perhaps: time alone tells of it
+        self.reset_end = NEVER  # the offset of the RST of this side that closed it
 
     def wake_at(self, when_ns: int) -> None:
         """This is to be looked at again by then."""
@@ -159,6 +161,13 @@ class Ending(Reach):
             return True
         return self.pending is not None and offset == self.pending.end()
 
+    def settles_with(self, seq: int) -> bool:
+        """Whether a RST with this number can be of this side, so that no more first segments come [L3]."""
+        if not self.settling:
+            return False
+        ahead = self.offset_of(seq) - self._lowest()
+        return 0 <= ahead <= self.reach_bytes
+
     def takes_reset(self, seq: int, now_ns: int) -> bool:
         """A RST that is not exact, or comes while something is missing: if it is inside the window, time will
         tell [L5]; returns whether it is.
@@ -178,8 +187,10 @@ class Ending(Reach):
 
         `missing` if either side lacks something: that may be sent again, and would be if the RST was forged.
         """
-        if self.reset_at == self.rcv_nxt and not missing:
+        if self.reset_at == self.rcv_nxt and not missing and not self.reset_overtook:
             return True  # what lay before it has come
+        if self.reset_overtook and now_ns - self.reset_ns < ACKED_HOLE_NS:
+            self.reset_packets = self.packets  # a capture reorders by so much: they may be earlier, too
         known = self.known_end()
         goes_on = known > self.reset_known and (known > self.reset_at or self.peer_ack > self.reset_known)
         waited = now_ns - self.reset_ns >= FORGED_RST_NS
@@ -190,6 +201,19 @@ class Ending(Reach):
         if not waited:
             self.wake_at(self.reset_ns + FORGED_RST_NS)
         return waited
+
+    def was_overtaken(self, offset: int) -> bool:
+        """Whether all before `offset` may have been sent before this side's RST, which came first [L5]."""
+        return self.anchored and offset <= self.reset_end
+
+    def doubt_reset(self, now_ns: int) -> None:
+        """The RST that closed it came before what was sent earlier, or was forged: time tells."""
+        self.reset_at = self.reset_end
+        self.reset_ns = now_ns
+        self.reset_known = self.known_end()
+        self.reset_packets = self.packets
+        self.reset_overtook = True
+        self.wake_at(now_ns + FORGED_RST_NS)
 
     # --- a connection that goes on although it was closed ------------------------------------------------
 
@@ -233,13 +257,14 @@ class Ending(Reach):
         They have to where no peer is there to acknowledge them. If the other side has reset it, they may have
         been under way: `ripe` once that cannot be any more.
         """
-        if not (ripe or self.sent_reset or self.done):
+        if not (ripe or self.reset_end != NEVER or self.done):
             self.far_count = 0
         return self.count_in_a_row(offset, count)
 
     def reopen(self, now_ns: int) -> None:
         """The FIN or RST that closed it was forged: what was sent after it is as good as any [L4 L5]."""
-        self.over = self.sent_reset = False
+        self.over = False
+        self.reset_end = NEVER
         self.claimed_ack = NEVER
         self.forget_row()
         if self.flow is not None and not self.done:

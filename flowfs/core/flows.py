@@ -99,7 +99,7 @@ class Flows:
     def _look_after(self, stream: Stream, now_ns: int) -> None:
         stream.review(now_ns)
         if stream.reset_at != NEVER and stream.decide_reset(stream.lacks_any(), now_ns):
-            stream.sent_reset = True
+            stream.reset_end = stream.reset_at
             self._close(stream.connection, ENDED_BY_RST, now_ns)
         self._wake(stream, stream.deadline_ns, now_ns)
 

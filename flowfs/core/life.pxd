@@ -5,9 +5,9 @@ from .decode cimport ACK, FIN, PSH, RST, SYN, URG, VALID, WRONG, Segment
 from .notes cimport AFTER_CLOSE, CHECKSUM, KEEPALIVE, UNACKNOWLEDGING, UNKNOWN_TTL
 from .notes cimport RST as OF_RST
 from .order cimport Queue
-from .rivals cimport Rivals
 from .seq cimport advance, distance
 from .store cimport Store
+from .strays cimport Strays
 from .stream cimport Connection, Stream
 
 cdef int IDLE, OPEN, ENDED_BY_RST
@@ -15,7 +15,7 @@ cdef long long FORGED_RST_NS, REMEMBER_NS
 
 
 @cython.final
-cdef class Lives(Rivals):
+cdef class Lives(Strays):
     cdef bint strict
 
     @cython.locals(stream=Stream)
@@ -24,8 +24,11 @@ cdef class Lives(Rivals):
     @cython.locals(payload=cython.longlong, fin=cython.bint)
     cdef bint _doubts(self, Stream stream, Segment segment, const unsigned char* base, long long now_ns) except -1
 
-    @cython.locals(peer=Stream)
-    cdef bint _goes_on(self, Stream stream, Segment segment, const unsigned char* base, long long now_ns) except -1
+    @cython.locals(peer=Stream, doubted=Stream)
+    cdef bint _goes_on(self, Stream stream, Segment segment, long long now_ns) except -1
+
+    @cython.locals(peer=Stream, end=cython.longlong)
+    cdef Stream _overtaking(self, Stream stream, Segment segment)
 
     @cython.locals(peer=Stream, acked=cython.longlong)
     cdef bint _half_opens(self, Stream stream, Segment segment, long long now_ns) except -1
@@ -64,8 +67,8 @@ cdef class Lives(Rivals):
     @cython.locals(peer=Stream)
     cdef _acknowledge(self, Stream stream, Segment segment, long long now_ns)
 
-    @cython.locals(connection=Connection, peer=Stream)
-    cdef _data(self, Stream stream, Segment segment, const unsigned char* base, long long now_ns)
+    @cython.locals(connection=Connection, peer=Stream, far=cython.bint)
+    cdef bint _data(self, Stream stream, Segment segment, const unsigned char* base, long long now_ns) except -1
 
     @cython.locals(queue=Queue)
     cdef _count(self, Connection connection, Stream stream, long long now_ns)
@@ -81,7 +84,7 @@ cdef class Lives(Rivals):
     @cython.locals(peer=Stream, acked_isn=cython.longlong, beyond=cython.longlong)
     cdef Stream _syn_ack(self, Stream stream, Segment segment, long long now_ns)
 
-    @cython.locals(rival_stream=Stream, acked_isn=cython.longlong)
+    @cython.locals(rival=Connection, there=Stream, acked_isn=cython.longlong)
     cdef long long _acked_isn(self, Stream stream, Segment segment) noexcept
 
     cdef bint _is_offered(self, Stream stream, long long isn) except -1

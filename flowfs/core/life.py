@@ -2,8 +2,8 @@
 """What a segment means for the connection that it belongs to.
 
 Finds whose it is in the table, asks whether its checksum lets it count [V2], and takes it apart: SYN, RST,
-ACK, data, FIN. Knows no byte. Always true: a segment without SYN or RST begins no other generation,
-and what is ignored is counted.
+ACK, data, FIN. Knows no byte. Always true: unless a connection has timed out [L9], one segment without a SYN
+begins no other generation in its place, and what is ignored is counted.
 
 The rules, by letter: SYN [L1 L2], RST [L5], what follows FIN and RST [L4 L5], data of a SYN [L7].
 """
@@ -18,9 +18,9 @@ if not cython.compiled:
     from .decode import ACK, FIN, PSH, RST, SYN, URG, VALID, WRONG, Segment
     from .notes import AFTER_CLOSE, CHECKSUM, KEEPALIVE, UNACKNOWLEDGING, UNKNOWN_TTL
     from .notes import RST as OF_RST
-    from .rivals import Rivals
     from .seq import advance, distance
     from .store import Store
+    from .strays import Strays
     from .stream import Connection, Stream
 
 from .flow import IDLE, OPEN
@@ -28,11 +28,11 @@ from .flow import RST as ENDED_BY_RST
 from .limits import FORGED_RST_NS, REMEMBER_NS, Limits
 
 
-class Lives(Rivals):
+class Lives(Strays):
     """The table of connections, and what segments do to it."""
 
     def __init__(self, limits: Limits, store: Store, counters: Counters) -> None:
-        Rivals.__init__(self, limits, store, counters)
+        Strays.__init__(self, limits, store, counters)
         self.strict = limits.checksum == "strict"
 
     def accept(self, segment: Segment, base: bytes, now_ns: int) -> None:
@@ -48,20 +48,18 @@ class Lives(Rivals):
             stream = self._admit(segment, now_ns)
         elif stream.connection.rival is not None:
             stream = self._contest(stream, segment, base, now_ns)
+        if stream is not None and stream.connection.state != OPEN:
+            stream = self._after_close(stream, segment, base, now_ns)
         if stream is None:
             return
-        if stream.connection.state != OPEN and not self._goes_on(stream, segment, base, now_ns):
-            stream = self._after_close(stream, segment, base, now_ns)
-            if stream is None:
-                return
         if segment.checksum == WRONG and self._doubts(stream, segment, base, now_ns):
             return
         if segment.flags & (SYN | RST):
             stream = self._control(stream, segment, base, now_ns)
             if stream is None or stream.connection.incumbent is not None:
                 return
-        else:
-            self._data(stream, segment, base, now_ns)
+        elif not self._data(stream, segment, base, now_ns):
+            return
         if segment.checksum == VALID:
             stream.verified = True
         self._follow_up(stream, now_ns)
@@ -87,17 +85,31 @@ class Lives(Rivals):
             self._follow_up(stream, now_ns)
         return True
 
-    def _goes_on(self, stream: Stream, segment: Segment, base: bytes, now_ns: int) -> bool:
+    def _goes_on(self, stream: Stream, segment: Segment, now_ns: int) -> bool:
         """Whether a closed connection goes on: the peer has data that was sent after its end [L4 L5]."""
         peer = stream.peer
         if segment.flags & (SYN | RST) or not segment.flags & ACK or segment.checksum == WRONG:
             return False
         if not peer.hear_late_ack(segment.ack):
             return self._half_opens(stream, segment, now_ns)
+        doubted = self._overtaking(stream, segment)
+        if doubted is not None:
+            doubted.doubt_reset(now_ns)
         self._reopen(peer, now_ns)
         peer.acknowledge(segment.ack, now_ns)
         self._adopt(peer, now_ns)
         return peer.connection.state == OPEN  # what was sent since may have ended it again
+
+    def _overtaking(self, stream: Stream, segment: Segment) -> Stream | None:
+        """The side whose RST closed it, if what shows that there was more may have been sent before it [L5].
+
+        That is an ACK of its own at or below its number, or the peer's of data below it.
+        """
+        peer = stream.peer
+        if peer.was_overtaken(peer.offset_of(segment.ack)):
+            return peer
+        end = stream.offset_of(segment.seq) + segment.wire_end - segment.start + (segment.flags & FIN)
+        return stream if stream.was_overtaken(end) else None
 
     def _half_opens(self, stream: Stream, segment: Segment, now_ns: int) -> bool:
         """Whether this is of the side that was not seen when the FIN of the other closed it: it may have been
@@ -137,7 +149,12 @@ class Lives(Rivals):
         self._follow_up(stream, now_ns)
 
     def _after_close(self, stream: Stream, segment: Segment, base: bytes, now_ns: int) -> Stream | None:
-        """A segment of a connection that is over: in doubt, late, or the first of a new one [L2 L5 L9]."""
+        """A segment of a connection that is over: in doubt, late, or the first of a new one [L2 L5 L9].
+
+        Returns the stream that goes on with it, if one does.
+        """
+        if self._goes_on(stream, segment, now_ns):
+            return stream
         payload = segment.end - segment.start
         if self._is_doubtful(stream, segment, now_ns):
             self.counters.late_packets += 1
@@ -145,12 +162,16 @@ class Lives(Rivals):
             return None
         if segment.flags & SYN and self._may_go_on(stream.connection, now_ns):
             return stream  # which it may have a rival in
-        if self._begins_anew(stream, segment, now_ns):
+        if self._is_outdated(stream, segment, base, now_ns):
+            self.counters.old_timestamps += 1
+        elif self._begins_anew(stream, segment, now_ns):
             successor = self._succeed(stream, now_ns)
             if successor is None:
                 self.counters.dropped_refused_bytes += payload
             return successor
         self.counters.late_packets += 1
+        if self._stray(stream, segment, base, now_ns):
+            return None
         self.counters.dropped_after_close_bytes += payload
         stream.note(AFTER_CLOSE, payload)
         return None
@@ -189,19 +210,25 @@ class Lives(Rivals):
             stream.retract_end(now_ns)
             self._adopt(stream, now_ns)
 
-    def _data(self, stream: Stream, segment: Segment, base: bytes, now_ns: int) -> None:
-        """A segment without SYN or RST: an ACK, data, a FIN, in this order of importance."""
+    def _data(self, stream: Stream, segment: Segment, base: bytes, now_ns: int) -> bool:
+        """A segment without SYN or RST: an ACK, data, a FIN, in this order of importance.
+
+        Returns whether it was of this connection.
+        """
         connection = stream.connection
+        far = stream.anchored and not stream.is_within(segment.seq)
+        if far and self._stray(stream, segment, base, now_ns):
+            return False
         self._count(connection, stream, now_ns)
         peer = stream.peer
         if stream.paws and stream.is_old(base, segment.header + 20, segment.options_end):
             self._take_old(stream, segment, base, now_ns)
-            return
+            return True
         if not segment.flags & ACK:
             self.counters.dropped_unacknowledging_bytes += segment.end - segment.start
             stream.note(UNACKNOWLEDGING, segment.end - segment.start)
-            return
-        if stream.anchored and not stream.is_within(segment.seq):
+            return True
+        if far:
             peer.hear_from_afar(segment.ack)
         else:
             self._acknowledge(stream, segment, now_ns)
@@ -211,6 +238,7 @@ class Lives(Rivals):
             stream.receive_fin(advance(segment.seq, segment.wire_end - segment.start), now_ns)
         if connection.queue is not self.active and peer.packets:
             self.active.append(connection)
+        return True
 
     def _acknowledge(self, stream: Stream, segment: Segment, now_ns: int) -> None:
         """The ACK, window and time of a segment that can be (RFC 9293, 3.10.7.4; RFC 7323, 4.3)."""
@@ -333,10 +361,7 @@ class Lives(Rivals):
             stream.other_isn = stream.isn
             stream.restart(segment.seq)  # the SYN/ACK may still choose the other
             return stream
-        if stream.peer.packets == 0 or segment.end > segment.start:  # a rival keeps the data
-            return self._challenge(stream, segment.seq, NEVER, now_ns)
-        stream.other_isn = segment.seq  # only its SYN/ACK makes it a rival
-        return None
+        return self._challenge(stream, segment.seq, NEVER, now_ns)
 
     def _is_beginning(self, stream: Stream) -> bool:
         """Whether the ISNs are not settled yet: nobody has answered, and there is no data."""
@@ -356,6 +381,8 @@ class Lives(Rivals):
         elif peer.isn == NEVER:
             peer.takes_isn(acked_isn, now_ns)
         elif (beyond < 0 or beyond > peer.syn_bytes) and peer.packets and stream.isn != segment.seq:
+            if stream.connection.queue is self.active:
+                return self._challenge_by_both(stream, segment, now_ns)  # its SYN may not have been captured
             self.counters.bad_acks += 1
             return None
         peer.resolve_syn_data(beyond, now_ns)
@@ -371,15 +398,17 @@ class Lives(Rivals):
     def _acked_isn(self, stream: Stream, segment: Segment) -> int:
         """The ISN that a SYN/ACK acknowledges, of a rival with all or some of the data of its SYN [L7]."""
         acked_isn = advance(segment.ack, -1)
-        rival_stream = self._rival_of(stream.peer)
-        if rival_stream is not None and 0 <= distance(acked_isn, rival_stream.isn) <= rival_stream.syn_bytes:
-            return rival_stream.isn
+        rival = stream.connection.rival
+        while rival is not None:
+            there = self._side(rival, stream.peer)
+            if there.isn != NEVER and 0 <= distance(acked_isn, there.isn) <= there.syn_bytes:
+                return there.isn
+            rival = rival.rival
         return acked_isn
 
     def _is_offered(self, stream: Stream, isn: int) -> bool:
         """Whether the stream's side sent another SYN with this ISN."""
-        rival_stream = self._rival_of(stream)
-        return isn == stream.other_isn or (rival_stream is not None and isn == rival_stream.isn)
+        return isn == stream.other_isn or self._rival_with(stream, isn, NEVER) is not None
 
     def _syn_ack_after_close(self, stream: Stream, segment: Segment, now_ns: int) -> Stream | None:
         """A SYN/ACK of a connection that is over: sent again, or what closed it was forged, or a rival's."""
@@ -400,10 +429,11 @@ class Lives(Rivals):
         refuses = not stream.anchored and segment.flags & ACK and peer.isn != NEVER and peer.is_fresh()
         if refuses:
             refuses = distance(segment.ack, advance(peer.isn, 1)) in (0, peer.syn_bytes)
-        if stream.expects(segment.seq):
+        if stream.expects(segment.seq) or stream.settles_with(segment.seq):
             self._settle(stream, now_ns)
         if refuses or (stream.expects(segment.seq) and not stream.lacks_any()):
-            stream.sent_reset = True
+            stream.reset_ns = now_ns
+            stream.reset_end = stream.offset_of(segment.seq) if stream.anchored else stream.rcv_nxt
             self._close(stream.connection, ENDED_BY_RST, now_ns)
         elif stream.takes_reset(segment.seq, now_ns):
             self._look_after(stream, now_ns)

@@ -59,6 +59,7 @@ ACKED_HOLE_NS = 250 * MILLISECOND_NS  # [H1] a capture reorders by less
 ACKED_HOLE_PACKETS = 32  # [H1]
 WIDE_HOLE_BYTES = MIB  # [H1 H3 H4] one that two forged packets must not make
 LOWER_ECHOES = 3  # [Q3] in a row: the peer never took what it was said to have echoed
+STALE_STAMP_NS = 24 * 86400 * SECOND_NS  # [Q3] silent for so long: times say nothing (RFC 7323, 5.5)
 LOWER_ACKS = 3  # [H1] in a row and for as long as a capture reorders: the peer does not have more
 FLOW_OUT_OF_ORDER_BYTES = MIB  # [H2]
 FLOW_OUT_OF_ORDER_SEGMENTS = 3072  # [H2]

@@ -34,6 +34,7 @@ cdef class Reach(Pickup):
     @cython.locals(at=cython.Py_ssize_t)
     cdef read_syn(self, const unsigned char* base, Py_ssize_t start, Py_ssize_t end, int window, Reach peer)
 
+    cdef bint has_syn(self) noexcept
     cdef advertise(self, long long window, Reach peer)
     cdef allow(self, long long window_bytes)
     @cython.locals(ahead=cython.longlong)
@@ -47,6 +48,11 @@ cdef class Reach(Pickup):
     cdef long long limit(self) noexcept
     @cython.locals(offset=cython.longlong)
     cdef bint is_within(self, long long seq) noexcept
+
+    cdef bint is_foreign(self, long long seq) noexcept
+
+    @cython.locals(offset=cython.longlong)
+    cdef bint can_begin_with(self, long long seq) noexcept
 
     @cython.locals(end=cython.longlong)
     cdef long long known_end(self) noexcept

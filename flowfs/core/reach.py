@@ -82,6 +82,10 @@ class Reach(Pickup):
         self.reach_known = False
         self.allow(window_bytes)
 
+    def has_syn(self) -> bool:
+        """Whether this side's SYN was read."""
+        return self.scale != _NO_SYN
+
     def advertise(self, window: int, peer: Reach) -> None:
         """This side says with a segment that so much may be sent to it."""
         self.said_window = window
@@ -132,6 +136,19 @@ class Reach(Pickup):
         """Whether a number can be of this direction: within the window, or one window ago."""
         offset = self.offset_of(seq)
         return self.rcv_nxt - self.reach_bytes <= offset <= self.limit()
+
+    def is_foreign(self, seq: int) -> bool:
+        """Whether a number can be none of this direction; False while it is not known where that is."""
+        if self.anchored:
+            return not self.is_within(seq)
+        return not self.can_begin_with(seq)
+
+    def can_begin_with(self, seq: int) -> bool:
+        """Whether a number can be one of the first of this direction, as far as it is known where that is."""
+        offset = self.offset_of(seq)
+        if self.anchored:
+            return 0 <= offset <= self.limit()
+        return -_WINDOW_BYTES <= offset <= _WINDOW_BYTES or not (self.settling or self.hinted)
 
     def known_end(self) -> int:
         """Behind the last byte that was seen, also in doubt."""

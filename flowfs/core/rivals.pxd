@@ -10,19 +10,43 @@ cdef long long RESYNC_SEGMENTS
 
 
 cdef class Rivals(Flows):
-    @cython.locals(incumbent=Connection, rival=Connection, rival_stream=Stream, there=Stream)
+    @cython.locals(there=Stream)
     cdef Stream _challenge(self, Stream stream, long long isn, long long peer_isn, long long now_ns)
 
-    @cython.locals(rival=Connection)
-    cdef Stream _rival_of(self, Stream stream)
+    @cython.locals(incumbent=Connection, first=Connection, rival=Connection, rival_stream=Stream)
+    cdef Stream _begin_rival(self, Stream stream, long long now_ns)
 
-    @cython.locals(rival=Connection)
-    cdef _dismiss(self, Connection incumbent)
+    @cython.locals(seen=cython.int)
+    cdef Connection _weaker(self, Connection first, Connection second)
+
+    cdef Stream _side(self, Connection rival, Stream stream)
+
+    @cython.locals(rival=Connection, there=Stream)
+    cdef Stream _rival_with(self, Stream stream, long long isn, long long peer_isn)
+
+    cdef _dismiss(self, Connection rival)
+
+    @cython.locals(incumbent=Connection)
+    cdef _unlink(self, Connection rival)
+
+    @cython.locals(rival=Connection, found=Stream, there=Stream, least=cython.longlong, ahead=cython.longlong)
+    cdef Stream _rival_of(self, Stream stream, Segment segment)
 
     @cython.locals(rival=Connection, rival_stream=Stream)
     cdef Stream _contest(self, Stream stream, Segment segment, const unsigned char* base, long long now_ns)
 
-    @cython.locals(peer=Stream, acked=cython.longlong)
+    @cython.locals(rival=Connection, answered=cython.bint)
+    cdef bint _is_claimed(self, Stream rival_stream) except -1
+
+    @cython.locals(rival=Connection, accepted_bytes=cython.longlong)
+    cdef Stream _hear(
+        self, Stream rival_stream, Stream stream, Segment segment, const unsigned char* base, long long now_ns
+    )
+
+    @cython.locals(incumbent=Connection)
+    cdef bint _is_half_seen(self, Connection rival) except -1
+
+    @cython.locals(peer=Stream, acks=cython.bint, far=cython.bint, far_ack=cython.bint)
     cdef bint _is_of_rival(self, Stream rival_stream, Stream stream, Segment segment) except -1
 
     @cython.locals(offset=cython.longlong, fin=cython.longlong)
@@ -41,5 +65,5 @@ cdef class Rivals(Flows):
     cdef _close(self, Connection connection, int state, long long now_ns)
     cdef _forget(self, Connection connection, long long now_ns)
 
-    @cython.locals(stream=Stream, connection=Connection, rival=Connection)
+    @cython.locals(connection=Connection, rival=Connection)
     cpdef finish(self, long long now_ns)

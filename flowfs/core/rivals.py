@@ -1,12 +1,13 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True
 """Two connections that claim the same addresses and ports: the one that is there, and one that may be forged.
 
-Where a connection lasts, a SYN and its SYN/ACK begin a rival [L2]; the SYN alone does if the peer is not
-seen, or the connection was closed, since what closed it may be forged. It stands among the half-open ones,
-only its incumbent knows it, and what it is sent is kept in doubt. It takes the place once the side that sent
-the SYN goes on with it; if that side goes on with the old one too, several such segments in a row are wanted.
-Always true:
- - a connection has at most one rival, which is charged to the table's budget as any other;
+A SYN that is not that of its connection begins a rival [L2], also where the connection was closed, since what
+closed it may be forged. It stands among the half-open ones, only its incumbent knows it, and what it is sent
+is kept in doubt. It takes the place once the side that sent the SYN goes on with it, and the other one has
+answered if the connection lasts and that side is seen; if the first goes on with the old one too, or its SYN
+was not captured, several such segments in a row are wanted. Always true:
+ - a connection has at most two rivals, which are charged to the table's budget as any other: two, so that one
+   more SYN, forged or not, costs no other its place; a third costs the one its place of whom least is seen;
  - a rival has no file, and is gone with its incumbent, with a RST, or as half-open ones are [L9 M2]; but
    with bytes, and an incumbent that is closed or silent since, it takes the place instead [L9];
  - its `one` is the direction of the SYN.
@@ -33,72 +34,144 @@ class Rivals(Flows):
     def _challenge(self, stream: Stream, isn: int, peer_isn: int, now_ns: int) -> Stream | None:
         """The rival that begins with these ISNs: `isn` is that of the stream's direction, which sent the SYN.
 
-        Returns its stream of that direction. One that is there already stays, any other goes; None if there
-        is no room.
+        Returns its stream of that direction, which may be there already; None if there is no room.
         """
+        there = self._rival_with(stream, isn, peer_isn)
+        if there is None:
+            there = self._begin_rival(stream, now_ns)
+            if there is None:
+                return None
+            there.takes_isn(isn, now_ns)
+        if there.peer.isn != peer_isn and peer_isn != NEVER:
+            there.peer.takes_isn(peer_isn, now_ns)
+            there.connection.contested = False  # what was said before the SYN/ACK says nothing of it
+        return there
+
+    def _begin_rival(self, stream: Stream, now_ns: int) -> Stream | None:
+        """A rival of the stream's connection, and its stream of that direction; None if there is no room."""
         incumbent = stream.connection
-        there = self._rival_of(stream)
-        if there is not None and there.isn == isn and there.peer.isn in (NEVER, peer_isn):
-            if there.peer.isn != peer_isn:
-                there.peer.takes_isn(peer_isn, now_ns)
-            return there
-        self._dismiss(incumbent)
+        first = incumbent.rival
+        if first is not None and first.rival is not None:
+            self._dismiss(self._weaker(first, first.rival))
         if not self._has_room(now_ns) or not incumbent.tracked:
             return None  # not tracked: it was forgotten for the room that it asked for
         rival_stream = self._pair(stream.key, stream.peer.key, incumbent.generation, now_ns)
         rival = rival_stream.connection
-        incumbent.rival = rival
+        first = incumbent.rival  # making room may have cost one
+        if first is None:
+            incumbent.rival = rival
+        else:
+            first.rival = rival
         rival.incumbent = incumbent
         rival.tracked = False
-        rival_stream.takes_isn(isn, now_ns)
-        if peer_isn != NEVER:
-            rival_stream.peer.takes_isn(peer_isn, now_ns)
         self.half_open.append(rival)
         return rival_stream
 
-    def _rival_of(self, stream: Stream) -> Stream | None:
-        """The stream of the same direction in the connection's rival."""
-        rival = stream.connection.rival
-        if rival is None:
-            return None
+    def _weaker(self, first: Connection, second: Connection) -> Connection:
+        """Which of two rivals gives way: of whose handshake less was seen, else who was silent longest."""
+        seen = (first.one.isn != NEVER) + (first.other.isn != NEVER)
+        seen -= (second.one.isn != NEVER) + (second.other.isn != NEVER)
+        if seen == 0:
+            return first if first.last_ns <= second.last_ns else second
+        return first if seen < 0 else second
+
+    def _side(self, rival: Connection, stream: Stream) -> Stream:
+        """The rival's stream of the same direction."""
         return rival.one if rival.one.key == stream.key else rival.other
 
-    def _dismiss(self, incumbent: Connection) -> None:
-        """The connection has no rival any more."""
-        rival = incumbent.rival
-        if rival is None:
-            return
-        incumbent.rival = rival.incumbent = None
+    def _rival_with(self, stream: Stream, isn: int, peer_isn: int) -> Stream | None:
+        """The stream of the same direction with this ISN, and a peer that may have that one (NEVER: any)."""
+        rival = stream.connection.rival
+        while rival is not None:
+            there = self._side(rival, stream)
+            if there.isn == isn and (peer_isn == NEVER or there.peer.isn in (NEVER, peer_isn)):
+                return there
+            rival = rival.rival
+        return None
+
+    def _dismiss(self, rival: Connection) -> None:
+        """This is no rival any more, and nothing else."""
+        self._unlink(rival)
         leave(rival)
         rival.one.drop_tentative()
         rival.other.drop_tentative()
         self._dispose(rival)
 
+    def _unlink(self, rival: Connection) -> None:
+        """Its incumbent knows it no more."""
+        incumbent = rival.incumbent
+        assert incumbent is not None
+        assert incumbent.rival is not None
+        if incumbent.rival is rival:
+            incumbent.rival = rival.rival
+        else:
+            incumbent.rival.rival = None
+        rival.rival = rival.incumbent = None
+
     def _contest(self, stream: Stream, segment: Segment, base: bytes, now_ns: int) -> Stream | None:
-        """A segment of a connection that has a rival: the stream to go on with, None if that is all."""
-        rival_stream = self._rival_of(stream)
-        if rival_stream is None or segment.flags & SYN or segment.checksum == WRONG:
+        """A segment of a connection that has rivals: the stream to go on with, None if that is all."""
+        if segment.flags & SYN or segment.checksum == WRONG:
             return stream
+        rival_stream = self._rival_of(stream, segment)
+        if rival_stream is not None:
+            return self._hear(rival_stream, stream, segment, base, now_ns)
+        if self._goes_on_here(stream, segment):
+            rival = stream.connection.rival
+            while rival is not None:
+                if stream.key == rival.one.key or rival.one.isn == NEVER:
+                    rival.contested = True
+                    rival.claims = 0
+                rival = rival.rival
+        return stream
+
+    def _rival_of(self, stream: Stream, segment: Segment) -> Stream | None:
+        """The stream of the rival that a segment is of: of two that it fits, the one where it comes next."""
+        found = None
+        least = 0
+        rival = stream.connection.rival
+        while rival is not None:
+            there = self._side(rival, stream)
+            if self._is_of_rival(there, stream, segment):
+                ahead = abs(there.offset_of(segment.seq) - there.known_end()) if there.anchored else 0
+                if there.peer.anchored:
+                    ahead += abs(there.peer.offset_of(segment.ack) - there.peer.known_end())
+                if found is None or ahead < least:
+                    found, least = there, ahead
+            rival = rival.rival
+        return found
+
+    def _hear(
+        self, rival_stream: Stream, stream: Stream, segment: Segment, base: bytes, now_ns: int
+    ) -> Stream | None:
+        """A segment of a rival; returns as _contest() does."""
         rival = rival_stream.connection
-        if not self._is_of_rival(rival_stream, stream, segment):
-            if stream.key == rival.one.key and self._goes_on_here(stream, segment):
-                rival.contested = True
-                rival.claims = 0
-            return stream
         if segment.flags & (RST | FIN) and self._stands(rival, segment.end - segment.start):
             self._replace(rival, rival.one.peer_ack, now_ns)
             return rival_stream
         if segment.flags & RST or not segment.flags & ACK:
             if segment.flags & RST:
-                self._dismiss(stream.connection)
+                self._dismiss(rival)
             return stream  # which ignores it, and counts it
         if rival_stream is rival.one:
             rival.claims += 1
-            if rival.claims >= (RESYNC_SEGMENTS if rival.contested else 1):
-                self._replace(rival, max(0, rival_stream.offset_of(segment.seq)), now_ns)
-                return rival_stream
+            accepted_bytes = rival_stream.offset_of(segment.seq)
+        else:
+            accepted_bytes = rival.one.offset_of(segment.ack)
+        if self._is_claimed(rival_stream):
+            self._replace(rival, max(0, accepted_bytes), now_ns)
+            return rival_stream
         self._keep(rival_stream, segment, base, now_ns)
         return None
+
+    def _is_claimed(self, rival_stream: Stream) -> bool:
+        """Whether, with a segment of this stream, the side that sent the SYN has gone on, and is answered."""
+        rival = rival_stream.connection
+        if not self._is_half_seen(rival):
+            return rival.claims >= (RESYNC_SEGMENTS if rival.contested else 1)
+        if rival.other.isn != NEVER:
+            return rival.claims >= RESYNC_SEGMENTS
+        answered = rival_stream is rival.other or rival.other.packets > 0
+        return answered and rival.claims >= (RESYNC_SEGMENTS if rival.contested else 1)
 
     def _goes_on_here(self, stream: Stream, segment: Segment) -> bool:
         """Whether a segment of the incumbent says that it goes on: what was sent before its end does not."""
@@ -106,6 +179,16 @@ class Rivals(Flows):
             return True
         offset = stream.offset_of(segment.seq) + segment.end - segment.start
         return segment.end > segment.start and offset > stream.rcv_nxt
+
+    def _is_half_seen(self, rival: Connection) -> bool:
+        """Whether its SYN or SYN/ACK is lacking, while a connection lasts of which both sides are seen."""
+        incumbent = rival.incumbent
+        assert incumbent is not None
+        if incumbent.state != OPEN:
+            return False
+        if rival.other.isn == NEVER:
+            return self._side(incumbent, rival.other).packets > 0
+        return not rival.one.has_syn()
 
     def _stands(self, rival: Connection, payload: int) -> bool:
         """Whether a rival that ends has bytes, and an incumbent that is closed, or silent since."""
@@ -117,34 +200,34 @@ class Rivals(Flows):
             return False
         if rival.contested or incumbent.one.tentative is not None or incumbent.other.tentative is not None:
             return False
+        if self._is_half_seen(rival) and (rival.claims == 0 or rival.other.packets == 0):
+            return False
         return incumbent.state != OPEN or incumbent.last_ns <= rival.first_ns
 
     def _is_of_rival(self, rival_stream: Stream, stream: Stream, segment: Segment) -> bool:
         """Whether a segment has the rival's numbers, and not those of what is known of the incumbent."""
-        if rival_stream.anchored and (
-            rival_stream.offset_of(segment.seq) < 0 or not rival_stream.is_within(segment.seq)
-        ):
+        if not rival_stream.can_begin_with(segment.seq):
             return False
-        if rival_stream.peer.anchored and segment.flags & ACK:
-            acked = rival_stream.peer.offset_of(segment.ack)
-            if acked < 0 or acked > rival_stream.peer.limit():
-                return False
-        if not stream.is_within(segment.seq) or stream.offset_of(segment.seq) > stream.known_end():
-            return True
+        if segment.flags & ACK and not rival_stream.peer.can_begin_with(segment.ack):
+            return False
         peer = stream.peer
-        return (
-            (segment.flags & ACK) != 0
-            and peer.anchored
-            and (not peer.is_within(segment.ack) or peer.offset_of(segment.ack) > peer.known_end() + 1)
-        )
+        acks = segment.flags & ACK != 0 and peer.anchored
+        far = not stream.is_within(segment.seq)
+        far_ack = acks and not peer.is_within(segment.ack)
+        if self._is_half_seen(rival_stream.connection):
+            return far and (far_ack or not acks)  # what lies ahead may be behind a hole of who is there
+        if far or far_ack or stream.offset_of(segment.seq) > stream.known_end():
+            return True
+        return acks and peer.offset_of(segment.ack) > peer.known_end() + 1
 
     def _keep(self, rival_stream: Stream, segment: Segment, base: bytes, now_ns: int) -> None:
         """What the rival is sent, until it is known whether it is one."""
         rival_stream.packets += 1
         rival_stream.connection.packets += 1
         rival_stream.connection.last_ns = now_ns
-        if rival_stream.peer.anchored:
-            rival_stream.peer.acknowledge(segment.ack, now_ns)
+        rival_stream.peer.acknowledge(segment.ack, now_ns)
+        if not rival_stream.anchored and not rival_stream.settling and segment.wire_end > segment.start:
+            rival_stream.begin_settling(segment.seq, now_ns)
         offset = rival_stream.offset_of(segment.seq)
         fin = offset + segment.wire_end - segment.start if segment.flags & FIN else NEVER
         rival_stream.keep_late(base[segment.start : segment.end], offset, fin)
@@ -158,7 +241,7 @@ class Rivals(Flows):
         peer = rival.other
         incumbent = rival.incumbent
         assert incumbent is not None
-        incumbent.rival = rival.incumbent = None
+        self._unlink(rival)
         self._close(incumbent, IDLE, now_ns)
         self._untrack(incumbent)
         first = incumbent.generation + (1 if incumbent.carried else 0)
@@ -170,7 +253,8 @@ class Rivals(Flows):
         peer.adopt(now_ns)
 
     def _untrack(self, connection: Connection) -> None:
-        self._dismiss(connection)
+        while connection.rival is not None:
+            self._dismiss(connection.rival)
         Flows._untrack(self, connection)
 
     def _close(self, connection: Connection, state: int, now_ns: int) -> None:
@@ -181,25 +265,22 @@ class Rivals(Flows):
             self._replace(connection, connection.one.peer_ack, now_ns)
             self._follow_up(connection.one, now_ns)
         else:
-            self._dismiss(connection.incumbent)
+            self._dismiss(connection)
 
     def _forget(self, connection: Connection, now_ns: int) -> None:
         """A rival that has to give way has no bytes to show."""
         if connection.incumbent is not None:
-            self._dismiss(connection.incumbent)
+            self._dismiss(connection)
         else:
             Flows._forget(self, connection, now_ns)
 
     def finish(self, now_ns: int) -> None:
         """The capture has ended: who is a rival still is none, unless its bytes are all that came."""
-        connections = [stream.connection for stream in self.streams.values()]
-        contested = [connection for connection in connections if connection.rival is not None]
-        for connection in contested:
-            rival = connection.rival
-            if rival is None:
-                continue  # seen to: each is there for both directions
-            if self._stands(rival, 0):
-                self._replace(rival, rival.one.peer_ack, now_ns)
-            else:
-                self._dismiss(connection)
+        for connection in [stream.connection for stream in self.streams.values()]:
+            while connection.rival is not None:  # each is seen to once: it is there for both directions
+                rival = connection.rival
+                if self._stands(rival, 0):
+                    self._replace(rival, rival.one.peer_ack, now_ns)
+                else:
+                    self._dismiss(rival)
         Flows.finish(self, now_ns)

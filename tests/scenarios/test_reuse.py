@@ -10,9 +10,9 @@ from collections.abc import Callable
 
 import pytest
 
-from craft import Conversation
+from craft import Conversation, timestamps, wscale
 from engines import feed, run, started
-from flowfs.core.limits import MIB, Limits
+from flowfs.core.limits import LEAP_PACKETS, MIB, Limits
 
 NAME = Conversation().client_name()
 SERVER_NAME = Conversation().server_name()
@@ -85,6 +85,184 @@ def test_data_in_the_syn_of_another_connection(ended: str) -> None:
     }
 
 
+# --- several SYNs [L2] -------------------------------------------------------------------------------------
+
+FIRST = {NAME: b"abcde", SERVER_NAME: b"xyz"}
+
+
+def ended(how: str) -> Conversation:
+    conversation = established()
+    if how == "FIN":
+        return conversation.close()
+    return conversation.rst() if how == "RST" else conversation
+
+
+def answered(conversation: Conversation) -> Conversation:
+    """SYN, SYN/ACK, and what the server says at once."""
+    return conversation.again(900_000, 7_000_000).syn().syn_ack().server(0, b"hello")
+
+
+def taken(conversation: Conversation) -> dict[str, bytes]:
+    """The files once the client has taken what the server said."""
+    outcome = run(conversation.client_ack(5).client(0, b"new").server_ack(3))
+    return outcome.before.files()
+
+
+SECOND = FIRST | {NAME + "c1": b"new", SERVER_NAME + "c1": b"hello"}
+
+
+def forge_syn(conversation: Conversation, isn: int) -> None:
+    conversation.syn(isn=isn)
+
+
+def forge_both(conversation: Conversation, isn: int) -> None:
+    conversation.syn(isn=isn).syn_ack(isn=isn + 7, ack=isn + 1)
+
+
+def forge_answer(conversation: Conversation, isn: int) -> None:
+    """To the SYN that an honest server answers, too."""
+    conversation.syn_ack(isn=isn + 7)
+
+
+FORGERIES = [forge_syn, forge_both, forge_answer]
+
+
+@pytest.mark.parametrize("how", ["FIN", "RST", ""])
+@pytest.mark.parametrize("forge", FORGERIES)
+@pytest.mark.parametrize("isn", [900_100, 50_000_000])
+def test_a_forged_one_right_behind_an_honest_one(
+    how: str, forge: Callable[[Conversation, int], None], isn: int
+) -> None:
+    conversation = answered(ended(how))
+    forge(conversation, isn)
+    assert taken(conversation) == SECOND
+
+
+@pytest.mark.parametrize("how", ["FIN", "RST", ""])
+@pytest.mark.parametrize("forge", [forge_syn, forge_both])
+def test_a_forged_one_right_before_an_honest_one(
+    how: str, forge: Callable[[Conversation, int], None]
+) -> None:
+    """Or an honest one, whose client came to try another ISN."""
+    conversation = ended(how)
+    forge(conversation, 50_000_000)
+    assert taken(answered(conversation)) == SECOND
+
+
+@pytest.mark.parametrize("how", ["FIN", "RST", ""])
+@pytest.mark.parametrize("count", [1, 5])
+def test_syns_without_an_answer_cost_the_one_with_it_nothing(how: str, count: int) -> None:
+    conversation = answered(ended(how))
+    for number in range(count):
+        conversation.syn(isn=50_000_000 + number * 1000)
+    assert taken(conversation) == SECOND
+
+
+def test_a_syn_between_another_and_its_answer() -> None:
+    conversation = established().again(900_000, 7_000_000).syn().syn(isn=50_000_000).syn_ack()
+    assert taken(conversation.server(0, b"hello")) == SECOND
+
+
+def test_a_syn_and_data_without_an_answer_while_the_connection_lasts() -> None:
+    """Anyone can send them [L2]."""
+    conversation = established().again(900_000, 7_000_000).syn()
+    for index in range(4):
+        conversation.client(index, b"evil"[index : index + 1])
+    conversation.wait(31).other()
+    assert run(conversation).files() == FIRST
+
+
+def test_a_syn_near_by_while_the_connection_has_a_hole() -> None:
+    """What lies ahead in the window is of the connection that lasts."""
+    conversation = established().syn(isn=1006).client(8, b"ijk").client(5, b"fgh").server_ack(11)
+    outcome = run(conversation)
+    assert outcome.before.files() == FIRST | {NAME: b"abcdefghijk"}
+    assert outcome.statistics["dropped_tentative_bytes"] == 0
+
+
+def test_a_syn_ack_near_by_while_the_connection_has_a_hole() -> None:
+    conversation = established().syn_ack(isn=500_004, ack=1007).client(8, b"ijk").client(5, b"fgh")
+    outcome = run(conversation.server_ack(11))
+    assert outcome.before.files() == FIRST | {NAME: b"abcdefghijk"}
+
+
+# --- a handshake of which the capture has but a half, while the old connection lasts [L2] ------------------
+
+
+def half_seen(lost: str) -> Conversation:
+    conversation = established().wait(30).again(900_000, 7_000_000)
+    return conversation.syn_ack() if lost == "SYN" else conversation.syn()
+
+
+@pytest.mark.parametrize("lost", ["SYN", "SYN/ACK"])
+@pytest.mark.parametrize("server_first", [False, True])
+def test_another_connection_of_which_half_the_handshake_is_lost(lost: str, server_first: bool) -> None:
+    conversation = half_seen(lost).client_ack(0)
+    if server_first:
+        conversation.server(0, b"hello").client_ack(5).client(0, b"new").server_ack(3)
+    else:
+        conversation.client(0, b"new").server_ack(3).server(0, b"hello").client_ack(5)
+    outcome = run(conversation.wait(0.2).client(3, b"er").server_ack(5))
+    assert outcome.before.files() == FIRST | {NAME + "c1": b"newer", SERVER_NAME + "c1": b"hello"}
+    assert outcome.before.state(NAME) == "idle"
+
+
+@pytest.mark.parametrize("lost", ["SYN", "SYN/ACK"])
+@pytest.mark.parametrize("side", ["client", "server"])
+@pytest.mark.parametrize("silent", [False, True])
+def test_half_a_handshake_and_one_side_alone(lost: str, side: str, silent: bool) -> None:
+    """Nobody answers: who is there goes on, be it after a while."""
+    conversation = half_seen(lost)
+    for index in range(0, 12, 4):
+        if side == "server":
+            conversation.server(index, b"evil", ack=900_001)
+        elif lost == "SYN/ACK":
+            conversation.client(index, b"evil")
+    if silent:
+        conversation.wait(31).other()
+    conversation.again(1000, 500_000).client(5, b"fgh", ack=500_004).server(3, b"uvw", ack=1009)
+    outcome = run(conversation.wait(31).other())
+    assert outcome.files() == {NAME: b"abcdefgh", SERVER_NAME: b"xyzuvw"}
+    assert outcome.before.state(NAME) == "open"
+
+
+def test_half_a_handshake_and_a_client_that_goes_on() -> None:
+    """Of a forged SYN/ACK, a forged client does not make a connection as long as the true one speaks."""
+    conversation = half_seen("SYN")
+    for index in range(6):
+        conversation.client(index, b"x", seq=900_001 + index, ack=7_000_001)
+        conversation.client(5 + index, b"f", seq=1006 + index, ack=500_004)
+    outcome = run(conversation)
+    assert outcome.before.files() == FIRST | {NAME: b"abcdeffffff"}
+
+
+# --- what the SYNs of another connection say [Q2 Q3] -------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", ["FIN", "RST", ""])
+def test_the_times_of_another_connection(how: str) -> None:
+    conversation = ended(how).again(900_000, 7_000_000)
+    conversation.syn(options=timestamps(100)).syn_ack(options=timestamps(900, 100))
+    conversation.client_ack(0, options=timestamps(101, 900)).client(0, b"ab", options=timestamps(102, 900))
+    conversation.server_ack(2, options=timestamps(901, 102))
+    conversation.client(2, b"evil", options=timestamps(99, 900))
+    conversation.client(2, b"good", options=timestamps(103, 901))
+    outcome = run(conversation)
+    assert outcome.before.files() == FIRST | {NAME + "c1": b"abgood"}
+    assert outcome.statistics["old_timestamps"] == 1
+
+
+@pytest.mark.parametrize("how", ["FIN", "RST", ""])
+def test_the_window_of_another_connection(how: str) -> None:
+    """It is scaled as its own SYNs say."""
+    conversation = ended(how).again(900_000, 7_000_000, server_window=1000).handshake(wscale(2))
+    conversation.client(0, b"ab").server_ack(2).client(4000, b"within").client(5000, b"out").server_ack(2)
+    conversation.client(2, b"c" * 3998).server_ack(4006)
+    outcome = run(conversation)
+    assert outcome.before.files() == FIRST | {NAME + "c1": b"ab" + b"c" * 3998 + b"within"}
+    assert outcome.statistics["dropped_window_bytes"] == 3
+
+
 # --- a RST while the first segments are gathered [L3 L5] ---------------------------------------------------
 
 
@@ -100,6 +278,66 @@ def test_a_reset_right_after_the_pickup(of_server: bool) -> None:
     outcome = run(conversation.wait(0.2).other())
     assert outcome.before.state(NAME) == "rst"
     assert outcome.before.files()[NAME] == b"abcabcabc"
+
+
+# --- a RST that the capture has before what was sent earlier [L5] ------------------------------------------
+
+
+def aborted(of_server: bool = False) -> Conversation:
+    """Data was under way, and acknowledged, when the RST that is captured first was sent."""
+    conversation = established()
+    if of_server:
+        return conversation.server_rst(3).client(5, b"fgh").server_ack(8)
+    return conversation.rst(5).server(3, b"uvw").client_ack(6)
+
+
+@pytest.mark.parametrize("of_server", [False, True])
+def test_an_ack_behind_the_reset_of_its_own_side(of_server: bool) -> None:
+    """What it acknowledges is data, and the connection is over all the same."""
+    conversation = aborted(of_server)
+    name, data = (NAME, b"abcdefgh") if of_server else (SERVER_NAME, b"xyzuvw")
+    assert run(conversation).before.files()[name] == data
+    outcome = run(conversation.wait(2.1).other())
+    assert outcome.before.files()[name] == data
+    assert outcome.before.state(NAME) == outcome.before.state(SERVER_NAME) == "rst"
+    assert outcome.statistics["dropped_tentative_bytes"] == 0
+
+
+def test_several_acks_behind_the_reset_of_their_own_side() -> None:
+    conversation = aborted().server(6, b"123").client_ack(9).server(9, b"456").client_ack(12)
+    outcome = run(conversation.wait(2.1).other())
+    assert outcome.before.files()[SERVER_NAME] == b"xyzuvw123456"
+    assert outcome.before.state(NAME) == "rst"
+    assert outcome.statistics["rst_forged"] == 1
+
+
+def test_acks_for_longer_than_a_capture_reorders() -> None:
+    """Who has reset it says nothing any more: the RST was forged, though this side has no data to show it."""
+    conversation = aborted()
+    for offset in range(6, 66, 3):
+        conversation.wait(0.3).server(offset, b"abc").client_ack(offset + 3)
+    outcome = run(conversation.wait(2.1).other())
+    assert outcome.before.files()[SERVER_NAME] == b"xyzuvw" + b"abc" * 20
+    assert outcome.before.state(SERVER_NAME) == "open"
+    assert outcome.statistics["rst_forged"] == 1
+
+
+@pytest.mark.parametrize("at", [5, 6])
+def test_data_behind_the_number_of_the_reset(at: int) -> None:
+    """Its side goes on: that needs no time to be seen."""
+    conversation = aborted().client(5, b"fgh"[: at - 4])
+    outcome = run(conversation.server_ack(at + 1).wait(2.1).other())
+    assert outcome.before.files() == {NAME: b"abcdefg"[: at + 1], SERVER_NAME: b"xyzuvw"}
+    assert outcome.before.state(NAME) == "open"
+
+
+def test_data_before_the_number_of_its_own_reset() -> None:
+    """The capture has it late: it is data, and voids nothing."""
+    conversation = established().rst(8).wait(2.1).other().client(5, b"fgh").server_ack(8)
+    assert run(conversation).before.files()[NAME] == b"abcdefgh"
+    outcome = run(conversation.wait(2.1).other())
+    assert outcome.before.files()[NAME] == b"abcdefgh"
+    assert outcome.before.state(NAME) == "rst"
 
 
 # --- a short connection, and what is late or lacking [L2 L9] -----------------------------------------------
@@ -187,3 +425,58 @@ def test_an_answer_after_the_fin(syn: bool, seconds: float) -> None:
     outcome = run(conversation)
     assert outcome.before.state(SERVER_NAME) == "fin"
     assert outcome.statistics["connections"] == 2
+
+
+# --- times of what is closed [Q3 L9] -----------------------------------------------------------------------
+
+DAY = 86400
+
+
+def timed(how: str) -> Conversation:
+    """A connection with timestamps, of which the peer has echoed 102 and more; closed so, or by silence."""
+    conversation = Conversation().syn(options=timestamps(100)).syn_ack(options=timestamps(900, 100))
+    conversation.client_ack(0, options=timestamps(101, 900)).client(0, b"abcde", options=timestamps(102, 900))
+    conversation.server_ack(5, options=timestamps(901, 102))
+    if how == "FIN":
+        conversation.fin(options=timestamps(103, 901)).server_fin(ack=1007, options=timestamps(902, 103))
+        return conversation.client_ack(1, seq=1007, options=timestamps(104, 902))
+    return conversation.rst() if how == "RST" else conversation.wait(700).other()
+
+
+@pytest.mark.parametrize("how", ["FIN", "RST", "silence"])
+@pytest.mark.parametrize("seconds", [5, 61, 3600])
+def test_an_old_duplicate_after_the_end(how: str, seconds: float) -> None:
+    conversation = timed(how).wait(seconds).client(0, b"abc", options=timestamps(99, 900))
+    conversation.client(0, b"abcde", options=timestamps(100, 900)).client(
+        3, b"de", options=timestamps(101, 900)
+    )
+    outcome = run(conversation.wait(0.2).other())
+    assert outcome.files() == {NAME: b"abcde"}
+    assert outcome.statistics["old_timestamps"] == 3
+    assert outcome.statistics["dropped_after_close_bytes"] == 10
+
+
+@pytest.mark.parametrize("how", ["FIN", "RST", "silence"])
+@pytest.mark.parametrize("seconds, seq", [(25 * DAY, 1001), (61, 50_000_000)])
+def test_a_time_that_says_nothing(how: str, seconds: float, seq: int) -> None:
+    """It is too long ago, or the numbers are of another connection, whose clock need not go on."""
+    conversation = timed(how).wait(seconds)
+    for _ in range(LEAP_PACKETS):
+        conversation.other()
+    conversation.client(0, b"new", seq=seq, options=timestamps(50, 900)).wait(0.2).other()
+    assert run(conversation).before.files() == {NAME: b"abcde", NAME + "c1": b"new"}
+
+
+def test_old_duplicates_from_before_the_window() -> None:
+    """However many follow each other: they are of what is over."""
+    conversation = Conversation(server_window=1000)
+    conversation.syn(options=timestamps(100)).syn_ack(options=timestamps(900, 100))
+    for index in range(20):
+        conversation.client(500 * index, bytes([65 + index]) * 500, options=timestamps(101 + index, 900))
+        conversation.server_ack(500 * index + 500, options=timestamps(901, 101 + index))
+    conversation.rst().wait(3)
+    for index in range(5):
+        conversation.client(500 * index, bytes([65 + index]) * 500, options=timestamps(101 + index, 900))
+    outcome = run(conversation.wait(31).other())
+    assert set(outcome.files()) == {NAME}
+    assert outcome.statistics["dropped_after_close_bytes"] == 2500

@@ -1,0 +1,50 @@
+cimport cython
+from .assembly cimport NEVER
+from .decode cimport ACK, RST, SYN, WRONG, Segment
+from .pending cimport Pending
+from .rivals cimport Rivals
+from .stream cimport Connection, Stream
+
+cdef int OPEN
+cdef long long FORGED_RST_NS, RESYNC_SEGMENTS, SETTLE_SEGMENTS, STALE_STAMP_NS
+
+
+cdef class Strays(Rivals):
+    @cython.locals(incumbent=Connection, rival_stream=Stream)
+    cdef bint _stray(self, Stream stream, Segment segment, const unsigned char* base, long long now_ns) except -1
+
+    cdef bint _is_outdated(self, Stream stream, Segment segment, const unsigned char* base, long long now_ns) except -1
+
+    @cython.locals(first=Connection)
+    cdef bint _has_two_with_syns(self, Connection incumbent) except -1
+
+    cdef bint _is_midway(self, Connection rival) noexcept
+
+    @cython.locals(peer=Stream)
+    cdef bint _begins_far(self, Stream stream, Segment segment) except -1
+
+    @cython.locals(peer=Stream)
+    cdef bint _is_far(self, Stream stream, Segment segment) except -1
+
+    cdef bint _has_ended(self, Connection connection) noexcept
+    cdef bint _is_of_rival(self, Stream rival_stream, Stream stream, Segment segment) except -1
+
+    @cython.locals(rival=Connection)
+    cdef Stream _hear(
+        self, Stream rival_stream, Stream stream, Segment segment, const unsigned char* base, long long now_ns
+    )
+
+    @cython.locals(incumbent=Connection)
+    cdef bint _takes_over(self, Connection rival, long long now_ns) except -1
+
+    @cython.locals(stream=Stream)
+    cdef long long _ended_ns(self, Connection connection) except? -2
+
+    @cython.locals(tentative=Pending)
+    cdef bint _is_taken(self, Stream rival_stream) except -1
+
+    @cython.locals(tentative=Pending)
+    cdef bint _runs(self, Stream rival_stream) except -1
+
+    @cython.locals(incumbent=Connection)
+    cdef bint _stands(self, Connection rival, long long payload) except -1

@@ -1,0 +1,163 @@
+# cython: boundscheck=False, wraparound=False, cdivision=True
+"""A connection in the place of another of whose handshake nothing was captured: only its numbers tell.
+
+Data that lies outside of all windows begins a rival that is picked up midway [L3]. While a connection lasts,
+both numbers of a segment must lie there, and one behind the window: a gap of the capture leads ahead [Q2].
+Once it is closed, or a RST waits to be believed, the sequence number alone does. It takes the place
+ - when there were several segments since the connection that is there said anything, and one side has
+   acknowledged what the other sent, which nobody can forge who forges one side alone;
+ - or, where it is closed, when one side sent several segments in a row, and a connection that goes on would
+   have said so [L5].
+Always true: such a rival costs none its place that begins with a SYN.
+"""
+
+from __future__ import annotations
+
+import cython
+
+if not cython.compiled:
+    from .assembly import NEVER
+    from .decode import ACK, RST, SYN, WRONG, Segment
+    from .rivals import Rivals
+    from .stream import Connection, Stream
+
+from .flow import OPEN
+from .limits import FORGED_RST_NS, RESYNC_SEGMENTS, SETTLE_SEGMENTS, STALE_STAMP_NS
+
+
+class Strays(Rivals):
+    """The table of connections, and those that are in the place of others by what they say."""
+
+    def _stray(self, stream: Stream, segment: Segment, base: bytes, now_ns: int) -> bool:
+        """Whether a segment is none of its connection, but begins a rival, which keeps it."""
+        if segment.end == segment.start or not self._begins_far(stream, segment):
+            return False
+        if self._is_outdated(stream, segment, base, now_ns):
+            return False
+        incumbent = stream.connection
+        if self._has_two_with_syns(incumbent):
+            return False
+        rival_stream = self._begin_rival(stream, now_ns)
+        if rival_stream is None:
+            if incumbent.tracked:
+                return False
+            self.counters.dropped_refused_bytes += segment.end - segment.start
+            return True  # of nothing any more: the room was to be that of its connection
+        rival_stream.connection.claims = 1
+        self._keep(rival_stream, segment, base, now_ns)
+        return True
+
+    def _is_outdated(self, stream: Stream, segment: Segment, base: bytes, now_ns: int) -> bool:
+        """Whether a segment has numbers that this direction has, and is older than what the peer took.
+
+        It is a duplicate that comes late, and begins nothing (RFC 7323, 5.3).
+        """
+        if not stream.paws or segment.flags & (SYN | RST):
+            return False
+        if now_ns - stream.connection.last_ns > STALE_STAMP_NS:
+            return False
+        if not (stream.can_begin_with(segment.seq) or stream.is_within(segment.seq)):
+            return False
+        return stream.is_old(base, segment.header + 20, segment.options_end)
+
+    def _has_two_with_syns(self, incumbent: Connection) -> bool:
+        """Whether there are two rivals that have more to show than any other without a handshake."""
+        first = incumbent.rival
+        if first is None or first.rival is None:
+            return False
+        return not self._is_midway(first) and not self._is_midway(first.rival)
+
+    def _is_midway(self, rival: Connection) -> bool:
+        """Whether nothing of its handshake was seen."""
+        return rival.one.isn == NEVER and rival.other.isn == NEVER
+
+    def _begins_far(self, stream: Stream, segment: Segment) -> bool:
+        """Whether a segment may be the first of a rival."""
+        if segment.flags & (SYN | RST) or not segment.flags & ACK or segment.checksum == WRONG:
+            return False
+        if not self._is_far(stream, segment):
+            return False
+        if self._has_ended(stream.connection):
+            return True
+        peer = stream.peer
+        return stream.offset_of(segment.seq) < stream.rcv_nxt or peer.offset_of(segment.ack) < peer.rcv_nxt
+
+    def _is_far(self, stream: Stream, segment: Segment) -> bool:
+        """Whether a segment lies outside of all that is known of its connection."""
+        peer = stream.peer
+        if not self._has_ended(stream.connection):
+            return stream.is_foreign(segment.seq) and peer.is_foreign(segment.ack)
+        if stream.anchored or stream.settling or stream.hinted:
+            return stream.is_foreign(segment.seq)
+        return segment.flags & ACK != 0 and peer.is_foreign(segment.ack)
+
+    def _has_ended(self, connection: Connection) -> bool:
+        """Whether a connection is closed, or time will tell whether a RST has closed it."""
+        if connection.state != OPEN:
+            return True
+        return connection.one.reset_at != NEVER or connection.other.reset_at != NEVER
+
+    def _is_of_rival(self, rival_stream: Stream, stream: Stream, segment: Segment) -> bool:
+        """As for others; but of a rival without a handshake there is nothing near the one that is there."""
+        if not self._is_midway(rival_stream.connection):
+            return Rivals._is_of_rival(self, rival_stream, stream, segment)
+        if not rival_stream.can_begin_with(segment.seq):
+            return False
+        if segment.flags & ACK and not rival_stream.peer.can_begin_with(segment.ack):
+            return False
+        return self._is_far(stream, segment)
+
+    def _hear(
+        self, rival_stream: Stream, stream: Stream, segment: Segment, base: bytes, now_ns: int
+    ) -> Stream | None:
+        """A segment of a rival; returns as _contest() does."""
+        rival = rival_stream.connection
+        if segment.flags & RST or not segment.flags & ACK or not self._is_midway(rival):
+            return Rivals._hear(self, rival_stream, stream, segment, base, now_ns)
+        rival.claims += 1
+        self._keep(rival_stream, segment, base, now_ns)
+        if self._takes_over(rival, now_ns):
+            self._replace(rival, 0, now_ns)
+            self._follow_up(rival.one, now_ns)
+        return None
+
+    def _takes_over(self, rival: Connection, now_ns: int) -> bool:
+        """Whether a rival without a handshake is shown to be in the place of the other."""
+        if rival.claims >= RESYNC_SEGMENTS and (self._is_taken(rival.one) or self._is_taken(rival.other)):
+            return True
+        incumbent = rival.incumbent
+        assert incumbent is not None
+        if rival.contested or incumbent.state == OPEN or now_ns - self._ended_ns(incumbent) < FORGED_RST_NS:
+            return False
+        return self._runs(rival.one) or self._runs(rival.other)
+
+    def _ended_ns(self, connection: Connection) -> int:
+        """When what closed it came: a RST may have waited."""
+        for stream in (connection.one, connection.other):
+            if stream.reset_end != NEVER:
+                return stream.reset_ns
+        return connection.closed_ns
+
+    def _is_taken(self, rival_stream: Stream) -> bool:
+        """Whether the peer acknowledges some of what came."""
+        tentative = rival_stream.tentative
+        return tentative is not None and rival_stream.hinted and rival_stream.hint_high > tentative.first()
+
+    def _runs(self, rival_stream: Stream) -> bool:
+        """Whether several segments of one direction follow each other, or more do not."""
+        tentative = rival_stream.tentative
+        if tentative is None or len(tentative.offsets) < RESYNC_SEGMENTS:
+            return False
+        return len(tentative.offsets) >= SETTLE_SEGMENTS or tentative.begins_with(RESYNC_SEGMENTS)
+
+    def _stands(self, rival: Connection, payload: int) -> bool:
+        """As for others; without a handshake, where the other is closed, and one side went on."""
+        if not self._is_midway(rival):
+            return Rivals._stands(self, rival, payload)
+        incumbent = rival.incumbent
+        assert incumbent is not None
+        if rival.contested or incumbent.one.tentative is not None or incumbent.other.tentative is not None:
+            return False
+        if not self._has_ended(incumbent):
+            return False
+        return self._runs(rival.one) or self._runs(rival.other)

@@ -1,0 +1,237 @@
+"""The same addresses and ports once more, and nothing of the handshake was captured: numbers alone tell.
+
+Where the old connection is closed that is soon enough; where it lasts, both sides must show it.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from craft import Conversation
+from engines import feed, run, started
+from flowfs.core.limits import CONNECTION_BYTES, HALF_OPEN_NS, MIB, SECOND_NS, Limits
+
+NAME = Conversation().client_name()
+SERVER_NAME = Conversation().server_name()
+
+FIRST = {NAME: b"abcde", SERVER_NAME: b"xyz"}
+CLIENT = b"one two three"
+SERVER = b"four five six seven"
+
+
+def ended(how: str) -> Conversation:
+    """By its name: FIN, RST; or not at all."""
+    conversation = Conversation(client_isn=2**31, server_isn=2**30).handshake()
+    conversation.client(0, b"abcde").server_ack(5).server(0, b"xyz").client_ack(3)
+    if how == "FIN":
+        return conversation.close()
+    return conversation.rst() if how == "RST" else conversation
+
+
+def once_more(
+    conversation: Conversation, client_isn: int = 900_000, server_isn: int = 7_000_000
+) -> Conversation:
+    return conversation.again(client_isn, server_isn)
+
+
+def both(conversation: Conversation) -> Conversation:
+    """Both sides talk."""
+    for offset in range(0, len(CLIENT), 4):
+        conversation.client(offset, CLIENT[offset : offset + 4])
+        conversation.server_ack(min(offset + 4, len(CLIENT)))
+    for offset in range(0, len(SERVER), 5):
+        conversation.server(offset, SERVER[offset : offset + 5])
+        conversation.client_ack(min(offset + 5, len(SERVER)))
+    return conversation
+
+
+def alone(conversation: Conversation, segments: int = 4) -> Conversation:
+    """Only the client is seen."""
+    for index in range(segments):
+        conversation.client(4 * index, CLIENT[4 * index : 4 * index + 4])
+    return conversation
+
+
+# --- the old connection is closed --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", ["FIN", "RST"])
+@pytest.mark.parametrize("seconds", [0.001, 1, 30])
+@pytest.mark.parametrize("isns", [(900_000, 7_000_000), (2**31 + 10**6, 2**30 + 10**6)])
+def test_both_sides(how: str, seconds: float, isns: tuple[int, int]) -> None:
+    """Wherever the numbers are, no byte of it is lost."""
+    conversation = both(once_more(ended(how).wait(seconds), *isns)).wait(0.2).other()
+    outcome = run(conversation)
+    assert outcome.before.files() == FIRST | {NAME + "c1": CLIENT, SERVER_NAME + "c1": SERVER}
+    assert outcome.before.state(NAME + "c1") == "open"
+    assert outcome.gaps(NAME + "c1") == outcome.gaps(SERVER_NAME + "c1") == []
+
+
+@pytest.mark.parametrize("how", ["FIN", "RST"])
+@pytest.mark.parametrize("seconds", [0.001, 3])
+def test_one_side(how: str, seconds: float) -> None:
+    """Several segments in a row; at once where a connection that goes on would have said so."""
+    conversation = alone(once_more(ended(how).wait(seconds))).wait(0.2).other()
+    outcome = run(conversation)
+    assert outcome.files() == FIRST | {NAME + "c1": CLIENT}
+    assert (NAME + "c1" in outcome.before.files()) == (seconds == 3)
+    assert run(conversation.wait(31).other()).before.files() == FIRST | {NAME + "c1": CLIENT}
+
+
+@pytest.mark.parametrize("how", ["FIN", "RST"])
+@pytest.mark.parametrize("segments", [1, 2])
+def test_a_segment_or_two(how: str, segments: int) -> None:
+    """Whatever that was, it shows no connection."""
+    conversation = alone(once_more(ended(how).wait(3)), segments).wait(31).other()
+    outcome = run(conversation)
+    assert outcome.files() == FIRST
+    assert outcome.before.statistics["dropped_tentative_bytes"] == 4 * segments
+    assert outcome.before.statistics["connections_tracked"] == 2
+
+
+def test_a_reset_that_was_forged_and_others_far_away() -> None:
+    """The true connection goes on, and is what it was."""
+    conversation = alone(once_more(ended("RST")))
+    conversation.again(2**31, 2**30).client(5, b"fgh", ack=2**30 + 4).server(3, b"uvw", ack=2**31 + 9)
+    conversation.client(8, b"i", ack=2**30 + 7)
+    outcome = run(conversation.wait(31).other())
+    assert outcome.files() == {NAME: b"abcdefghi", SERVER_NAME: b"xyzuvw"}
+    assert outcome.before.state(NAME) == "open"
+
+
+def test_others_far_away_between_what_goes_on_after_a_forged_reset() -> None:
+    conversation = ended("RST")
+    for index in range(8):
+        conversation.client(index, b"E", seq=900_001 + index, ack=7_000_001)
+        conversation.client(5 + index, b"f", seq=2**31 + 6 + index, ack=2**30 + 4)
+    conversation.wait(3).client(9, b"E", seq=900_009, ack=7_000_001).server_ack(13, ack=2**31 + 14)
+    outcome = run(conversation.wait(31).other())
+    assert outcome.files() == FIRST | {NAME: b"abcdeffffffff"}
+
+
+def test_others_far_away_and_what_is_in_doubt_when_the_capture_ends() -> None:
+    conversation = alone(once_more(ended("RST")))
+    conversation.again(2**31, 2**30).client(5, b"fgh", ack=2**30 + 4)
+    assert run(conversation).files() == FIRST
+
+
+def test_syns_come_first() -> None:
+    """What is shown by a SYN gives way to none without."""
+    conversation = once_more(ended("FIN")).syn().syn(isn=50_000_000)
+    for number in range(5):
+        conversation.client(0, b"evil", seq=100_000_000 * (number + 1), ack=77)
+    outcome = run(conversation.client(0, b"new"))
+    assert outcome.before.files() == FIRST | {NAME + "c1": b"new"}
+
+
+def test_data_sent_again_far_behind() -> None:
+    """From before the window, as a capture may have it late: each segment alone."""
+    conversation = Conversation(server_window=1000).handshake()
+    for offset in range(0, 10_000, 500):
+        conversation.client(offset, bytes([65 + offset // 500]) * 500).server_ack(offset + 500)
+    conversation.close()
+    for offset in (0, 2000, 4000, 500, 1500):
+        conversation.client(offset, bytes([65 + offset // 500]) * 500)
+    outcome = run(conversation.wait(31).other())
+    assert set(outcome.files()) == {NAME}
+
+
+# --- it was picked up midway, and reset [L3 L5] -------------------------------------------------------------
+
+
+def reset_midway(at: int) -> Conversation:
+    conversation = Conversation(client_isn=2**31).client(0, b"abc", ack=1).client(3, b"def", ack=1)
+    return conversation.rst(at, ack=1)
+
+
+@pytest.mark.parametrize("at", [6, 16])
+@pytest.mark.parametrize("seconds", [0.001, 0.5, 10])
+@pytest.mark.parametrize("isn", [900_000, 2**31 + 50 * MIB])
+def test_another_one_way(at: int, seconds: float, isn: int) -> None:
+    """The RST, exact or not, ends the gathering of first segments; what lies far away is of another."""
+    conversation = alone(once_more(reset_midway(at).wait(seconds), isn)).wait(4).other()
+    conversation.client(len(CLIENT), b"!").wait(0.2).other()
+    outcome = run(conversation)
+    assert outcome.before.files() == {NAME: b"abcdef", NAME + "c1": CLIENT + b"!"}
+    assert outcome.before.state(NAME) == "rst"
+    assert outcome.before.state(NAME + "c1") == "open"
+    assert outcome.statistics["lost_bytes"] == 0
+
+
+# --- the old connection lasts [Q2] -------------------------------------------------------------------------
+
+
+def test_both_sides_while_the_old_one_seems_to_last() -> None:
+    conversation = both(once_more(ended("").wait(100))).wait(0.2).other()
+    outcome = run(conversation)
+    assert outcome.before.files() == FIRST | {NAME + "c1": CLIENT, SERVER_NAME + "c1": SERVER}
+    assert outcome.before.state(NAME) == "idle"
+
+
+@pytest.mark.parametrize("of_server", [False, True])
+def test_one_side_alone_while_the_connection_lasts(of_server: bool) -> None:
+    """Who forges one side gets no answer."""
+    conversation = once_more(ended(""))
+    for index in range(20):
+        if of_server:
+            conversation.server(4 * index, b"evil")
+        else:
+            conversation.client(4 * index, b"evil")
+    conversation.wait(31).other()
+    conversation.again(2**31, 2**30).client(5, b"fgh", ack=2**30 + 4).server(3, b"uvw", ack=2**31 + 9)
+    outcome = run(conversation)
+    assert outcome.files() == {NAME: b"abcdefgh", SERVER_NAME: b"xyzuvw"}
+    assert outcome.statistics["dropped_tentative_bytes"] == 80
+
+
+@pytest.mark.parametrize("of_server", [False, True])
+def test_both_sides_forged_while_one_goes_on(of_server: bool) -> None:
+    conversation = ended("")
+    for index in range(20):
+        conversation.client(index, b"E", seq=900_001 + index, ack=7_000_001)
+        conversation.server(0, b"", seq=7_000_001, ack=900_002 + index, flags="A")
+        if of_server:
+            conversation.server(3 + index, b"f", ack=2**31 + 6)
+        else:
+            conversation.client(5 + index, b"f", ack=2**30 + 4)
+    outcome = run(conversation.wait(31).other())
+    more = {SERVER_NAME: b"xyz" + b"f" * 20} if of_server else {NAME: b"abcde" + b"f" * 20}
+    assert outcome.files() == FIRST | more
+
+
+def test_both_sides_while_a_reset_waits() -> None:
+    """A RST that is not exact may be forged: the connection has ended, and nobody knows how."""
+    conversation = both(once_more(ended("").rst(15))).wait(0.2).other()
+    outcome = run(conversation)
+    assert outcome.before.files() == FIRST | {NAME + "c1": CLIENT, SERVER_NAME + "c1": SERVER}
+    assert outcome.before.state(NAME) == "idle"
+
+
+def test_one_number_far_away_begins_nothing() -> None:
+    with started() as engine:
+        feed(engine, ended("").client(0, b"x", seq=900_001).client(5, b"y", ack=7_000_001))
+        assert engine.statistics()["connections_tracked"] == 1
+
+
+def test_what_was_far_away_costs_no_more_than_two() -> None:
+    with started() as engine:
+        conversation = ended("")
+        for number in range(100):
+            conversation.client(0, b"w" * 100, seq=number * 2**25, ack=7_000_001)
+        feed(engine, conversation)
+        numbers = engine.statistics()
+        assert numbers["connections_tracked"] == 3
+        assert numbers["out_of_order_used_bytes"] < 2000
+        engine.tick(engine.now_ns + HALF_OPEN_NS + SECOND_NS)
+        assert engine.statistics()["connections_tracked"] == 1
+        assert engine.statistics()["out_of_order_used_bytes"] == 0
+
+
+@pytest.mark.parametrize("how", ["FIN", "RST", ""])
+@pytest.mark.parametrize("count", [1, 2])
+def test_where_the_table_is_full(how: str, count: int) -> None:
+    """There may be no room, or only that of the connection itself."""
+    limits = Limits(payload_bytes=MIB, table_bytes=count * CONNECTION_BYTES)
+    outcome = run(both(once_more(ended(how))), limits)
+    if count == 2:
+        assert outcome.files() == {NAME + "c1": CLIENT, SERVER_NAME + "c1": SERVER} | FIRST
