@@ -23,6 +23,7 @@ STREAM_BYTES = 20_000  # the longest that a stream gets
 SECOND_NS = 10**9
 ACKED_NS = SECOND_NS // 4  # [H1]
 ACKED_PACKETS = 32  # [H1]
+LOWER_ACKS = 3  # [H1] in a row, and for as long: the peer does not have more
 ONE_WAY_NS = 3 * SECOND_NS  # [H3]
 QUIET_NS = 25 * SECOND_NS  # nothing is over yet by time alone, half open or just closed [L9]
 IDLE_NS = 500 * SECOND_NS  # nor is an open connection
@@ -84,10 +85,29 @@ class Track:
         self.seen_ns = -1  # the first packet
         self.acks: Marks = []  # of the peer
         self.last_ack = 0
+        self.believed_ack = 0  # the highest that was not taken back [H1]
+        self.lower_acks: Marks = []  # in a row
+        self.taken_back = 0  # how often
         self.ends: Marks = []
         self.fin = -1
         self.conflicts = False
         self.origin = 0  # where the file begins: not at 0 if an earlier one was evicted
+
+    def hear(self, acked: int, now_ns: int, packets: int) -> None:
+        """An ACK of the peer. Several lower ones, over a while, take back what it said before [H1]."""
+        mark(self.acks, acked, now_ns, packets)
+        self.last_ack = acked
+        if acked >= self.believed_ack:
+            self.believed_ack = acked
+            self.lower_acks = []
+            return
+        self.lower_acks.append((acked, now_ns, packets))
+        _, since_ns, since = self.lower_acks[0]
+        lasts = now_ns - since_ns >= ACKED_NS or packets - since >= ACKED_PACKETS
+        if lasts and len(self.lower_acks) >= LOWER_ACKS:
+            self.taken_back += 1
+            self.believed_ack = max(self.lower_acks)[0]
+            self.lower_acks = []
 
     def acked(self) -> int:
         """What the peer acknowledged, as far as was seen."""
@@ -228,8 +248,7 @@ class Line:
         if segment.stamp is not None:
             self._see_times(track, other, segment.stamp)
         self.settled = self.settled or other.seen_ns >= 0 or bool(segment.data)
-        mark(other.acks, segment.acked, now_ns, self.packets)
-        other.last_ack = segment.acked
+        other.hear(segment.acked, now_ns, self.packets)
         self._see_taken(other, segment.acked, now_ns)
         if segment.data:
             self._see_taken(track, segment.offset, now_ns)
@@ -277,6 +296,7 @@ class Line:
         if not self.has_paws:
             mark(other.acks, segment.acked, now_ns, self.packets)
             other.last_ack = min(other.last_ack, segment.acked)
+            other.taken_back += 1  # perhaps
             if "F" in segment.flags:
                 track.fin = segment.offset + len(segment.data)
         captured = segment.data[: segment.captured]
