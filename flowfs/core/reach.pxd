@@ -44,6 +44,7 @@ cdef class Reach(Pickup):
     cdef bint is_old(self, const unsigned char* base, Py_ssize_t start, Py_ssize_t end) except -1
 
     cdef void keep_time(self, Reach peer) noexcept
+    cdef void say_time(self, long long value) noexcept
 
     cdef long long limit(self) noexcept
     @cython.locals(offset=cython.longlong)

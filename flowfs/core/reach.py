@@ -61,11 +61,13 @@ class Reach(Pickup):
 
     def read_syn(self, base: bytes, start: int, end: int, window: int, peer: Reach) -> None:
         """This side's SYN had the options base[start:end], and a window that is never scaled."""
+        at = timestamps_at(base, start, end)
         if self.scale != _NO_SYN:
+            if at != ABSENT and self.offers_stamps:
+                self.say_time(word(base, at))
             return  # sent again
         self.scale = scale_of(base, start, end)
         self.said_window = self.syn_window = window
-        at = timestamps_at(base, start, end)
         self.offers_stamps = at != ABSENT
         if at != ABSENT:
             self.said_stamp = word(base, at)
@@ -124,9 +126,13 @@ class Reach(Pickup):
         """The segment that is_old() looked at last is one that the peer may take (RFC 7323, 4.3)."""
         if self.value == ABSENT:
             return
-        if distance(self.value, self.said_stamp) > 0:
-            self.said_stamp = self.value
+        self.say_time(self.value)
         peer.heed(self.echo)
+
+    def say_time(self, value: int) -> None:
+        """This side says that it is so late."""
+        if distance(value, self.said_stamp) > 0:
+            self.said_stamp = value
 
     def limit(self) -> int:
         """The last offset that the peer may take [Q2]."""

@@ -13,20 +13,23 @@ from flowfs.core.flow import FIN, IDLE, OPEN, RST, Flow
 from flowfs.core.limits import Limits
 from property import hostile
 from property.cores import ALL
+from property.cuttings import CLIENT, SERVER
+from property.dated import Dated
 from property.effort import examples
 from property.hosts import Line, Segment
-from property.wires import FIRST_LEADS, RAISED, SIDES, WHICH, Wire
+from property.opening import Greeting
+from property.wires import FIRST_GREETINGS, RAISED, SIDES, WHICH
 
 AMPLE = Limits(payload_bytes=4 << 20, out_of_order_bytes=4 << 20, table_bytes=1 << 20)
 
 
-class AmpleMachine(Wire):
+class AmpleMachine(Dated):
     """Nothing is short: every file is exactly what the model says."""
 
-    @initialize(raised=RAISED, leads=FIRST_LEADS)
-    def start(self, raised: tuple[int, int], leads: tuple[str, str]) -> None:
+    @initialize(raised=RAISED, greetings=FIRST_GREETINGS)
+    def start(self, raised: tuple[int, int], greetings: tuple[Greeting, Greeting]) -> None:
         self.evicted = False
-        self.begin(AMPLE, raised, leads)
+        self.begin(AMPLE, raised, greetings)
 
     def whose(self, flow: Flow) -> tuple[Line, int]:
         """The connection that a file belongs to, and the side that sent it."""
@@ -47,11 +50,12 @@ class AmpleMachine(Wire):
         return line.tracks[side].origin + (flow.size if flow is not None else 0)
 
     def look(self, line: Line) -> None:
-        """What follows the handshake without a hole is there at once [R5]."""
-        if line.lead == "handshake":
+        """What follows a SYN that was seen, and is no rival's, is there at once if it has no hole [R5]."""
+        sees_both, sees_syn = line.lead == "handshake", line.lead in ("no SYN/ACK", "one-way")
+        if line.opened and (sees_both or sees_syn):
             files = self.files()
-            for side, track in enumerate(line.tracks):
-                assert self.readable(line, side, files) >= track.prefix()
+            for side in (CLIENT, SERVER) if sees_both else (CLIENT,):
+                assert self.readable(line, side, files) >= line.tracks[side].prefix()
 
     def before_evicting(self, which: int) -> None:
         flows = self.first.engine.list_after(0, ALL)
@@ -124,18 +128,21 @@ class AmpleMachine(Wire):
             assert numbers[name] == 0
         for name in ("fragments_bad", "fragments_discarded", "fragments_different", "fragments_evicted"):
             assert numbers[name] == 0
-        assert numbers["flows_refused"] == numbers["connections_refused"] == numbers["bad_acks"] == 0
+        assert sum(line.told_old for line in self.lines) <= numbers["old_timestamps"]  # [Q3]
+        assert numbers["old_timestamps"] <= sum(line.perhaps_old for line in self.lines)
+        assert numbers["bad_acks"] <= sum(track.taken_back for line in self.lines for track in line.tracks)
+        assert numbers["flows_refused"] == numbers["connections_refused"] == 0
 
 
-class SmallMachine(Wire):
+class SmallMachine(Dated):
     """Little room, and somebody who sends what no host would."""
 
-    @initialize(raised=RAISED, leads=FIRST_LEADS, limits=hostile.TINY_LIMITS)
-    def start(self, raised: tuple[int, int], leads: tuple[str, str], limits: Limits) -> None:
+    @initialize(raised=RAISED, greetings=FIRST_GREETINGS, limits=hostile.TINY_LIMITS)
+    def start(self, raised: tuple[int, int], greetings: tuple[Greeting, Greeting], limits: Limits) -> None:
         self.poured: dict[tuple[Line, int], int] = {}
-        self.begin(limits, raised, leads)
+        self.begin(limits, raised, greetings)
 
-    @precondition(Wire.talks)
+    @precondition(Dated.talks)
     @rule(
         which=WHICH,
         side=SIDES,
@@ -149,7 +156,7 @@ class SmallMachine(Wire):
         line = self.pick(which)
         self.put(line, Segment(side, flags, offset, line.text(side, offset, offset + length, 3), acked))
 
-    @precondition(Wire.talks)
+    @precondition(Dated.talks)
     @rule(which=WHICH, side=SIDES, length=st.sampled_from([1460, 16_000, 60_000]), count=st.integers(1, 6))
     def pour(self, which: int, side: int, length: int, count: int) -> None:
         """A lot, in order: what fills blocks."""

@@ -19,6 +19,7 @@ from property import cores
 from property.cuttings import CLIENT, ISNS, SERVER, SPACE
 from property.hostile import BASE_NS, Action
 from property.hosts import STREAM_BYTES, Line, Segment
+from property.opening import GREETINGS, NO_OFFER, Greeting, Offer, greet
 from property.playing import check_closed, check_counters
 from property.readers import Reader
 from property.tearing import EXPIRE_NS, TEARS, Piece, Tear, pieces, version_of, whole_with
@@ -76,7 +77,6 @@ SLOTS = (
     {"client_address": "2001:db8::1", "server_address": "2001:db8::2", "tags": (Tag(7), Tag(42, pcp=5))},
     {"client_address": "::1", "server_address": "::1", "tags": (Tag(0, pcp=3),)},
 )
-LEADS = ("handshake", "handshake", "no SYN", "no SYN/ACK", "ACKs", "midway", "one-way", "one-way")
 SIDES = st.sampled_from([CLIENT, SERVER])
 WHICH = st.integers(0, 7)
 LENGTHS = st.sampled_from([1, 1, 1, 2, 3, 10, 100, 1460, 2500])
@@ -85,7 +85,7 @@ FAR_OFF = st.sampled_from([70_000, 1 << 30, SPACE // 2 - STREAM_BYTES, -(1 << 20
 AGES_NS = 601 * 10**9
 LONG_WAITS_NS = (31 * 10**9, 61 * 10**9, AGES_NS)
 TALK = st.lists(st.tuples(LENGTHS, FATES), min_size=1, max_size=8)
-FIRST_LEADS = st.tuples(st.sampled_from(LEADS), st.sampled_from(LEADS))
+FIRST_GREETINGS = st.tuples(GREETINGS, GREETINGS)
 RAISED = st.tuples(st.integers(0, SPACE - 1), st.integers(0, SPACE - 1))
 
 
@@ -107,7 +107,7 @@ class Player:
 class Wire(RuleBasedStateMachine):
     """Hosts that talk, and readers. Whoever inherits begins it."""
 
-    def begin(self, limits: Limits, raised: tuple[int, int], leads: tuple[str, str]) -> None:
+    def begin(self, limits: Limits, raised: tuple[int, int], greetings: tuple[Greeting, Greeting]) -> None:
         """Before the first packet."""
         self.first = Player(limits)
         self.players = (self.first, Player(limits), Player(limits, raised))
@@ -116,8 +116,8 @@ class Wire(RuleBasedStateMachine):
         self.current: dict[int, Line] = {}
         self.held: list[Held] = []
         self.idents = 0
-        for slot, lead in enumerate(leads):
-            self.open(slot, lead, (slot * 1000, SPACE - 500), 0)
+        for slot, greeting in enumerate(greetings):
+            self.open(slot, greeting, (slot * 1000, SPACE - 500), 0)
 
     # --- the way to the engines ----------------------------------------------------------------------
 
@@ -205,32 +205,37 @@ class Wire(RuleBasedStateMachine):
 
     @rule(
         slot=st.integers(0, len(SLOTS) - 1),
-        lead=st.sampled_from(LEADS),
+        greeting=GREETINGS,
         isns=st.tuples(ISNS, ISNS),
         by=st.sampled_from([70_000, 1 << 20, 1 << 30]),
     )
-    def open(self, slot: int, lead: str, isns: tuple[int, int], by: int) -> None:
+    def open(self, slot: int, greeting: Greeting, isns: tuple[int, int], by: int) -> None:
         """A connection; the next one on the same addresses and ports has ISNs behind those of the last."""
         old = self.current.get(slot)
         if old is not None:
-            lead = "handshake"
+            greeting = greeting._replace(lead="handshake")
             isns = ((old.isns[CLIENT] + by) % SPACE, (old.isns[SERVER] + by) % SPACE)
             old.dead = True
             if old.lead == "ACKs":  # any SYN counts as its own, come late [L3], until that has timed out
                 self.wait(AGES_NS)
-        line = Line(SLOTS[slot], isns, lead, salt=len(self.lines) * 13)
+        line = Line(SLOTS[slot], isns, greeting.lead, len(self.lines) * 13, greeting.begins)
+        line.stamps = greeting.stamps
+        if line.stamps == "both" and line.lead == "handshake":
+            line.has_paws = True if old is None else None  # a rival's SYN may be known by its ISN alone
         if old is not None and not old.carried():
             line.begun_ns = old.begun_ns  # of no account to the tap: it may take both for one
         self.current[slot] = line
         self.lines.append(line)
-        if lead == "midway":
+        if line.lead == "midway":
             self.join(line)
-            return
-        self.say(line, Segment(CLIENT, "S", -1, b"", 0), UNSEEN if lead in ("no SYN", "ACKs") else PLAIN)
-        self.say(line, Segment(SERVER, "SA", -1, b"", 0), UNSEEN if lead in ("no SYN/ACK", "ACKs") else PLAIN)
-        self.say(line, line.bare(CLIENT))
-        if lead == "ACKs":
-            self.say(line, line.bare(SERVER))
+        else:
+            self.introduce(line, NO_OFFER if line.lead == "ACKs" else greeting.offer)
+        line.opened = True
+
+    def introduce(self, line: Line, offer: Offer) -> None:
+        """Both sides hear of each other; the tap sees what their lead lets it see."""
+        for segment, is_seen in greet(line, offer):
+            self.say(line, segment, PLAIN if is_seen else UNSEEN)
 
     def join(self, line: Line) -> None:
         """The capture begins while the connection lasts; its base is settled before anything else [L3]."""

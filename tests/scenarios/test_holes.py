@@ -316,6 +316,18 @@ def test_52_paws_cannot_be_poisoned() -> None:
     assert outcome.statistics["old_timestamps"] == 0
 
 
+@pytest.mark.parametrize("again", [timed(200), b""])
+def test_52_a_syn_sent_again_has_a_time_of_its_own(again: bytes) -> None:
+    """Which the SYN/ACK echoes (RFC 7323, 5.2): what is older is old. One that says none takes none back."""
+    conversation = Conversation().syn(options=timed(100)).syn(options=again)
+    conversation.syn_ack(options=timed(900, 200 if again else 100))
+    conversation.client(0, b"evil", options=timed(150 if again else 50, 900))
+    conversation.client(0, b"good", options=timed(201, 900))
+    outcome = run(conversation)
+    assert outcome.files() == {NAME: b"good"}
+    assert outcome.statistics["old_timestamps"] == 1
+
+
 def test_52_paws_only_if_both_had_timestamps() -> None:
     conversation = Conversation().syn(options=timed(100)).syn_ack().client(0, b"abc", options=timed(50))
     assert run(conversation).statistics["old_timestamps"] == 0
