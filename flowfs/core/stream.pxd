@@ -53,6 +53,9 @@ cdef class Stream(Ending):
     @cython.locals(offset=cython.longlong)
     cpdef receive(self, const unsigned char* base, Py_ssize_t start, Py_ssize_t end, long long seq, long long now_ns)
 
+    cdef _anchor(self, long long low, long long now_ns)
+    cdef rebase(self, long long seq)
+
     @cython.locals(offset=cython.longlong)
     cpdef receive_doubted(self, bytes data, long long seq, bint fin, long long now_ns)
 

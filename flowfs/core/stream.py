@@ -140,6 +140,19 @@ class Stream(Ending):
         else:
             self.place(base, start, end, offset, now_ns)
 
+    def _anchor(self, low: int, now_ns: int) -> None:
+        """FINs that do not count yet are counted from the base as well [L3]."""
+        if self.doubted_fin != NEVER:
+            self.doubted_fin -= low
+        if self.late_fin != NEVER:
+            self.late_fin -= low
+        Ending._anchor(self, low, now_ns)
+
+    def rebase(self, seq: int) -> None:
+        """Begin at `seq`, see Pickup: a FIN in doubt goes with what was gathered."""
+        self.doubted_fin = NEVER
+        Ending.rebase(self, seq)
+
     def receive_doubted(self, data: bytes, seq: int, fin: bool, now_ns: int) -> None:
         """Payload in doubt with sequence number `seq`, and whether there was a FIN behind it [T1]."""
         if not self.anchored and not self.settling:
