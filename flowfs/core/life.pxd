@@ -69,7 +69,7 @@ cdef class Lives(Rivals):
 
     @cython.locals(queue=Queue)
     cdef _count(self, Connection connection, Stream stream, long long now_ns)
-    cdef _choose(self, Stream stream, long long ack)
+    cdef bint _is_for_other(self, Stream stream, long long ack) except -1
 
     @cython.locals(chosen=Stream)
     cdef Stream _control(self, Stream stream, Segment segment, const unsigned char* base, long long now_ns)

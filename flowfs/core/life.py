@@ -215,8 +215,8 @@ class Lives(Rivals):
     def _acknowledge(self, stream: Stream, segment: Segment, now_ns: int) -> None:
         """The ACK, window and time of a segment that can be (RFC 9293, 3.10.7.4; RFC 7323, 4.3)."""
         peer = stream.peer
-        if peer.other_isn != NEVER and stream.connection.queue is not self.active:
-            self._choose(peer, segment.ack)
+        if peer.other_isn != NEVER and self._is_for_other(peer, segment.ack):
+            return
         if peer.acknowledge(segment.ack, now_ns):
             if segment.window != stream.said_window:
                 stream.advertise(segment.window, peer)
@@ -292,11 +292,19 @@ class Lives(Rivals):
             if queue is not None and queue is not self.half_open:
                 queue.append(connection)
 
-    def _choose(self, stream: Stream, ack: int) -> None:
-        """Of two ISNs that were offered, the peer's first ACK chooses [L1]."""
-        if stream.is_fresh() and ack == advance(stream.other_isn, 1) and ack != advance(stream.isn, 1):
-            stream.restart(stream.other_isn)
-            stream.other_isn = NEVER
+    def _is_for_other(self, stream: Stream, ack: int) -> bool:
+        """Whether the peer's ACK is for the other of two ISNs that were offered, and that is not chosen.
+
+        The first ACK chooses, and where there was one before, the most do: one can be forged [L1].
+        """
+        if ack != advance(stream.other_isn, 1) or ack == advance(stream.isn, 1) or not stream.is_fresh():
+            return False
+        stream.other_acks += 1
+        if stream.connection.queue is self.active and stream.other_acks <= stream.ack_count:
+            return True
+        stream.restart(stream.other_isn)
+        stream.other_isn = NEVER
+        return False
 
     def _control(self, stream: Stream, segment: Segment, base: bytes, now_ns: int) -> Stream | None:
         """A SYN or a RST; returns the stream that goes on with it, if one does."""
@@ -364,6 +372,10 @@ class Lives(Rivals):
         elif stream.isn != NEVER or not stream.takes_isn(segment.seq, now_ns):
             if not stream.is_fresh():
                 return self._challenge(stream, segment.seq, NEVER, now_ns) if peer.packets == 0 else None
+            stream.other_acks = 0
+            if stream.connection.queue is self.active:  # the peer has acknowledged the one that is there
+                stream.other_isn = segment.seq
+                return None
             stream.other_isn = stream.isn
             stream.restart(segment.seq)
         return stream

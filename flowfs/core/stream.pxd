@@ -39,6 +39,7 @@ cdef class Stream(Ending):
     cdef public int low_count
     cdef public long long low_limit
     cdef public long long low_ns
+    cdef public int other_acks
     cdef public long long other_isn
     cdef public long long packet_limit
     cdef public Stream peer

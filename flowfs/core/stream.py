@@ -82,6 +82,7 @@ class Stream(Ending):
         "low_count",
         "low_limit",
         "low_ns",
+        "other_acks",
         "other_isn",
         "packet_limit",
         "peer",
@@ -98,7 +99,8 @@ class Stream(Ending):
         """What __init__ does, see Connection.begin()."""
         self.endless(key, connection, room)
         self.connection = connection
-        self.other_isn = NEVER  # of a SYN that only its SYN/ACK makes true [L1 L2]
+        self.other_isn = NEVER  # of a SYN that only its SYN/ACK makes true, or of a second SYN/ACK [L1 L2]
+        self.other_acks = 0  # of the peer, for that
         self.acked_ns = NEVER  # [H1] when it was seen that the peer has all below acked_to
         self.acked_to = self.packet_limit = 0
         self.ack_count = 0  # ACKs since, or since one was lower

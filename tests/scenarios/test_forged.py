@@ -259,6 +259,61 @@ def test_a_reset_before_the_end(bare: bool) -> None:
     assert outcome.before.state(NAME) == outcome.before.state(SERVER_NAME) == "fin"
 
 
+# --- SYN/ACK [L1] ------------------------------------------------------------------------------------
+
+
+def answered(conversation: Conversation, asked: int) -> Conversation:
+    """The server's response, all of it acknowledged, and a second request."""
+    conversation.server_ack(asked).server(0, b"HTTP/1.1 200 OK\r\n").client_ack(17).client(asked, b"more")
+    conversation.server_ack(asked + 4)
+    for index in range(8):
+        conversation.server(17 + 100 * index, bytes([65 + index]) * 100).client_ack(117 + 100 * index)
+    return conversation
+
+
+ANSWER = b"HTTP/1.1 200 OK\r\n" + b"".join(bytes([65 + index]) * 100 for index in range(8))
+AWAY = [1, -1, 5000, -5000, 2**30, 2**31 - 1]
+
+
+@pytest.mark.parametrize("away", AWAY)
+@pytest.mark.parametrize("request_", [b"", b"GET /\r\n"])
+@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize("acked", [False, True])
+def test_another_syn_ack_before_the_first_answer(away: int, request_: bytes, count: int, acked: bool) -> None:
+    """The client has acknowledged the true one; one ACK of the other is not enough to unsay that."""
+    conversation = Conversation().handshake()
+    if request_:
+        conversation.client(0, request_)
+    for _ in range(count):
+        conversation.syn_ack(isn=(500_000 + away) % 2**32, payload=b"X")
+    if acked:
+        conversation.client_ack(0, ack=(500_001 + away) % 2**32)
+    outcome = run(answered(conversation, len(request_)).close())
+    assert outcome.files() == {NAME: request_ + b"more", SERVER_NAME: ANSWER}
+    assert outcome.gaps(SERVER_NAME) == []
+    assert outcome.before.state(SERVER_NAME) == "fin"
+    assert outcome.statistics["dropped_pre_start_bytes"] == 0
+
+
+@pytest.mark.parametrize("away", AWAY)
+def test_another_syn_ack_and_its_ack_before_the_true_one(away: int) -> None:
+    """The client acknowledges the true one with its ACK and its request: that is more."""
+    forged = (500_000 + away) % 2**32
+    conversation = Conversation().syn().syn_ack(isn=forged).client_ack(0, ack=(forged + 1) % 2**32)
+    conversation.syn_ack().client_ack(0).client(0, b"GET /\r\n")
+    outcome = run(answered(conversation, 7).close())
+    assert outcome.files() == {NAME: b"GET /\r\nmore", SERVER_NAME: ANSWER}
+    assert outcome.gaps(SERVER_NAME) == []
+
+
+@pytest.mark.parametrize("last", [500_000, 900_000])
+def test_two_syn_acks_and_the_ack_that_chooses(last: int) -> None:
+    """A server that keeps no state may answer a SYN twice, and not alike."""
+    conversation = Conversation().syn().syn_ack(isn=1_400_000 - last).syn_ack(isn=last).client_ack(0)
+    outcome = run(conversation.server(0, b"hello").client_ack(5))
+    assert outcome.files() == {SERVER_NAME: b"hello"}
+
+
 # --- SYN [L2] ----------------------------------------------------------------------------------------
 
 
