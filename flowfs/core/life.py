@@ -202,6 +202,7 @@ class Lives(Rivals):
             stream.note(UNACKNOWLEDGING, segment.end - segment.start)
             return
         if stream.anchored and not stream.is_within(segment.seq):
+            stream.stay_afar()
             peer.hear_from_afar(segment.ack)
         else:
             self._acknowledge(stream, segment, now_ns)
