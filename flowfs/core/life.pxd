@@ -2,20 +2,19 @@ cimport cython
 from .assembly cimport NEVER
 from .counters cimport Counters
 from .decode cimport ACK, FIN, PSH, RST, SYN, URG, VALID, WRONG, Segment
-from .notes cimport AFTER_CLOSE, CHECKSUM, KEEPALIVE, UNACKNOWLEDGING, UNKNOWN_TTL
+from .notes cimport CHECKSUM, KEEPALIVE, UNACKNOWLEDGING, UNKNOWN_TTL
 from .notes cimport RST as OF_RST
 from .order cimport Queue
+from .reopening cimport Reopening
 from .seq cimport advance, distance
 from .store cimport Store
-from .strays cimport Strays
 from .stream cimport Connection, Stream
 
-cdef int IDLE, OPEN, ENDED_BY_RST
-cdef long long FORGED_RST_NS, REMEMBER_NS
+cdef int OPEN, ENDED_BY_RST
 
 
 @cython.final
-cdef class Lives(Strays):
+cdef class Lives(Reopening):
     cdef bint strict
 
     @cython.locals(stream=Stream)
@@ -24,34 +23,8 @@ cdef class Lives(Strays):
     @cython.locals(payload=cython.longlong, fin=cython.bint)
     cdef bint _doubts(self, Stream stream, Segment segment, const unsigned char* base, long long now_ns) except -1
 
-    @cython.locals(peer=Stream, doubted=Stream)
-    cdef bint _goes_on(self, Stream stream, Segment segment, long long now_ns) except -1
-
-    @cython.locals(peer=Stream, end=cython.longlong)
-    cdef Stream _overtaking(self, Stream stream, Segment segment)
-
-    @cython.locals(peer=Stream, acked=cython.longlong)
-    cdef bint _half_opens(self, Stream stream, Segment segment, long long now_ns) except -1
-
     @cython.locals(side=Stream)
     cdef _settle(self, Stream stream, long long now_ns)
-
-    @cython.locals(connection=Connection)
-    cdef _reopen(self, Stream stream, long long now_ns)
-
-    cdef _adopt(self, Stream stream, long long now_ns)
-
-    @cython.locals(payload=cython.longlong, successor=Stream)
-    cdef Stream _after_close(self, Stream stream, Segment segment, const unsigned char* base, long long now_ns)
-
-    @cython.locals(opened=cython.bint)
-    cdef bint _may_go_on(self, Connection connection, long long now_ns) except -1
-
-    @cython.locals(connection=Connection, count=cython.longlong, lately=cython.bint)
-    cdef bint _is_doubtful(self, Stream stream, Segment segment, long long now_ns) except -1
-
-    @cython.locals(offset=cython.longlong, fin=cython.longlong, ripe=cython.bint)
-    cdef _take_doubtful(self, Stream stream, Segment segment, const unsigned char* base, long long now_ns)
 
     @cython.locals(pointer=cython.longlong)
     cdef _urgent(self, Stream stream, Segment segment, const unsigned char* base)
@@ -72,7 +45,7 @@ cdef class Lives(Strays):
 
     @cython.locals(queue=Queue)
     cdef _count(self, Connection connection, Stream stream, long long now_ns)
-    cdef _choose(self, Stream stream, long long ack)
+    cdef bint _is_for_other(self, Stream stream, long long ack) except -1
 
     @cython.locals(chosen=Stream)
     cdef Stream _control(self, Stream stream, Segment segment, const unsigned char* base, long long now_ns)

@@ -2,10 +2,9 @@
 """What a segment means for the connection that it belongs to.
 
 Finds whose it is in the table, asks whether its checksum lets it count [V2], and takes it apart: SYN, RST,
-ACK, data, FIN. Knows no byte. Always true: unless a connection has timed out [L9], one segment without a SYN
-begins no other generation in its place, and what is ignored is counted.
+ACK, data, FIN. Knows no byte. Always true: what is ignored is counted.
 
-The rules, by letter: SYN [L1 L2], RST [L5], what follows FIN and RST [L4 L5], data of a SYN [L7].
+The rules, by letter: SYN [L1 L2], RST [L5], data of a SYN [L7].
 """
 
 from __future__ import annotations
@@ -16,23 +15,23 @@ if not cython.compiled:
     from .assembly import NEVER
     from .counters import Counters
     from .decode import ACK, FIN, PSH, RST, SYN, URG, VALID, WRONG, Segment
-    from .notes import AFTER_CLOSE, CHECKSUM, KEEPALIVE, UNACKNOWLEDGING, UNKNOWN_TTL
+    from .notes import CHECKSUM, KEEPALIVE, UNACKNOWLEDGING, UNKNOWN_TTL
     from .notes import RST as OF_RST
+    from .reopening import Reopening
     from .seq import advance, distance
     from .store import Store
-    from .strays import Strays
     from .stream import Connection, Stream
 
-from .flow import IDLE, OPEN
+from .flow import OPEN
 from .flow import RST as ENDED_BY_RST
-from .limits import FORGED_RST_NS, REMEMBER_NS, Limits
+from .limits import Limits
 
 
-class Lives(Strays):
+class Lives(Reopening):
     """The table of connections, and what segments do to it."""
 
     def __init__(self, limits: Limits, store: Store, counters: Counters) -> None:
-        Strays.__init__(self, limits, store, counters)
+        Reopening.__init__(self, limits, store, counters)
         self.strict = limits.checksum == "strict"
 
     def accept(self, segment: Segment, base: bytes, now_ns: int) -> None:
@@ -85,130 +84,11 @@ class Lives(Strays):
             self._follow_up(stream, now_ns)
         return True
 
-    def _goes_on(self, stream: Stream, segment: Segment, now_ns: int) -> bool:
-        """Whether a closed connection goes on: the peer has data that was sent after its end [L4 L5]."""
-        peer = stream.peer
-        if segment.flags & (SYN | RST) or not segment.flags & ACK or segment.checksum == WRONG:
-            return False
-        if not peer.hear_late_ack(segment.ack):
-            return self._half_opens(stream, segment, now_ns)
-        doubted = self._overtaking(stream, segment)
-        if doubted is not None:
-            doubted.doubt_reset(now_ns)
-        self._reopen(peer, now_ns)
-        peer.acknowledge(segment.ack, now_ns)
-        self._adopt(peer, now_ns)
-        return peer.connection.state == OPEN  # what was sent since may have ended it again
-
-    def _overtaking(self, stream: Stream, segment: Segment) -> Stream | None:
-        """The side whose RST closed it, if what shows that there was more may have been sent before it [L5].
-
-        That is an ACK of its own at or below its number, or the peer's of data below it.
-        """
-        peer = stream.peer
-        if peer.was_overtaken(peer.offset_of(segment.ack)):
-            return peer
-        end = stream.offset_of(segment.seq) + segment.wire_end - segment.start + (segment.flags & FIN)
-        return stream if stream.was_overtaken(end) else None
-
-    def _half_opens(self, stream: Stream, segment: Segment, now_ns: int) -> bool:
-        """Whether this is of the side that was not seen when the FIN of the other closed it: it may have been
-        under way, or it has more to say. It goes on for this side, and the FIN counts as it did [L4].
-        """
-        peer = stream.peer
-        if stream.packets or not peer.done or now_ns - stream.connection.closed_ns > REMEMBER_NS:
-            return False
-        acked = peer.offset_of(segment.ack)
-        if acked < 0 or acked > peer.known_end() + 1:
-            return False
-        self._reopen(peer, now_ns)
-        peer.adopt(now_ns)
-        return True
-
     def _settle(self, stream: Stream, now_ns: int) -> None:
         """This side has come to its end while the first segments were gathered: no earlier one comes [L3]."""
         for side in (stream, stream.peer):
             if side.settling:
                 side.settle(now_ns)
-
-    def _reopen(self, stream: Stream, now_ns: int) -> None:
-        """The connection goes on, as what this side sent shows."""
-        connection = stream.connection
-        if connection.state == ENDED_BY_RST:
-            self.counters.rst_forged += 1
-        connection.state = OPEN
-        stream.reopen(now_ns)
-        stream.peer.reopen(now_ns)
-        connection.last_ns = connection.touched_ns = now_ns
-        (self.active if stream.packets and stream.peer.packets else self.one_way).append(connection)
-
-    def _adopt(self, stream: Stream, now_ns: int) -> None:
-        """What both sides sent since is data."""
-        stream.adopt(now_ns)
-        stream.peer.adopt(now_ns)
-        self._follow_up(stream, now_ns)
-
-    def _after_close(self, stream: Stream, segment: Segment, base: bytes, now_ns: int) -> Stream | None:
-        """A segment of a connection that is over: in doubt, late, or the first of a new one [L2 L5 L9].
-
-        Returns the stream that goes on with it, if one does.
-        """
-        if self._goes_on(stream, segment, now_ns):
-            return stream
-        payload = segment.end - segment.start
-        if self._is_doubtful(stream, segment, now_ns):
-            self.counters.late_packets += 1
-            self._take_doubtful(stream, segment, base, now_ns)
-            return None
-        if segment.flags & SYN and self._may_go_on(stream.connection, now_ns):
-            return stream  # which it may have a rival in
-        if self._is_outdated(stream, segment, base, now_ns):
-            self.counters.old_timestamps += 1
-        elif self._begins_anew(stream, segment, now_ns):
-            successor = self._succeed(stream, now_ns)
-            if successor is None:
-                self.counters.dropped_refused_bytes += payload
-            return successor
-        self.counters.late_packets += 1
-        if self._stray(stream, segment, base, now_ns):
-            return None
-        self.counters.dropped_after_close_bytes += payload
-        stream.note(AFTER_CLOSE, payload)
-        return None
-
-    def _may_go_on(self, connection: Connection, now_ns: int) -> bool:
-        """Whether what closed it may yet be shown to be forged, so that a SYN must not end it [L2 L5]."""
-        opened = connection.one.isn != NEVER and connection.other.isn != NEVER
-        if connection.state == IDLE or not (connection.carried or opened):
-            return False
-        return now_ns - connection.closed_ns <= REMEMBER_NS
-
-    def _is_doubtful(self, stream: Stream, segment: Segment, now_ns: int) -> bool:
-        """Whether it is data, or a FIN, that goes on after a FIN or a RST, which may be forged [L4 L5]."""
-        connection = stream.connection
-        count = segment.end - segment.start + (segment.flags & FIN)  # which is 1
-        if connection.state == IDLE or count == 0 or segment.checksum == WRONG:
-            return False
-        if segment.flags & (SYN | RST) or not segment.flags & ACK:
-            return False
-        lately = now_ns - connection.closed_ns <= REMEMBER_NS
-        return stream.may_go_on(stream.offset_of(segment.seq), count, lately)
-
-    def _take_doubtful(self, stream: Stream, segment: Segment, base: bytes, now_ns: int) -> None:
-        """Keep it until the peer's ACK tells; where the peer is never seen, several in a row do."""
-        offset = stream.offset_of(segment.seq)
-        fin = offset + segment.wire_end - segment.start if segment.flags & FIN else NEVER
-        stream.keep_late(base[segment.start : segment.end], offset, fin)
-        if segment.end == segment.start:
-            return
-        self._wake(stream, now_ns + REMEMBER_NS, now_ns)
-        if stream.peer.packets:
-            return
-        ripe = now_ns - stream.connection.closed_ns >= FORGED_RST_NS
-        if stream.count_late(offset, segment.end - segment.start, ripe):
-            self._reopen(stream, now_ns)
-            stream.retract_end(now_ns)
-            self._adopt(stream, now_ns)
 
     def _data(self, stream: Stream, segment: Segment, base: bytes, now_ns: int) -> bool:
         """A segment without SYN or RST: an ACK, data, a FIN, in this order of importance.
@@ -229,6 +109,7 @@ class Lives(Strays):
             stream.note(UNACKNOWLEDGING, segment.end - segment.start)
             return True
         if far:
+            stream.stay_afar()
             peer.hear_from_afar(segment.ack)
         else:
             self._acknowledge(stream, segment, now_ns)
@@ -243,8 +124,8 @@ class Lives(Strays):
     def _acknowledge(self, stream: Stream, segment: Segment, now_ns: int) -> None:
         """The ACK, window and time of a segment that can be (RFC 9293, 3.10.7.4; RFC 7323, 4.3)."""
         peer = stream.peer
-        if peer.other_isn != NEVER and stream.connection.queue is not self.active:
-            self._choose(peer, segment.ack)
+        if peer.other_isn != NEVER and self._is_for_other(peer, segment.ack):
+            return
         if peer.acknowledge(segment.ack, now_ns):
             if segment.window != stream.said_window:
                 stream.advertise(segment.window, peer)
@@ -320,11 +201,19 @@ class Lives(Strays):
             if queue is not None and queue is not self.half_open:
                 queue.append(connection)
 
-    def _choose(self, stream: Stream, ack: int) -> None:
-        """Of two ISNs that were offered, the peer's first ACK chooses [L1]."""
-        if stream.is_fresh() and ack == advance(stream.other_isn, 1) and ack != advance(stream.isn, 1):
-            stream.restart(stream.other_isn)
-            stream.other_isn = NEVER
+    def _is_for_other(self, stream: Stream, ack: int) -> bool:
+        """Whether the peer's ACK is for the other of two ISNs that were offered, and that is not chosen.
+
+        The first ACK chooses, and where there was one before, the most do: one can be forged [L1].
+        """
+        if ack != advance(stream.other_isn, 1) or ack == advance(stream.isn, 1) or not stream.is_fresh():
+            return False
+        stream.other_acks += 1
+        if stream.connection.queue is self.active and stream.other_acks <= stream.ack_count:
+            return True
+        stream.restart(stream.other_isn)
+        stream.other_isn = NEVER
+        return False
 
     def _control(self, stream: Stream, segment: Segment, base: bytes, now_ns: int) -> Stream | None:
         """A SYN or a RST; returns the stream that goes on with it, if one does."""
@@ -391,6 +280,10 @@ class Lives(Strays):
         elif stream.isn != NEVER or not stream.takes_isn(segment.seq, now_ns):
             if not stream.is_fresh():
                 return self._challenge(stream, segment.seq, NEVER, now_ns) if peer.packets == 0 else None
+            stream.other_acks = 0
+            if stream.connection.queue is self.active:  # the peer has acknowledged the one that is there
+                stream.other_isn = segment.seq
+                return None
             stream.other_isn = stream.isn
             stream.restart(segment.seq)
         return stream

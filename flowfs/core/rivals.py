@@ -227,7 +227,7 @@ class Rivals(Flows):
         rival_stream.connection.last_ns = now_ns
         rival_stream.peer.acknowledge(segment.ack, now_ns)
         if not rival_stream.anchored and not rival_stream.settling and segment.wire_end > segment.start:
-            rival_stream.begin_settling(segment.seq, now_ns)
+            rival_stream.begin_settling(segment.seq, now_ns)  # its ISN may come yet, or never [L3]
         offset = rival_stream.offset_of(segment.seq)
         fin = offset + segment.wire_end - segment.start if segment.flags & FIN else NEVER
         rival_stream.keep_late(base[segment.start : segment.end], offset, fin)

@@ -35,10 +35,13 @@ cdef class Stream(Ending):
     cdef public long long acked_to
     cdef public Connection connection
     cdef public long long doubted_fin
+    cdef public long long far_ack_packets
+    cdef public long long far_packets
     cdef public long long low_ack
     cdef public int low_count
     cdef public long long low_limit
     cdef public long long low_ns
+    cdef public int other_acks
     cdef public long long other_isn
     cdef public long long packet_limit
     cdef public Stream peer
@@ -66,13 +69,15 @@ cdef class Stream(Ending):
 
     cdef bint _can_be_acknowledged(self, long long offset) noexcept
     cdef hear_from_afar(self, long long ack)
+    cdef void stay_afar(self) noexcept
     cdef _acknowledge_less(self, long long offset, long long now_ns)
 
-    @cython.locals(believed=cython.bint, in_a_row=cython.bint)
+    @cython.locals(in_a_row=cython.bint)
     cdef _receive_far(
         self, const unsigned char* base, Py_ssize_t start, Py_ssize_t end, long long offset, long long now_ns
     )
 
+    cdef bint _is_afar(self, long long offset) noexcept
     cdef bint lacks_any(self) noexcept
     cdef bint waits(self) noexcept
 

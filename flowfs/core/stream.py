@@ -78,10 +78,13 @@ class Stream(Ending):
         "acked_to",
         "connection",
         "doubted_fin",
+        "far_ack_packets",
+        "far_packets",
         "low_ack",
         "low_count",
         "low_limit",
         "low_ns",
+        "other_acks",
         "other_isn",
         "packet_limit",
         "peer",
@@ -98,7 +101,8 @@ class Stream(Ending):
         """What __init__ does, see Connection.begin()."""
         self.endless(key, connection, room)
         self.connection = connection
-        self.other_isn = NEVER  # of a SYN that only its SYN/ACK makes true [L1 L2]
+        self.other_isn = NEVER  # of a SYN that only its SYN/ACK makes true, or of a second SYN/ACK [L1 L2]
+        self.other_acks = 0  # of the peer, for that
         self.acked_ns = NEVER  # [H1] when it was seen that the peer has all below acked_to
         self.acked_to = self.packet_limit = 0
         self.ack_count = 0  # ACKs since, or since one was lower
@@ -106,6 +110,9 @@ class Stream(Ending):
         self.low_ack = self.low_ns = self.low_limit = 0  # the highest of them; of the first, as for acked_ns
         self.verified = False  # checksums were right: a wrong one means something [V2]
         self.doubted_fin = NEVER  # the offset of a FIN that is in doubt [T1]
+        # [Q2] How many packets of this side there were with the last of a row from afar, and of the peer with
+        # its last ACK of what is there: who says anything else meanwhile has no gap.
+        self.far_packets = self.far_ack_packets = 0
         self.syn_bytes = 0  # so much in doubt at offset 0 came with the SYN [L7]
         self.tail_missing_bytes = 0  # acknowledged when it ended, and never seen [H5]
         self.scheduled_ns = 0  # the table's: for when that stands in its queue
@@ -139,6 +146,19 @@ class Stream(Ending):
             self._receive_far(base, start, end, offset, now_ns)
         else:
             self.place(base, start, end, offset, now_ns)
+
+    def _anchor(self, low: int, now_ns: int) -> None:
+        """FINs that do not count yet are counted from the base as well [L3]."""
+        if self.doubted_fin != NEVER:
+            self.doubted_fin -= low
+        if self.late_fin != NEVER:
+            self.late_fin -= low
+        Ending._anchor(self, low, now_ns)
+
+    def rebase(self, seq: int) -> None:
+        """Begin at `seq`, see Pickup: a FIN in doubt goes with what was gathered."""
+        self.doubted_fin = NEVER
+        Ending.rebase(self, seq)
 
     def receive_doubted(self, data: bytes, seq: int, fin: bool, now_ns: int) -> None:
         """Payload in doubt with sequence number `seq`, and whether there was a FIN behind it [T1]."""
@@ -207,6 +227,12 @@ class Stream(Ending):
         self.room.counters.bad_acks += 1
         if self.anchored and not self._can_be_acknowledged(self.offset_of(ack)):
             self.far_ack = self.offset_of(ack)
+            self.far_ack_packets = self.peer.packets
+
+    def stay_afar(self) -> None:
+        """One more segment from beyond any window: the row of them lasts, if they are all that come [Q2]."""
+        if self.far_packets == self.packets - 1:
+            self.far_packets = self.packets
 
     def _acknowledge_less(self, offset: int, now_ns: int) -> None:
         """The peer acknowledges less than before: that came late, or what was before was forged [H1]."""
@@ -237,11 +263,15 @@ class Stream(Ending):
     def _receive_far(self, base: bytes, start: int, end: int, offset: int, now_ns: int) -> None:
         """Beyond any window: dropped, unless several in a row show that the capture has a long gap [Q2].
 
-        A peer that is seen must have acknowledged something there, or three forged segments would do.
+        A peer that is seen must have acknowledged something there, or three forged segments would do. Behind
+        a gap nothing comes from before it: a segment of this side that does ends the row, and the peer's last
+        one is that with the ACK.
         """
+        if self.far_packets != self.packets:
+            self.far_count = 0
+        self.far_packets = self.packets
         in_a_row = self.count_in_a_row(offset, end - start)
-        believed = self.peer.packets == 0 or abs(self.far_ack - offset) <= _WINDOW_BYTES
-        if not in_a_row or not believed:
+        if not in_a_row or not self._is_afar(offset):
             self.room.counters.dropped_window_bytes += end - start
             self.note(WINDOW, end - start)
             return
@@ -251,6 +281,12 @@ class Stream(Ending):
         if offset > self.rcv_nxt and self.fin == FAR_AWAY:
             self.lose(offset - self.rcv_nxt, LIMIT, now_ns)
         self.place(base, start, end, offset, now_ns)
+
+    def _is_afar(self, offset: int) -> bool:
+        """Whether the peer, if it is seen, says that the stream is near `offset`, and nothing else since."""
+        if self.peer.packets == 0:
+            return True
+        return self.far_ack_packets == self.peer.packets and abs(self.far_ack - offset) <= _WINDOW_BYTES
 
     def lacks_any(self) -> bool:
         """Whether either side's bytes wait for some that are missing."""

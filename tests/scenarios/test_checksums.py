@@ -155,6 +155,26 @@ def test_50c_in_the_middle_of_a_stream() -> None:
     assert run(conversation.wait(0.3).other()).before.files() == {NAME: b"abc"}
 
 
+def test_50c_a_fin_while_the_base_is_not_known() -> None:
+    """It is counted from the base, which lies before the segment that came first [L3]."""
+    conversation = Conversation().client(3, b"def").fin(payload=b"last", offset=10, checksum=BAD)
+    conversation.client(0, b"abc").server_ack(11).wait(0.2).other().wait(0.3).other()
+    outcome = run(conversation)
+    assert outcome.before.files() == {NAME: b"abcdeflast"}
+    assert outcome.before.state(NAME) == "fin"
+
+
+def test_50c_a_fin_of_what_was_gathered_in_vain() -> None:
+    """The stream begins elsewhere, and its fifth byte is not the one that the FIN came behind [L3]."""
+    conversation = Conversation().client(0, b"X").fin(offset=5, checksum=BAD)
+    for offset in (20_000_000, 20_000_002, 20_000_004):
+        conversation.client(offset, b"ab")
+    conversation.client(20_000_006, b"cde").client(20_000_060, b"z", checksum=BAD).wait(0.2).other()
+    outcome = run(conversation.server_ack(20_000_010).wait(0.3).other())
+    assert outcome.before.files() == {NAME: b"abcde"}
+    assert outcome.before.state(NAME) == "open"
+
+
 def test_50d_bad_then_good() -> None:
     conversation = Conversation().handshake().client(0, b"xyz", checksum=BAD).client(0, b"abc")
     outcome = run(conversation.server_ack(3).wait(1).other())

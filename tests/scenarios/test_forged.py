@@ -259,6 +259,61 @@ def test_a_reset_before_the_end(bare: bool) -> None:
     assert outcome.before.state(NAME) == outcome.before.state(SERVER_NAME) == "fin"
 
 
+# --- SYN/ACK [L1] ------------------------------------------------------------------------------------
+
+
+def answered(conversation: Conversation, asked: int) -> Conversation:
+    """The server's response, all of it acknowledged, and a second request."""
+    conversation.server_ack(asked).server(0, b"HTTP/1.1 200 OK\r\n").client_ack(17).client(asked, b"more")
+    conversation.server_ack(asked + 4)
+    for index in range(8):
+        conversation.server(17 + 100 * index, bytes([65 + index]) * 100).client_ack(117 + 100 * index)
+    return conversation
+
+
+ANSWER = b"HTTP/1.1 200 OK\r\n" + b"".join(bytes([65 + index]) * 100 for index in range(8))
+AWAY = [1, -1, 5000, -5000, 2**30, 2**31 - 1]
+
+
+@pytest.mark.parametrize("away", AWAY)
+@pytest.mark.parametrize("request_", [b"", b"GET /\r\n"])
+@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize("acked", [False, True])
+def test_another_syn_ack_before_the_first_answer(away: int, request_: bytes, count: int, acked: bool) -> None:
+    """The client has acknowledged the true one; one ACK of the other is not enough to unsay that."""
+    conversation = Conversation().handshake()
+    if request_:
+        conversation.client(0, request_)
+    for _ in range(count):
+        conversation.syn_ack(isn=(500_000 + away) % 2**32, payload=b"X")
+    if acked:
+        conversation.client_ack(0, ack=(500_001 + away) % 2**32)
+    outcome = run(answered(conversation, len(request_)).close())
+    assert outcome.files() == {NAME: request_ + b"more", SERVER_NAME: ANSWER}
+    assert outcome.gaps(SERVER_NAME) == []
+    assert outcome.before.state(SERVER_NAME) == "fin"
+    assert outcome.statistics["dropped_pre_start_bytes"] == 0
+
+
+@pytest.mark.parametrize("away", AWAY)
+def test_another_syn_ack_and_its_ack_before_the_true_one(away: int) -> None:
+    """The client acknowledges the true one with its ACK and its request: that is more."""
+    forged = (500_000 + away) % 2**32
+    conversation = Conversation().syn().syn_ack(isn=forged).client_ack(0, ack=(forged + 1) % 2**32)
+    conversation.syn_ack().client_ack(0).client(0, b"GET /\r\n")
+    outcome = run(answered(conversation, 7).close())
+    assert outcome.files() == {NAME: b"GET /\r\nmore", SERVER_NAME: ANSWER}
+    assert outcome.gaps(SERVER_NAME) == []
+
+
+@pytest.mark.parametrize("last", [500_000, 900_000])
+def test_two_syn_acks_and_the_ack_that_chooses(last: int) -> None:
+    """A server that keeps no state may answer a SYN twice, and not alike."""
+    conversation = Conversation().syn().syn_ack(isn=1_400_000 - last).syn_ack(isn=last).client_ack(0)
+    outcome = run(conversation.server(0, b"hello").client_ack(5))
+    assert outcome.files() == {SERVER_NAME: b"hello"}
+
+
 # --- SYN [L2] ----------------------------------------------------------------------------------------
 
 
@@ -529,6 +584,71 @@ def test_a_capture_that_lacks_more_than_a_window_of_both_sides() -> None:
     outcome = run(conversation)
     assert outcome.before.by_name[NAME].size > 2**26
     assert outcome.before.by_name[SERVER_NAME].size > 2**26
+
+
+def go_on_by(conversation: Conversation, sides: str) -> None:
+    """Both sides send and acknowledge, or some of them some of that, by letters; large ones send."""
+    for side in sides:
+        if side == "C":
+            conversation.client(conversation.client_next, b"after")
+        elif side == "S":
+            conversation.server(conversation.server_next, b"AFTER")
+        elif side == "c":
+            conversation.client_ack(conversation.server_next)
+        else:
+            conversation.server_ack(conversation.client_next)
+
+
+@pytest.mark.parametrize("ahead", [100_000, 8 * MIB, 20 * MIB])
+@pytest.mark.parametrize("between", ["CsSc", "C", "S", "c", "s", "Cs", "Sc"])
+@pytest.mark.parametrize("acked", [0, 1, 3])
+def test_data_beyond_the_window_in_the_midst_of_what_is_in_it(ahead: int, between: str, acked: int) -> None:
+    """Its ACK and three segments: a gap of the capture, had the hosts not gone on before it [Q2]."""
+    conversation = established().server(0, b"xyz").client_ack(3)
+    for index in range(3):
+        at = 1001 + ahead + 10 * index
+        if index < acked:
+            conversation._send(False, b"", seq=500_001 + conversation.server_next, ack=at, flags="A")
+            go_on_by(conversation, between)
+        conversation._send(True, b"forged...!", seq=at, ack=500_004, flags="PA")
+        go_on_by(conversation.wait(5), between)
+    go_on_by(conversation, "CsScCs")
+    outcome = run(conversation)
+    assert outcome.before.files()[NAME] == b"abcde" + b"after" * (conversation.client_next // 5 - 1)
+    assert outcome.before.files()[SERVER_NAME] == b"xyz" + b"AFTER" * (conversation.server_next // 5)
+    assert outcome.before.gaps(NAME) == []
+    assert outcome.statistics["resynchronised"] == 0
+
+
+@pytest.mark.parametrize("who", ["Cs", "CCs", "Sc", "SSc", "CCcsSS"])
+def test_a_capture_that_lacks_more_than_a_window(who: str) -> None:
+    """Of one side or of both; all that comes is from behind the gap, bare ACKs as well."""
+    conversation = established().server(0, b"xyz").client_ack(3)
+    if "C" in who:
+        conversation.client_next += 20 * MIB
+    if "S" in who:
+        conversation.server_next += 20 * MIB
+    conversation.client_acked, conversation.server_acked = conversation.server_next, conversation.client_next
+    go_on_by(conversation, who * 5)
+    outcome = run(conversation)
+    for letter, name in (("C", NAME), ("S", SERVER_NAME)):
+        if letter in who:
+            assert outcome.before.by_name[name].size == outcome.by_name[name].size > 20 * MIB
+            assert [reason for _, _, reason in outcome.gaps(name)] == ["limit"]
+    assert outcome.statistics["dropped_window_bytes"] <= 25
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_a_gap_one_way(apart: bool) -> None:
+    """Three in a row show it, where the peer is not seen; what comes from before it ends the row."""
+    conversation = Conversation().syn().client(0, b"abcde")
+    for index in range(3):
+        conversation.client(20 * MIB + index, b"x")
+        if apart:
+            conversation.client(5 + index, b"f")
+    outcome = run(conversation)
+    assert outcome.before.files()[NAME][:8] == (b"abcdefff" if apart else b"abcde\0\0\0")
+    assert outcome.statistics["resynchronised"] == (not apart)
 
 
 # --- where a stream begins [L3] --------------------------------------------------------------------------

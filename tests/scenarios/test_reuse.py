@@ -340,6 +340,60 @@ def test_data_before_the_number_of_its_own_reset() -> None:
     assert outcome.before.state(NAME) == "rst"
 
 
+# --- what is sent before its ISN is seen [L3] ---------------------------------------------------------------
+
+ISNS = [900_000, 100_000_000, 2**31 - 100, 3_000_000_000, 2**32 - 2, 2**32 - 1, 0]
+
+
+def closed() -> Conversation:
+    return established().close().wait(1)
+
+
+@pytest.mark.parametrize("isn", ISNS)
+def test_a_banner_that_overtakes_its_syn_ack(isn: int) -> None:
+    conversation = closed().again(7_000_000, isn).syn().server(8, b"ner\r\n").server(0, b"220 ban")
+    conversation.server(7, b" ").syn_ack().client_ack(13).client(0, b"HELO\r\n").server_ack(6)
+    outcome = run(conversation.server(13, b"250 ok\r\n").client_ack(21).close())
+    assert outcome.before.files()[NAME + "c1"] == b"HELO\r\n"
+    assert outcome.before.files()[SERVER_NAME + "c1"] == b"220 ban ner\r\n250 ok\r\n"
+    assert outcome.before.state(SERVER_NAME + "c1") == "fin"
+    assert outcome.gaps(SERVER_NAME + "c1") == []
+
+
+@pytest.mark.parametrize("isn", ISNS)
+@pytest.mark.parametrize("first", ["data", "ACK"])
+def test_a_server_whose_syn_ack_was_not_captured(isn: int, first: str) -> None:
+    """Numbers are counted from the first that is seen, wherever the space of them wraps."""
+    conversation = closed().again(7_000_000, isn).syn()
+    if first == "ACK":
+        conversation.client_ack(0)
+    conversation.server(150, b"b" * 150).server(0, b"a" * 150).client_ack(300).client(0, b"HELO\r\n")
+    conversation.server_ack(6).server(300, b"c" * 100).client_ack(400).wait(0.2).close()
+    outcome = run(conversation)
+    assert outcome.before.files()[NAME + "c1"] == b"HELO\r\n"
+    assert outcome.before.files()[SERVER_NAME + "c1"] == b"a" * 150 + b"b" * 150 + b"c" * 100
+    assert outcome.before.state(SERVER_NAME + "c1") == "fin"
+    assert outcome.statistics["bad_acks"] == 0
+
+
+@pytest.mark.parametrize("isn", ISNS)
+def test_a_fin_that_overtakes_the_syn_ack(isn: int) -> None:
+    """Something of the old connection came late, so the place is not free at once."""
+    conversation = established().again(7_000_000, isn).syn(payload=b"fast")
+    conversation.client(5, b"f", seq=1006, ack=500_001)
+    conversation.server_fin(payload=b"many", offset=12, ack=7_000_005)
+    conversation.server(0, b"421 too ", ack=7_000_005).syn_ack(acked=4)
+    conversation.client_next = 4
+    outcome = run(conversation.client_ack(0).client_ack(8).client_ack(13).wait(0.2).other())
+    assert outcome.before.files() == {
+        NAME: b"abcdef",
+        SERVER_NAME: b"xyz",
+        NAME + "c1": b"fast",
+        SERVER_NAME + "c1": b"421 too many",
+    }
+    assert outcome.before.state(SERVER_NAME + "c1") == "fin"
+
+
 # --- a short connection, and what is late or lacking [L2 L9] -----------------------------------------------
 
 
