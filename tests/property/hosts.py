@@ -276,7 +276,7 @@ class Line:
         """Whether its receiver drops a segment for its age, as far as the tap knows, or may know [Q3]."""
         if segment.stamp is None or self.has_paws is False:
             return False
-        return self.tracks[segment.side].times.is_old(segment.stamp.value)
+        return self.may_be_closed() or self.tracks[segment.side].times.is_old(segment.stamp.value)
 
     def _see_times(self, track: Track, other: Track, stamp: Stamp) -> None:
         track.times.say(stamp.value)
@@ -285,32 +285,41 @@ class Line:
     def _see_taken(self, track: Track, taken: int, now_ns: int) -> None:
         """So much of the data of its SYN was taken; the rest was said in vain [L7]."""
         data, track.offered = track.offered[:taken], b""
-        if data:
-            side = self.tracks.index(track)
+        side = self.tracks.index(track)
+        if data and self.over:  # what was in doubt then is gone, if it did end [H4]
+            self._keep(track, Segment(side, "A", 0, data, 0), now_ns, surely=False)
+        elif data:
             self._see_data(track, self.tracks[1 - side], Segment(side, "A", 0, data, 0), now_ns)
 
     def _see_old(self, track: Track, other: Track, segment: Segment, now_ns: int) -> None:
-        """A segment that its receiver drops, as far as the tap knows [Q3]: nothing that it says counts."""
+        """A segment that its receiver drops, as far as the tap knows: nothing in it counts [Q3]."""
+        surely = bool(self.has_paws) and not self.may_be_closed()
         self.perhaps_old += 1
-        self.told_old += bool(self.has_paws) and not self.may_be_closed()
-        if not self.has_paws:
+        self.told_old += surely
+        self._keep(track, segment, now_ns, surely)
+        if not surely:
             mark(other.acks, segment.acked, now_ns, self.packets)
             other.last_ack = min(other.last_ack, segment.acked)
-            other.taken_back += 1  # perhaps
+            other.taken_back += 1
             if "F" in segment.flags:
                 track.fin = segment.offset + len(segment.data)
+
+    def _keep(self, track: Track, segment: Segment, now_ns: int, surely: bool) -> None:
+        """Its bytes are in doubt, or if not `surely`, may be [T1]."""
+        other = self.tracks[1 - segment.side]
         captured = segment.data[: segment.captured]
         for place, byte in enumerate(captured, segment.offset):
-            track.old[place] = track.old.get(place, b"").replace(bytes([byte]), b"") + bytes([byte])
-            track.conflicts |= track.bytes[place] not in (0, byte)
-            track.kept[place] |= bool(self.has_paws) and self._is_certain(track, other, place, now_ns)
-            if not self.has_paws:
-                track.vague.add(place)
+            others = track.old.get(place, b"").replace(bytes([byte]), b"")
+            track.conflicts |= track.bytes[place] not in (0, byte) or others != b""
+            track.old[place] = others + bytes([byte])
+            track.kept[place] |= surely and self._is_certain(track, other, place, now_ns)
         seen_to = segment.offset + len(captured)
         if captured:
             track.end = max(track.end, seen_to)
-        for place in range(seen_to, segment.offset + len(segment.data) if self.has_paws is None else 0):
-            track.cut[place] = 1
+        if not surely:
+            track.vague.update(range(segment.offset, seen_to))
+            for place in range(seen_to, segment.offset + len(segment.data)):
+                track.cut[place] = 1
 
     def _see_data(self, track: Track, other: Track, segment: Segment, now_ns: int) -> None:
         probe = len(segment.data) == 1 and segment.offset + 1 == track.acked()  # [L6]
