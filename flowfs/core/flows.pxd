@@ -29,6 +29,7 @@ cdef class Flows:
     cdef readonly Queue active
     cdef readonly Queue closed
     cdef list deadlines
+    cdef long long awaited
     cdef long long scheduled
     cdef public int source
 
@@ -41,7 +42,11 @@ cdef class Flows:
     cdef _look_after(self, Stream stream, long long now_ns)
     cdef _wake(self, Stream stream, long long deadline_ns, long long now_ns)
 
-    cdef _drop_dead_deadlines(self)
+    cdef _let_sleep(self, Stream stream)
+    cdef _bound_deadlines(self)
+    @cython.locals(stream=Stream)
+    cdef bint _is_awaited(self, bytes key, long long deadline_ns) except -1
+
     @cython.locals(used=cython.longlong, free=cython.longlong, middle=cython.longlong)
     cdef long long _free_generation(self, bytes key, bytes reverse, long long generation) except -1
 

@@ -46,7 +46,7 @@ from .limits import (
 )
 from .notes import About
 
-_SPARE_DEADLINES = 1000  # dead ones that are not worth a look
+_SPARE_DEADLINES = 64  # dead ones that are not worth a look
 
 
 class Flows:
@@ -67,7 +67,9 @@ class Flows:
         self.one_way = Queue()  # carry data, and the peer was never seen: the address may be forged
         self.active = Queue()
         self.closed = Queue()  # without files; those with files end when their last file goes
-        self.deadlines: list[tuple[int, int, Stream]] = []  # a heap: (when, a number for ties, stream)
+        # A heap: (when, a number for ties, key). By its key, since a stream that is gone must not be kept.
+        self.deadlines: list[tuple[int, int, bytes]] = []
+        self.awaited = 0  # streams that have a deadline; all others there are dead
         self.scheduled = 0
         self.source = 0
 
@@ -107,23 +109,32 @@ class Flows:
         """Let tick() look after the stream at `deadline_ns`; 0 is never."""
         assert deadline_ns == 0 or deadline_ns > now_ns, "tick() would not end"
         if deadline_ns and (stream.scheduled_ns == 0 or deadline_ns < stream.scheduled_ns):
+            self.awaited += stream.scheduled_ns == 0
             stream.scheduled_ns = deadline_ns
             self.scheduled += 1
-            if len(self.deadlines) > 4 * self.live + _SPARE_DEADLINES:
-                self._drop_dead_deadlines()
-            heappush(self.deadlines, (deadline_ns, self.scheduled, stream))
+            heappush(self.deadlines, (deadline_ns, self.scheduled, stream.key))
+            self._bound_deadlines()
 
-    def _drop_dead_deadlines(self) -> None:
-        """Let go of streams that are over, and of times before which others were set.
+    def _let_sleep(self, stream: Stream) -> None:
+        """There is nothing for tick() to look after."""
+        if stream.scheduled_ns:
+            stream.scheduled_ns = 0
+            self.awaited -= 1
+            self._bound_deadlines()
 
-        What is left is one for each stream, at most half of what may be there: so it costs O(1) a deadline.
+    def _bound_deadlines(self) -> None:
+        """Let go of times of streams that are over, or before which others were set, if they are many.
+
+        They are as many as half of the others then, and one of each stream is left: O(1) a deadline.
         """
-        self.deadlines = [
-            item
-            for item in self.deadlines
-            if item[0] == item[2].scheduled_ns and (not item[2].over or item[2].tentative is not None)
-        ]
-        heapify(self.deadlines)
+        if len(self.deadlines) > self.awaited + self.awaited // 2 + _SPARE_DEADLINES:
+            awaited = {item[2]: item for item in self.deadlines if self._is_awaited(item[2], item[0])}
+            self.deadlines = list(awaited.values())
+            heapify(self.deadlines)
+
+    def _is_awaited(self, key: bytes, deadline_ns: int) -> bool:
+        stream = self.streams.get(key)
+        return stream is not None and stream.scheduled_ns == deadline_ns
 
     def _admit(self, segment: Segment, now_ns: int) -> Stream | None:
         """The first packet of a connection, of which whose() has found none.
@@ -234,12 +245,15 @@ class Flows:
         for stream in (connection.one, connection.other):
             if stream.tentative is not None:
                 self._wake(stream, now_ns + REMEMBER_NS, now_ns)  # tick() lets go of it
+            else:
+                self._let_sleep(stream)
 
     def _untrack(self, connection: Connection) -> None:
         """Addresses and ports lead to this connection no more; without files it is gone."""
         connection.tracked = False
-        connection.one.drop_tentative()
-        connection.other.drop_tentative()
+        for stream in (connection.one, connection.other):
+            stream.drop_tentative()
+            self._let_sleep(stream)
         leave(connection)
         self.recent.drop(connection.one)
         self.recent.drop(connection.other)
@@ -302,10 +316,12 @@ class Flows:
         due = DUE_PER_TICK
         while due and self.deadlines and self.deadlines[0][0] <= now_ns:
             due -= 1
-            deadline_ns, _, stream = heappop(self.deadlines)
-            if deadline_ns != stream.scheduled_ns:
-                continue  # an earlier time was set since, and has come
+            deadline_ns, _, key = heappop(self.deadlines)
+            stream = self.streams.get(key)
+            if stream is None or deadline_ns != stream.scheduled_ns:
+                continue  # it is gone, or an earlier time was set since, and has come
             stream.scheduled_ns = 0
+            self.awaited -= 1
             if stream.over:
                 self._let_go_in_time(stream, now_ns)
             else:
