@@ -312,7 +312,12 @@ class Lives(Reopening):
         return self._challenge_by_both(stream, segment, now_ns)
 
     def _challenge_by_both(self, stream: Stream, segment: Segment, now_ns: int) -> Stream | None:
-        """A SYN/ACK, and the SYN that it answers, begin a rival [L2]; returns the stream that sent it."""
+        """A SYN/ACK, and the SYN that it answers, begin a rival [L2]; returns the stream that sent it.
+
+        Of a host that is connected to itself both are of one direction, and have one ISN.
+        """
+        if stream.key == stream.peer.key:
+            return self._challenge(stream, segment.seq, NEVER, now_ns)
         rival_stream = self._challenge(stream.peer, self._acked_isn(stream, segment), segment.seq, now_ns)
         return rival_stream.peer if rival_stream is not None else None
 

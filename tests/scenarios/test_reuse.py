@@ -394,6 +394,32 @@ def test_a_fin_that_overtakes_the_syn_ack(isn: int) -> None:
     assert outcome.before.state(SERVER_NAME + "c1") == "fin"
 
 
+# --- a host that is connected to itself [R8] ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seen", ["SYN", "SYN/ACK", "SYN, SYN/ACK"])
+@pytest.mark.parametrize("ended", ["FIN", "RST", ""])
+def test_another_connection_of_a_host_to_itself(seen: str, ended: str) -> None:
+    """All packets are of one direction, with one ISN: there is one file of a connection."""
+    conversation = Conversation(server_address="10.0.0.1", client_port=80, client_isn=1000, server_isn=1000)
+    conversation.syn().syn_ack().client(0, b"hello").client_ack(5)
+    if ended == "FIN":
+        conversation.fin().client_ack(6, seq=1007)
+    elif ended == "RST":
+        conversation.rst()
+    conversation.wait(1).again(5_000_000, 5_000_000)
+    if seen != "SYN/ACK":
+        conversation.syn(payload=b"" if ended else b"abcd")
+    if "ACK" in seen:
+        conversation.syn_ack(payload=b"abcd")
+    for offset in range(0, 21, 7):
+        conversation.client(offset, b"newdata")
+        conversation.client_ack(offset + 7)
+    outcome = run(conversation.wait(0.2).other())
+    name = conversation.client_name()
+    assert outcome.before.files() == {name: b"hello", name + "c1": b"newdata" * 3}
+
+
 # --- a short connection, and what is late or lacking [L2 L9] -----------------------------------------------
 
 
