@@ -78,6 +78,8 @@ cdef class Flows:
     @cython.locals(stream=Stream)
     cdef _untrack(self, Connection connection)
 
+    cdef _cease(self, Connection connection, long long now_ns)
+
     @cython.locals(one=Stream, other=Stream)
     cdef _dispose(self, Connection connection)
 

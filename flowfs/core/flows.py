@@ -266,6 +266,10 @@ class Flows:
             if stream.flow is not None:
                 self.store.keep_name(stream.flow)
 
+    def _cease(self, connection: Connection, now_ns: int) -> None:
+        """The connection was remembered for long enough."""
+        self._untrack(connection)
+
     def _dispose(self, connection: Connection) -> None:
         """Break the circle of references: these objects are not seen by the garbage collector."""
         one: Any = connection.one
@@ -334,7 +338,7 @@ class Flows:
             connection = self.closed.oldest
             if connection.closed_ns > now_ns - REMEMBER_NS:
                 break
-            self._untrack(connection)
+            self._cease(connection, now_ns)
             count += 1
         return due == 0
 

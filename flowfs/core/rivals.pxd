@@ -63,6 +63,9 @@ cdef class Rivals(Flows):
 
     cdef _untrack(self, Connection connection)
     cdef _close(self, Connection connection, int state, long long now_ns)
+    @cython.locals(rival=Connection, doubted=cython.bint)
+    cdef _cease(self, Connection connection, long long now_ns)
+
     cdef _forget(self, Connection connection, long long now_ns)
 
     @cython.locals(connection=Connection, rival=Connection)

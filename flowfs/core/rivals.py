@@ -9,7 +9,8 @@ was not captured, several such segments in a row are wanted. Always true:
  - a connection has at most two rivals, which are charged to the table's budget as any other: two, so that one
    more SYN, forged or not, costs no other its place; a third costs the one its place of whom least is seen;
  - a rival has no file, and is gone with its incumbent, with a RST, or as half-open ones are [L9 M2]; but
-   with bytes, and an incumbent that is closed or silent since, it takes the place instead [L9];
+   with bytes, and an incumbent that is closed or silent since, it takes the place instead; and without any,
+   once a closed one is remembered no more [L9];
  - its `one` is the direction of the SYN.
 """
 
@@ -235,7 +236,7 @@ class Rivals(Flows):
     def _replace(self, rival: Connection, accepted_bytes: int, now_ns: int) -> None:
         """The rival is the connection: the old one ends, and both directions move together [L2].
 
-        So much of the data of its SYN was accepted [L7].
+        So much of the data of its SYN was accepted [L7]; NEVER if that is still to be told.
         """
         rival_stream = rival.one
         peer = rival.other
@@ -248,8 +249,9 @@ class Rivals(Flows):
         rival.generation = self._free_generation(rival_stream.key, peer.key, first)
         rival.tracked = True
         self._enter(rival_stream)
-        rival_stream.resolve_syn_data(accepted_bytes, now_ns)
-        rival_stream.adopt(now_ns)
+        if accepted_bytes != NEVER:
+            rival_stream.resolve_syn_data(accepted_bytes, now_ns)
+            rival_stream.adopt(now_ns)
         peer.adopt(now_ns)
 
     def _untrack(self, connection: Connection) -> None:
@@ -266,6 +268,16 @@ class Rivals(Flows):
             self._follow_up(connection.one, now_ns)
         else:
             self._dismiss(connection)
+
+    def _cease(self, connection: Connection, now_ns: int) -> None:
+        """Where the incumbent is remembered no more, its rival is the first that is there."""
+        rival = connection.rival
+        if rival is None or not self._stands(rival, 1):
+            Flows._cease(self, connection, now_ns)
+            return
+        doubted = rival.one.syn_bytes > 0 and rival.one.peer_ack == 0
+        self._replace(rival, NEVER if doubted else rival.one.peer_ack, now_ns)
+        self._follow_up(rival.one, now_ns)
 
     def _forget(self, connection: Connection, now_ns: int) -> None:
         """A rival that has to give way has no bytes to show."""

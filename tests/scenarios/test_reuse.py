@@ -394,6 +394,38 @@ def test_a_fin_that_overtakes_the_syn_ack(isn: int) -> None:
     assert outcome.before.state(SERVER_NAME + "c1") == "fin"
 
 
+# --- while the old connection is remembered for the last time [L9] ------------------------------------------
+
+
+@pytest.mark.parametrize("removed", [False, True])
+@pytest.mark.parametrize("fast", [b"", b"fast"])
+@pytest.mark.parametrize("before", ["SYN", "SYN/ACK", "data"])
+def test_another_connection_as_the_old_one_is_forgotten(removed: bool, fast: bytes, before: str) -> None:
+    """It has no files, or none any more; what the new one was sent before is as good as what follows."""
+    conversation = established() if removed else Conversation().handshake()
+    old = conversation.close().packets[:]
+    conversation.packets.clear()
+    conversation.wait(59.9).again(900_000, 7_000_000)
+    conversation.syn(payload=fast).wait(0.3 if before == "SYN" else 0)
+    conversation.syn_ack(acked=len(fast)).wait(0.3 if before == "SYN/ACK" else 0)
+    conversation.client_next = len(fast)
+    acked = 900_001 + len(fast)
+    conversation.server(7, b"many", ack=acked).server(0, b"421 too", ack=acked)
+    conversation.wait(0.3 if before == "data" else 0).client_ack(11).client(len(fast), b"open")
+    with started() as engine:
+        feed(engine, old)
+        if removed:
+            for flow in engine.list_after(0, 9):
+                engine.evict(flow)
+        feed(engine, conversation.server_ack(len(fast) + 4).wait(0.2).other())
+        files = {(flow.key, engine.read(flow, 0, 99), flow.partial) for flow in engine.list_after(0, 9)}
+        assert files == {
+            (conversation.client_key(), fast + b"open", False),
+            (conversation.server_key(), b"421 toomany", False),
+        }
+        assert engine.statistics()["connections_tracked"] == 2  # other() makes one, too
+
+
 # --- a host that is connected to itself [R8] ----------------------------------------------------------------
 
 
