@@ -185,7 +185,7 @@ class Rivals(Flows):
         """Whether its SYN or SYN/ACK is lacking, while a connection lasts of which both sides are seen."""
         incumbent = rival.incumbent
         assert incumbent is not None
-        if incumbent.state != OPEN:
+        if incumbent.state != OPEN or rival.one.key == rival.other.key:  # of a host to itself all is one side's
             return False
         if rival.other.isn == NEVER:
             return self._side(incumbent, rival.other).packets > 0
