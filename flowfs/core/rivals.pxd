@@ -36,12 +36,19 @@ cdef class Rivals(Flows):
     cdef Stream _contest(self, Stream stream, Segment segment, const unsigned char* base, long long now_ns)
 
     @cython.locals(rival=Connection, answered=cython.bint)
-    cdef bint _is_claimed(self, Stream rival_stream) except -1
+    cdef bint _is_claimed(self, Stream rival_stream, Segment segment) except -1
 
-    @cython.locals(rival=Connection, accepted_bytes=cython.longlong)
+    @cython.locals(rival=Connection, payload=cython.longlong, accepted_bytes=cython.longlong)
     cdef Stream _hear(
         self, Stream rival_stream, Stream stream, Segment segment, const unsigned char* base, long long now_ns
     )
+
+    cdef bint _is_unasked(self, Connection rival) except -1
+
+    @cython.locals(other=Stream)
+    cdef bint _agree(self, Connection rival, Segment segment) except -1
+
+    cdef bint _has_spoken(self, Connection rival) except -1
 
     @cython.locals(incumbent=Connection)
     cdef bint _is_half_seen(self, Connection rival) except -1

@@ -5,7 +5,8 @@ A SYN that is not that of its connection begins a rival [L2], also where the con
 closed it may be forged. It stands among the half-open ones, only its incumbent knows it, and what it is sent
 is kept in doubt. It takes the place once the side that sent the SYN goes on with it, and the other one has
 answered if the connection lasts and that side is seen; if the first goes on with the old one too, or its SYN
-was not captured, several such segments in a row are wanted. Always true:
+was not captured, several such segments in a row are wanted, or, behind a close, one that acknowledges just
+what the other side sent. Always true:
  - a connection has at most two rivals, which are charged to the table's budget as any other: two, so that one
    more SYN, forged or not, costs no other its place; a third costs the one its place of whom least is seen;
  - a rival has no file, and is gone with its incumbent, with a RST, or as half-open ones are [L9 M2]; but
@@ -146,7 +147,8 @@ class Rivals(Flows):
     ) -> Stream | None:
         """A segment of a rival; returns as _contest() does."""
         rival = rival_stream.connection
-        if segment.flags & (RST | FIN) and self._stands(rival, segment.end - segment.start):
+        payload = 0 if segment.flags & RST or self._is_unasked(rival) else segment.end - segment.start
+        if segment.flags & (RST | FIN) and self._stands(rival, payload):
             self._replace(rival, rival.one.peer_ack, now_ns)
             return rival_stream
         if segment.flags & RST or not segment.flags & ACK:
@@ -158,21 +160,38 @@ class Rivals(Flows):
             accepted_bytes = rival_stream.offset_of(segment.seq)
         else:
             accepted_bytes = rival.one.offset_of(segment.ack)
-        if self._is_claimed(rival_stream):
+        if self._is_claimed(rival_stream, segment):
             self._replace(rival, max(0, accepted_bytes), now_ns)
             return rival_stream
         self._keep(rival_stream, segment, base, now_ns)
         return None
 
-    def _is_claimed(self, rival_stream: Stream) -> bool:
-        """Whether, with a segment of this stream, the side that sent the SYN has gone on, and is answered."""
+    def _is_claimed(self, rival_stream: Stream, segment: Segment) -> bool:
+        """Whether, with this segment, the side that sent the SYN has gone on, and is answered."""
         rival = rival_stream.connection
         if not self._is_half_seen(rival):
+            if self._is_unasked(rival) and not (rival_stream is rival.one and self._agree(rival, segment)):
+                return False
             return rival.claims >= (RESYNC_SEGMENTS if rival.contested else 1)
         if rival.other.isn != NEVER:
             return rival.claims >= RESYNC_SEGMENTS
         answered = rival_stream is rival.other or rival.other.packets > 0
         return answered and rival.claims >= (RESYNC_SEGMENTS if rival.contested else 1)
+
+    def _is_unasked(self, rival: Connection) -> bool:
+        """Whether its SYN/ACK was seen, but no SYN, nor does the side that should have sent one go on."""
+        return rival.other.isn != NEVER and not rival.one.has_syn() and rival.claims < RESYNC_SEGMENTS
+
+    def _agree(self, rival: Connection, segment: Segment) -> bool:
+        """Whether its sides know of each other: the one acknowledges all that the other was seen to send."""
+        other = rival.other
+        if rival.contested or not self._has_spoken(rival):
+            return False
+        return other.offset_of(segment.ack) == other.known_end()
+
+    def _has_spoken(self, rival: Connection) -> bool:
+        """Whether the side that did not send the SYN has bytes; those of its SYN/ACK alone may be forged."""
+        return rival.other.tentative is not None and (rival.other.packets > 1 or not self._is_unasked(rival))
 
     def _goes_on_here(self, stream: Stream, segment: Segment) -> bool:
         """Whether a segment of the incumbent says that it goes on: what was sent before its end does not."""
@@ -185,7 +204,9 @@ class Rivals(Flows):
         """Whether its SYN or SYN/ACK is lacking, while a connection lasts of which both sides are seen."""
         incumbent = rival.incumbent
         assert incumbent is not None
-        if incumbent.state != OPEN or rival.one.key == rival.other.key:  # of a host to itself all is one side's
+        if rival.one.key == rival.other.key:  # a host that is connected to itself: all is of one side
+            return False
+        if incumbent.state != OPEN:
             return False
         if rival.other.isn == NEVER:
             return self._side(incumbent, rival.other).packets > 0
@@ -197,7 +218,7 @@ class Rivals(Flows):
         incumbent = rival.incumbent
         assert incumbent is not None
         said = one.tentative is not None and (one.syn_bytes == 0 or one.peer_ack > 0)
-        if payload == 0 and not said and rival.other.tentative is None:
+        if payload == 0 and not said and not self._has_spoken(rival):
             return False
         if rival.contested or incumbent.one.tentative is not None or incumbent.other.tentative is not None:
             return False

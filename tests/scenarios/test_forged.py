@@ -768,6 +768,64 @@ def test_another_connection_after_a_reset(seen: str, isn: int) -> None:
     }
 
 
+@pytest.mark.parametrize("last", ["A", "PA", "FA", "R", "RA"])
+@pytest.mark.parametrize("payload", [b"", b"evil"])
+@pytest.mark.parametrize("ahead", [0, 5, 60_000])
+@pytest.mark.parametrize("of_server", [False, True])
+def test_a_reset_a_syn_ack_and_one_more(last: str, payload: bytes, ahead: int, of_server: bool) -> None:
+    """Nobody asked for the SYN/ACK: one packet more of the side that it is sent to is not enough."""
+    conversation = established().server(0, b"xyz").client_ack(3)
+    numbers = [(1006, 500_004), (500_004, 1006)]
+    seq, ack = numbers[of_server]
+    send = conversation._send
+    send(not of_server, b"", seq=seq, ack=ack, flags="RA")
+    send(of_server, payload, seq=ack + 100, ack=seq, flags="SA")
+    send(not of_server, b"more" if last != "A" else b"", seq=seq, ack=ack + 101 + ahead, flags=last)
+    for index in range(5):
+        conversation.client(5 + index, b"f", ack=500_004 + index).server_ack(6 + index)
+        conversation.server(3 + index, b"w", ack=1007 + index).client_ack(4 + index)
+    outcome = run(conversation)
+    assert outcome.before.files() == {NAME: b"abcdefffff", SERVER_NAME: b"xyzwwwww"}
+    assert outcome.before.state(NAME) == "open"
+    assert outcome.statistics["connections"] == 1
+
+
+@pytest.mark.parametrize("payload", [b"", b"bye"])
+def test_a_reset_a_syn_and_its_reset(payload: bytes) -> None:
+    """The payload of a RST is no data: nothing came of a connection there."""
+    conversation = established().rst(5).syn(isn=7_000_000).rst(payload=payload, seq=7_000_001)
+    outcome = run(conversation.client(5, b"fgh").server_ack(8).client(8, b"i"))
+    assert outcome.before.files() == {NAME: b"abcdefghi"}
+    assert outcome.statistics["connections"] == 1
+
+
+@pytest.mark.parametrize("spoken", [False, True])
+@pytest.mark.parametrize("end", ["", "FIN", "RST", "31 s"])
+def test_another_connection_whose_syn_was_not_captured(spoken: bool, end: str) -> None:
+    """The client goes on with it, or acknowledges what the server sent, or that is all there is."""
+    conversation = established().server(0, b"xyz").rst(5).wait(1).again(7_000_000, 7_000_050).syn_ack()
+    if spoken:
+        conversation.server(0, b"hel").server(3, b"lo")
+        files = {SERVER_NAME + "c1": b"hello"}
+    else:
+        conversation.client_ack(0).client(0, b"n").client(1, b"ew")
+        files = {NAME + "c1": b"new"}
+    if end == "FIN" and spoken:
+        conversation.server_fin().client_ack(6)
+    elif end == "FIN":
+        conversation.fin().server_ack(4)
+    elif end == "RST" and spoken:
+        conversation.server_rst()
+    elif end == "RST":
+        conversation.rst()
+    elif end:
+        conversation.wait(31).other()
+    outcome = run(conversation.wait(0.2).other())
+    result = outcome.before if end else outcome
+    assert result.files() == {NAME: b"abcde", SERVER_NAME: b"xyz"} | files
+    assert outcome.statistics["dropped_tentative_bytes"] == 0
+
+
 def test_syns_to_what_was_closed_give_way_to_others() -> None:
     """They are half-open, and go first where the table is full [M2]."""
     limits = Limits(payload_bytes=MIB, table_bytes=6 * CONNECTION_BYTES)
