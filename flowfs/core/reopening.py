@@ -31,7 +31,8 @@ class Reopening(Strays):
 
         Returns the stream that goes on with it, if one does.
         """
-        if self._goes_on(stream, segment, now_ns):
+        outdated = self._is_outdated(stream, segment, base, now_ns)
+        if not outdated and self._goes_on(stream, segment, now_ns):
             return stream
         payload = segment.end - segment.start
         if self._is_doubtful(stream, segment, now_ns):
@@ -40,7 +41,7 @@ class Reopening(Strays):
             return None
         if segment.flags & SYN and self._may_go_on(stream.connection, now_ns):
             return stream  # which it may have a rival in
-        if self._is_outdated(stream, segment, base, now_ns):
+        if outdated:
             self.counters.old_timestamps += 1
         elif self._begins_anew(stream, segment, now_ns):
             successor = self._succeed(stream, now_ns)

@@ -568,6 +568,17 @@ def test_an_old_duplicate_after_the_end(how: str, seconds: float) -> None:
     assert outcome.statistics["dropped_after_close_bytes"] == 10
 
 
+def test_old_duplicates_that_acknowledge_each_other() -> None:
+    """Who takes neither of them acknowledges nothing: the connection is over as it was."""
+    conversation = timed("FIN").wait(1)
+    conversation.client(6, b"evil", ack=500_006, options=timestamps(99, 899))
+    conversation.server(1, b"evil", ack=1011, options=timestamps(898, 98))
+    outcome = run(conversation.wait(0.2).other())
+    assert outcome.before.files() == {NAME: b"abcde"}
+    assert outcome.before.state(NAME) == "fin"
+    assert outcome.statistics["fin_retracted"] == 0
+
+
 @pytest.mark.parametrize("how", ["FIN", "RST", "silence"])
 @pytest.mark.parametrize("seconds, seq", [(25 * DAY, 1001), (61, 50_000_000)])
 def test_a_time_that_says_nothing(how: str, seconds: float, seq: int) -> None:
