@@ -73,8 +73,8 @@ CORE: Mapping[str, frozenset[str]] = {
         "recent": "stream memory",
         "flows": "recent stream assembly store flow pending decode notes order seq counters limits",
         "rivals": "flows stream assembly flow decode order limits",
-        "strays": "rivals stream assembly flow pending decode limits",
-        "reopening": "strays stream assembly flow decode notes limits",
+        "midway": "rivals stream assembly flow pending decode limits",
+        "reopening": "midway stream assembly flow decode notes limits",
         "life": "reopening stream assembly store flow decode notes order seq counters limits",
         "engine": "life recent defrag store flow decode notes turn memory counters limits",
     }.items()

@@ -43,7 +43,7 @@ cdef class Ending(Reach):
     cpdef bint expects(self, long long seq) except -1
 
     @cython.locals(ahead=cython.longlong)
-    cdef bint settles_with(self, long long seq) except -1
+    cdef bint may_be_reset_at(self, long long seq) except -1
 
     @cython.locals(offset=cython.longlong)
     cdef bint takes_reset(self, long long seq, long long now_ns) except -1

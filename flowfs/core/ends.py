@@ -60,7 +60,7 @@ class Ending(Reach):
         self.claimed_ack = NEVER  # of the peer, within what is in doubt, and below peer_ack
         self.late_fin = NEVER  # where one was that came after the connection had been closed
         self.reset_at = NEVER  # the offset of a RST that is not exact, and may be forged [L5]
-        # When that was, or the one that closed it, and what was known of the stream then.
+        # Since when time counts for it, or when the one came that closed it, and what was known then.
         self.reset_ns = self.reset_known = self.reset_packets = 0
         self.reset_overtook = False  # it came before what was sent earlier, perhaps: time alone tells of it
         self.reset_end = NEVER  # the offset of the RST of this side that closed it
@@ -161,7 +161,7 @@ class Ending(Reach):
             return True
         return self.pending is not None and offset == self.pending.end()
 
-    def settles_with(self, seq: int) -> bool:
+    def may_be_reset_at(self, seq: int) -> bool:
         """Whether a RST with this number can be of this side, so that no more first segments come [L3]."""
         if not self.settling:
             return False
@@ -196,6 +196,7 @@ class Ending(Reach):
         waited = now_ns - self.reset_ns >= FORGED_RST_NS
         if goes_on or (waited and self.packets > self.reset_packets):
             self.reset_at = NEVER
+            self.reset_overtook = False
             self.room.counters.rst_ignored += 1
             return False
         if not waited:

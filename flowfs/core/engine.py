@@ -223,7 +223,7 @@ class Engine:
             self.flows.collect()
 
     def remove(self, flow: Flow) -> None:
-        """The same, since somebody wants it so: what went is not counted as evicted."""
+        """Take the flow out because a reader removed it; counted apart from evict()."""
         with self.turn:
             self.store.remove(flow)
             self.flows.collect()

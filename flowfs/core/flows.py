@@ -125,7 +125,7 @@ class Flows:
     def _bound_deadlines(self) -> None:
         """Let go of times of streams that are over, or before which others were set, if they are many.
 
-        They are as many as half of the others then, and one of each stream is left: O(1) a deadline.
+        They are at least half as many as the others by then, and one of each stream is left: O(1) a deadline.
         """
         if len(self.deadlines) > self.awaited + self.awaited // 2 + _SPARE_DEADLINES:
             awaited = {item[2]: item for item in self.deadlines if self._is_awaited(item[2], item[0])}

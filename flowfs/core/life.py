@@ -97,7 +97,7 @@ class Lives(Reopening):
         """
         connection = stream.connection
         far = stream.anchored and not stream.is_within(segment.seq)
-        if far and self._stray(stream, segment, base, now_ns):
+        if far and self._begin_midway(stream, segment, base, now_ns):
             return False
         self._count(connection, stream, now_ns)
         peer = stream.peer
@@ -279,10 +279,14 @@ class Lives(Reopening):
             self.counters.retransmitted_syns += 1
         elif stream.isn != NEVER or not stream.takes_isn(segment.seq, now_ns):
             if not stream.is_fresh():
-                return self._challenge(stream, segment.seq, NEVER, now_ns) if peer.packets == 0 else None
+                if peer.packets == 0:
+                    return self._challenge(stream, segment.seq, NEVER, now_ns)
+                self.counters.bad_acks += 1
+                return None
             stream.other_acks = 0
             if stream.connection.queue is self.active:  # the peer has acknowledged the one that is there
                 stream.other_isn = segment.seq
+                self.counters.bad_acks += 1
                 return None
             stream.other_isn = stream.isn
             stream.restart(segment.seq)
@@ -306,6 +310,7 @@ class Lives(Reopening):
     def _syn_ack_after_close(self, stream: Stream, segment: Segment, now_ns: int) -> Stream | None:
         """A SYN/ACK of a connection that is over: sent again, or what closed it was forged, or a rival's."""
         if stream.isn == segment.seq:
+            self.counters.retransmitted_syns += 1
             return None
         if stream.peer.packets == 0:
             return self._challenge(stream, segment.seq, NEVER, now_ns)
@@ -327,7 +332,7 @@ class Lives(Reopening):
         refuses = not stream.anchored and segment.flags & ACK and peer.isn != NEVER and peer.is_fresh()
         if refuses:
             refuses = distance(segment.ack, advance(peer.isn, 1)) in (0, peer.syn_bytes)
-        if stream.expects(segment.seq) or stream.settles_with(segment.seq):
+        if stream.expects(segment.seq) or stream.may_be_reset_at(segment.seq):
             self._settle(stream, now_ns)
         if refuses or (stream.expects(segment.seq) and not stream.lacks_any()):
             stream.reset_ns = now_ns

@@ -22,6 +22,7 @@ cdef inline bint same(
 # whole address space, for which every import of a library waits: 0.4 s where a host has to find the memory.
 cdef extern from *:
     """
+    enum { flowfs_page_bytes = 4096 };  /* or more */
     static inline void flowfs_touch(unsigned char *place)
     {
     #if defined(__GNUC__)
@@ -31,15 +32,17 @@ cdef extern from *:
     #endif
     }
     """
+    const Py_ssize_t flowfs_page_bytes
     void flowfs_touch(unsigned char* place) noexcept nogil
 
 
 cdef inline void populate(unsigned char[::1] view, Py_ssize_t position, Py_ssize_t count) noexcept:
     cdef unsigned char* place = &view[position]
-    cdef Py_ssize_t step
+    cdef unsigned char* end = place + count
     with nogil:
-        for step in range(0, count, 4096):
-            flowfs_touch(place + step)
+        while place < end:
+            flowfs_touch(place)
+            place += flowfs_page_bytes
 
 
 cdef extern from *:

@@ -88,7 +88,7 @@ def ones_sum(base: bytes, start: int, end: int) -> int:
 def adds_up(base: bytes, start: int, end: int, more: int, more_end: int, rest: int) -> bool:
     """Whether base[start:end], base[more:more_end] and the number `rest` have the ones' complement sum 0.
 
-    That is 0xFFFF as well. `more` has an even number of bytes.
+    0xFFFF counts as 0. `more` has an even number of bytes.
     """
     return (ones_sum(base, start, end) + ones_sum(base, more, more_end) + rest) % 0xFFFF == 0
 

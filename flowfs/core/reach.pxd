@@ -53,7 +53,7 @@ cdef class Reach(Pickup):
     cdef bint is_foreign(self, long long seq) noexcept
 
     @cython.locals(offset=cython.longlong)
-    cdef bint can_begin_with(self, long long seq) noexcept
+    cdef bint can_be_of(self, long long seq) noexcept
 
     @cython.locals(end=cython.longlong)
     cdef long long known_end(self) noexcept

@@ -144,13 +144,13 @@ class Reach(Pickup):
         return self.rcv_nxt - self.reach_bytes <= offset <= self.limit()
 
     def is_foreign(self, seq: int) -> bool:
-        """Whether a number can be none of this direction; False while it is not known where that is."""
+        """Whether a number cannot be of this direction; False while it is not known where that is."""
         if self.anchored:
             return not self.is_within(seq)
-        return not self.can_begin_with(seq)
+        return not self.can_be_of(seq)
 
-    def can_begin_with(self, seq: int) -> bool:
-        """Whether a number can be one of the first of this direction, as far as it is known where that is."""
+    def can_be_of(self, seq: int) -> bool:
+        """Whether a number can be of this direction, as far as it is known where that is, and goes on."""
         offset = self.offset_of(seq)
         if self.anchored:
             return 0 <= offset <= self.limit()

@@ -2,14 +2,14 @@ cimport cython
 from .assembly cimport NEVER
 from .decode cimport ACK, FIN, RST, SYN, WRONG, Segment
 from .notes cimport AFTER_CLOSE
-from .strays cimport Strays
+from .midway cimport Midway
 from .stream cimport Connection, Stream
 
 cdef int IDLE, OPEN, ENDED_BY_RST
 cdef long long FORGED_RST_NS, REMEMBER_NS
 
 
-cdef class Reopening(Strays):
+cdef class Reopening(Midway):
     @cython.locals(outdated=cython.bint, payload=cython.longlong, successor=Stream)
     cdef Stream _after_close(self, Stream stream, Segment segment, const unsigned char* base, long long now_ns)
 
@@ -17,10 +17,10 @@ cdef class Reopening(Strays):
     cdef bint _goes_on(self, Stream stream, Segment segment, long long now_ns) except -1
 
     @cython.locals(peer=Stream, end=cython.longlong)
-    cdef Stream _overtaking(self, Stream stream, Segment segment)
+    cdef Stream _reset_that_overtook(self, Stream stream, Segment segment)
 
     @cython.locals(peer=Stream, acked=cython.longlong)
-    cdef bint _half_opens(self, Stream stream, Segment segment, long long now_ns) except -1
+    cdef bint _unseen_side_goes_on(self, Stream stream, Segment segment, long long now_ns) except -1
 
     @cython.locals(connection=Connection)
     cdef _reopen(self, Stream stream, long long now_ns)

@@ -14,8 +14,8 @@ import cython
 if not cython.compiled:
     from .assembly import NEVER
     from .decode import ACK, FIN, RST, SYN, WRONG, Segment
+    from .midway import Midway
     from .notes import AFTER_CLOSE
-    from .strays import Strays
     from .stream import Connection, Stream
 
 from .flow import IDLE, OPEN
@@ -23,7 +23,7 @@ from .flow import RST as ENDED_BY_RST
 from .limits import FORGED_RST_NS, REMEMBER_NS
 
 
-class Reopening(Strays):
+class Reopening(Midway):
     """The table of connections, and what becomes of those that are over."""
 
     def _after_close(self, stream: Stream, segment: Segment, base: bytes, now_ns: int) -> Stream | None:
@@ -40,7 +40,7 @@ class Reopening(Strays):
             self._take_doubtful(stream, segment, base, now_ns)
             return None
         if segment.flags & SYN and self._may_go_on(stream.connection, now_ns):
-            return stream  # which it may have a rival in
+            return stream  # in which it may begin a rival
         if outdated:
             self.counters.old_timestamps += 1
         elif self._begins_anew(stream, segment, now_ns):
@@ -49,7 +49,7 @@ class Reopening(Strays):
                 self.counters.dropped_refused_bytes += payload
             return successor
         self.counters.late_packets += 1
-        if self._stray(stream, segment, base, now_ns):
+        if self._begin_midway(stream, segment, base, now_ns):
             return None
         self.counters.dropped_after_close_bytes += payload
         stream.note(AFTER_CLOSE, payload)
@@ -61,8 +61,8 @@ class Reopening(Strays):
         if segment.flags & (SYN | RST) or not segment.flags & ACK or segment.checksum == WRONG:
             return False
         if not peer.hear_late_ack(segment.ack):
-            return self._half_opens(stream, segment, now_ns)
-        doubted = self._overtaking(stream, segment)
+            return self._unseen_side_goes_on(stream, segment, now_ns)
+        doubted = self._reset_that_overtook(stream, segment)
         if doubted is not None:
             doubted.doubt_reset(now_ns)
         self._reopen(peer, now_ns)
@@ -70,7 +70,7 @@ class Reopening(Strays):
         self._adopt(peer, now_ns)
         return peer.connection.state == OPEN  # what was sent since may have ended it again
 
-    def _overtaking(self, stream: Stream, segment: Segment) -> Stream | None:
+    def _reset_that_overtook(self, stream: Stream, segment: Segment) -> Stream | None:
         """The side whose RST closed it, if what shows that there was more may have been sent before it [L5].
 
         That is an ACK of its own at or below its number, or the peer's of data below it.
@@ -81,7 +81,7 @@ class Reopening(Strays):
         end = stream.offset_of(segment.seq) + segment.wire_end - segment.start + (segment.flags & FIN)
         return stream if stream.was_overtaken(end) else None
 
-    def _half_opens(self, stream: Stream, segment: Segment, now_ns: int) -> bool:
+    def _unseen_side_goes_on(self, stream: Stream, segment: Segment, now_ns: int) -> bool:
         """Whether this is of the side that was not seen when the FIN of the other closed it: it may have been
         under way, or it has more to say. It goes on for this side, and the FIN counts as it did [L4].
         """

@@ -38,7 +38,7 @@ cdef class Rivals(Flows):
     @cython.locals(rival=Connection, answered=cython.bint)
     cdef bint _is_claimed(self, Stream rival_stream, Segment segment) except -1
 
-    @cython.locals(rival=Connection, payload=cython.longlong, accepted_bytes=cython.longlong)
+    @cython.locals(rival=Connection, has_bytes=cython.bint, accepted_bytes=cython.longlong)
     cdef Stream _hear(
         self, Stream rival_stream, Stream stream, Segment segment, const unsigned char* base, long long now_ns
     )
@@ -63,7 +63,7 @@ cdef class Rivals(Flows):
     cdef bint _goes_on_here(self, Stream stream, Segment segment) except -1
 
     @cython.locals(one=Stream, incumbent=Connection, said=cython.bint)
-    cdef bint _stands(self, Connection rival, long long payload) except -1
+    cdef bint _stands(self, Connection rival, bint has_bytes) except -1
 
     @cython.locals(rival_stream=Stream, peer=Stream, incumbent=Connection, first=cython.longlong)
     cdef _replace(self, Connection rival, long long accepted_bytes, long long now_ns)

@@ -12,7 +12,7 @@ what the other side sent. Always true:
  - a rival has no file, and is gone with its incumbent, with a RST, or as half-open ones are [L9 M2]; but
    with bytes, and an incumbent that is closed or silent since, it takes the place instead; and without any,
    once a closed one is remembered no more [L9];
- - its `one` is the direction of the SYN.
+ - its `one` is the direction of what began it: a SYN, or a SYN/ACK where the peer was never seen.
 """
 
 from __future__ import annotations
@@ -147,8 +147,8 @@ class Rivals(Flows):
     ) -> Stream | None:
         """A segment of a rival; returns as _contest() does."""
         rival = rival_stream.connection
-        payload = 0 if segment.flags & RST or self._is_unasked(rival) else segment.end - segment.start
-        if segment.flags & (RST | FIN) and self._stands(rival, payload):
+        has_bytes = segment.end > segment.start and not segment.flags & RST and not self._is_unasked(rival)
+        if segment.flags & (RST | FIN) and self._stands(rival, has_bytes):
             self._replace(rival, rival.one.peer_ack, now_ns)
             return rival_stream
         if segment.flags & RST or not segment.flags & ACK:
@@ -212,13 +212,16 @@ class Rivals(Flows):
             return self._side(incumbent, rival.other).packets > 0
         return not rival.one.has_syn()
 
-    def _stands(self, rival: Connection, payload: int) -> bool:
-        """Whether a rival that ends has bytes, and an incumbent that is closed, or silent since."""
+    def _stands(self, rival: Connection, has_bytes: bool) -> bool:
+        """Whether a rival that ends has bytes, and an incumbent that is closed, or silent since.
+
+        `has_bytes`: it has, or needs none.
+        """
         one = rival.one
         incumbent = rival.incumbent
         assert incumbent is not None
         said = one.tentative is not None and (one.syn_bytes == 0 or one.peer_ack > 0)
-        if payload == 0 and not said and not self._has_spoken(rival):
+        if not has_bytes and not said and not self._has_spoken(rival):
             return False
         if rival.contested or incumbent.one.tentative is not None or incumbent.other.tentative is not None:
             return False
@@ -228,9 +231,9 @@ class Rivals(Flows):
 
     def _is_of_rival(self, rival_stream: Stream, stream: Stream, segment: Segment) -> bool:
         """Whether a segment has the rival's numbers, and not those of what is known of the incumbent."""
-        if not rival_stream.can_begin_with(segment.seq):
+        if not rival_stream.can_be_of(segment.seq):
             return False
-        if segment.flags & ACK and not rival_stream.peer.can_begin_with(segment.ack):
+        if segment.flags & ACK and not rival_stream.peer.can_be_of(segment.ack):
             return False
         peer = stream.peer
         acks = segment.flags & ACK != 0 and peer.anchored
@@ -284,7 +287,7 @@ class Rivals(Flows):
         """A rival that is silent was none, unless its bytes are all that came."""
         if connection.incumbent is None:
             Flows._close(self, connection, state, now_ns)
-        elif self._stands(connection, 0):
+        elif self._stands(connection, False):
             self._replace(connection, connection.one.peer_ack, now_ns)
             self._follow_up(connection.one, now_ns)
         else:
@@ -293,7 +296,9 @@ class Rivals(Flows):
     def _cease(self, connection: Connection, now_ns: int) -> None:
         """Where the incumbent is remembered no more, its rival is the first that is there."""
         rival = connection.rival
-        if rival is None or not self._stands(rival, 1):
+        while rival is not None and not self._stands(rival, True):
+            rival = rival.rival
+        if rival is None:
             Flows._cease(self, connection, now_ns)
             return
         doubted = rival.one.syn_bytes > 0 and rival.one.peer_ack == 0
@@ -301,7 +306,7 @@ class Rivals(Flows):
         self._follow_up(rival.one, now_ns)
 
     def _forget(self, connection: Connection, now_ns: int) -> None:
-        """A rival that has to give way has no bytes to show."""
+        """A rival that has to give way goes with its bytes."""
         if connection.incumbent is not None:
             self._dismiss(connection)
         else:
@@ -312,7 +317,7 @@ class Rivals(Flows):
         for connection in [stream.connection for stream in self.streams.values()]:
             while connection.rival is not None:  # each is seen to once: it is there for both directions
                 rival = connection.rival
-                if self._stands(rival, 0):
+                if self._stands(rival, False):
                     self._replace(rival, rival.one.peer_ack, now_ns)
                 else:
                     self._dismiss(rival)

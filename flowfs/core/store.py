@@ -143,7 +143,7 @@ class Store:
             self._take_out(flow)
 
     def remove(self, flow: Flow) -> None:
-        """The same, since somebody wants it so."""
+        """Take the flow out because a reader removed it; counted apart from evict()."""
         if not flow.evicted:
             self.counters.flows_removed += 1
             self.counters.removed_bytes += flow.size - flow.start

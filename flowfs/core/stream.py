@@ -62,10 +62,10 @@ class Connection(Owner):
         self.packets = 0
         self.state = OPEN
         self.tracked = True  # found by its addresses and ports
-        self.rival: Connection | None = None  # what may be in its place [L2]
+        self.rival: Connection | None = None  # what may be in its place [L2]; of a rival: the next one
         self.incumbent: Connection | None = None  # whose rival this is
-        self.contested = False  # the side that sent this rival's SYN went on with the incumbent
-        self.claims = 0  # segments of that side for this rival since
+        self.contested = False  # the side that began this rival went on with the incumbent
+        self.claims = 0  # segments of that side for this rival since; of both if it was picked up midway
 
 
 class Stream(Ending):

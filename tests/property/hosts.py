@@ -237,7 +237,6 @@ class Line:
             track.seen_ns = now_ns
         if "R" in segment.flags:
             self.over = self.reset = True
-        if "R" in segment.flags:
             return
         if "S" in segment.flags:
             self._see_syn(track, other, segment, now_ns)

@@ -235,3 +235,13 @@ def test_where_the_table_is_full(how: str, count: int) -> None:
     outcome = run(both(once_more(ended(how))), limits)
     if count == 2:
         assert outcome.files() == {NAME + "c1": CLIENT, SERVER_NAME + "c1": SERVER} | FIRST
+
+
+def test_one_packet_that_comes_before_another_connection() -> None:
+    """It fits nothing, and costs the other not its place when the old connection is forgotten."""
+    conversation = Conversation().handshake().close().wait(59)
+    conversation.client(0, b"stray!", seq=2**31 + 1, ack=2**30 + 1).wait(0.9)
+    conversation = once_more(conversation).syn().syn_ack().server(0, b"421 too").wait(0.3).other()
+    conversation.client_ack(7).client(0, b"open").server_ack(4)
+    outcome = run(conversation.wait(0.2).other())
+    assert outcome.before.files() == {NAME: b"open", SERVER_NAME: b"421 too"}

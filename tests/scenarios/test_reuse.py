@@ -331,6 +331,21 @@ def test_data_behind_the_number_of_the_reset(at: int) -> None:
     assert outcome.before.state(NAME) == "open"
 
 
+def test_another_reset_later() -> None:
+    """That the first came before what was sent earlier says nothing of the second."""
+    conversation = established().rst(5).server(3, b"uvw").client_ack(6).client(5, b"fgh").server_ack(8)
+    conversation.client(8, b"i").server_ack(9).wait(5)
+    conversation.client(12, b"mno").rst(15).client(9, b"jkl").server_ack(15)
+    outcome = run(conversation.wait(0.3).other())
+    assert outcome.before.files() == {NAME: b"abcdefghijklmno", SERVER_NAME: b"xyzuvw"}
+    assert outcome.before.state(NAME) == "rst"
+
+
+def test_what_comes_of_a_handshake_after_the_end_is_counted() -> None:
+    conversation = established().close().syn_ack()
+    assert run(conversation).statistics["retransmitted_syns"] == 1
+
+
 def test_data_before_the_number_of_its_own_reset() -> None:
     """The capture has it late: it is data, and voids nothing."""
     conversation = established().rst(8).wait(2.1).other().client(5, b"fgh").server_ack(8)

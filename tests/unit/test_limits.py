@@ -152,9 +152,8 @@ def a_discarded_datagram(number: int) -> Conversation:
 def test_what_is_kept_is_charged(conversation_of: Callable[[int], Conversation], count: int) -> None:
     """Each of these an attacker can have as often as he likes (law 6 of the architecture)."""
     with started(Limits(payload_bytes=16 * MIB)) as engine:
-        for kept, charged in what_is_kept(engine, conversation_of, count):
-            last = kept, charged
-    assert last[0] <= ALLOWED * last[1], f"{last[0] // count} bytes a connection"
+        kept, charged = list(what_is_kept(engine, conversation_of, count))[-1]
+    assert 0 < kept <= ALLOWED * charged, f"{kept // count} bytes a connection"
 
 
 @pytest.mark.parametrize(
@@ -188,11 +187,13 @@ def what_is_kept(
     gc.collect()
     tracemalloc.start()
     before = tracemalloc.get_traced_memory()[0]
-    for frames, meta in prepared:
-        engine.feed(frames, meta, 1)
-        kept = tracemalloc.get_traced_memory()[0] - before
-        numbers = engine.statistics()
-        arena = numbers["payload_used_bytes"]  # a mapping of its own, not seen by tracemalloc
-        charged = numbers["table_used_bytes"] + numbers["out_of_order_used_bytes"] + arena
-        yield kept + arena, charged + numbers["notes_used_bytes"] + numbers["fragments_used_bytes"]
-    tracemalloc.stop()
+    try:
+        for frames, meta in prepared:
+            engine.feed(frames, meta, 1)
+            kept = tracemalloc.get_traced_memory()[0] - before
+            numbers = engine.statistics()
+            arena = numbers["payload_used_bytes"]  # a mapping of its own, not seen by tracemalloc
+            charged = numbers["table_used_bytes"] + numbers["out_of_order_used_bytes"] + arena
+            yield kept + arena, charged + numbers["notes_used_bytes"] + numbers["fragments_used_bytes"]
+    finally:
+        tracemalloc.stop()

@@ -9,9 +9,9 @@ cdef int OPEN
 cdef long long FORGED_RST_NS, RESYNC_SEGMENTS, SETTLE_SEGMENTS, STALE_STAMP_NS
 
 
-cdef class Strays(Rivals):
+cdef class Midway(Rivals):
     @cython.locals(incumbent=Connection, rival_stream=Stream)
-    cdef bint _stray(self, Stream stream, Segment segment, const unsigned char* base, long long now_ns) except -1
+    cdef bint _begin_midway(self, Stream stream, Segment segment, const unsigned char* base, long long now_ns) except -1
 
     cdef bint _is_outdated(self, Stream stream, Segment segment, const unsigned char* base, long long now_ns) except -1
 
@@ -26,7 +26,7 @@ cdef class Strays(Rivals):
     @cython.locals(peer=Stream)
     cdef bint _is_far(self, Stream stream, Segment segment) except -1
 
-    cdef bint _has_ended(self, Connection connection) noexcept
+    cdef bint _may_have_ended(self, Connection connection) noexcept
     cdef bint _is_of_rival(self, Stream rival_stream, Stream stream, Segment segment) except -1
 
     @cython.locals(rival=Connection)
@@ -34,17 +34,17 @@ cdef class Strays(Rivals):
         self, Stream rival_stream, Stream stream, Segment segment, const unsigned char* base, long long now_ns
     )
 
-    @cython.locals(incumbent=Connection)
+    @cython.locals(incumbent=Connection, acknowledged=cython.bint)
     cdef bint _takes_over(self, Connection rival, long long now_ns) except -1
 
     @cython.locals(stream=Stream)
     cdef long long _ended_ns(self, Connection connection) except? -2
 
     @cython.locals(tentative=Pending)
-    cdef bint _is_taken(self, Stream rival_stream) except -1
+    cdef bint _is_acknowledged(self, Stream rival_stream) except -1
 
     @cython.locals(tentative=Pending)
-    cdef bint _runs(self, Stream rival_stream) except -1
+    cdef bint _is_in_a_row(self, Stream rival_stream) except -1
 
     @cython.locals(incumbent=Connection)
-    cdef bint _stands(self, Connection rival, long long payload) except -1
+    cdef bint _stands(self, Connection rival, bint has_bytes) except -1

@@ -25,10 +25,10 @@ from .flow import OPEN
 from .limits import FORGED_RST_NS, RESYNC_SEGMENTS, SETTLE_SEGMENTS, STALE_STAMP_NS
 
 
-class Strays(Rivals):
+class Midway(Rivals):
     """The table of connections, and those that are in the place of others by what they say."""
 
-    def _stray(self, stream: Stream, segment: Segment, base: bytes, now_ns: int) -> bool:
+    def _begin_midway(self, stream: Stream, segment: Segment, base: bytes, now_ns: int) -> bool:
         """Whether a segment is none of its connection, but begins a rival, which keeps it."""
         if segment.end == segment.start or not self._begins_far(stream, segment):
             return False
@@ -56,7 +56,7 @@ class Strays(Rivals):
             return False
         if now_ns - stream.connection.last_ns > STALE_STAMP_NS:
             return False
-        if not (stream.can_begin_with(segment.seq) or stream.is_within(segment.seq)):
+        if not (stream.can_be_of(segment.seq) or stream.is_within(segment.seq)):
             return False
         return stream.is_old(base, segment.header + 20, segment.options_end)
 
@@ -77,7 +77,7 @@ class Strays(Rivals):
             return False
         if not self._is_far(stream, segment):
             return False
-        if self._has_ended(stream.connection):
+        if self._may_have_ended(stream.connection):
             return True
         peer = stream.peer
         return stream.offset_of(segment.seq) < stream.rcv_nxt or peer.offset_of(segment.ack) < peer.rcv_nxt
@@ -85,13 +85,13 @@ class Strays(Rivals):
     def _is_far(self, stream: Stream, segment: Segment) -> bool:
         """Whether a segment lies outside of all that is known of its connection."""
         peer = stream.peer
-        if not self._has_ended(stream.connection):
+        if not self._may_have_ended(stream.connection):
             return stream.is_foreign(segment.seq) and peer.is_foreign(segment.ack)
         if stream.anchored or stream.settling or stream.hinted:
             return stream.is_foreign(segment.seq)
         return segment.flags & ACK != 0 and peer.is_foreign(segment.ack)
 
-    def _has_ended(self, connection: Connection) -> bool:
+    def _may_have_ended(self, connection: Connection) -> bool:
         """Whether a connection is closed, or time will tell whether a RST has closed it."""
         if connection.state != OPEN:
             return True
@@ -101,9 +101,9 @@ class Strays(Rivals):
         """As for others; but of a rival without a handshake there is nothing near the one that is there."""
         if not self._is_midway(rival_stream.connection):
             return Rivals._is_of_rival(self, rival_stream, stream, segment)
-        if not rival_stream.can_begin_with(segment.seq):
+        if not rival_stream.can_be_of(segment.seq):
             return False
-        if segment.flags & ACK and not rival_stream.peer.can_begin_with(segment.ack):
+        if segment.flags & ACK and not rival_stream.peer.can_be_of(segment.ack):
             return False
         return self._is_far(stream, segment)
 
@@ -123,13 +123,14 @@ class Strays(Rivals):
 
     def _takes_over(self, rival: Connection, now_ns: int) -> bool:
         """Whether a rival without a handshake is shown to be in the place of the other."""
-        if rival.claims >= RESYNC_SEGMENTS and (self._is_taken(rival.one) or self._is_taken(rival.other)):
+        acknowledged = self._is_acknowledged(rival.one) or self._is_acknowledged(rival.other)
+        if acknowledged and rival.claims >= RESYNC_SEGMENTS:
             return True
         incumbent = rival.incumbent
         assert incumbent is not None
         if rival.contested or incumbent.state == OPEN or now_ns - self._ended_ns(incumbent) < FORGED_RST_NS:
             return False
-        return self._runs(rival.one) or self._runs(rival.other)
+        return self._is_in_a_row(rival.one) or self._is_in_a_row(rival.other)
 
     def _ended_ns(self, connection: Connection) -> int:
         """When what closed it came: a RST may have waited."""
@@ -138,26 +139,26 @@ class Strays(Rivals):
                 return stream.reset_ns
         return connection.closed_ns
 
-    def _is_taken(self, rival_stream: Stream) -> bool:
+    def _is_acknowledged(self, rival_stream: Stream) -> bool:
         """Whether the peer acknowledges some of what came."""
         tentative = rival_stream.tentative
         return tentative is not None and rival_stream.hinted and rival_stream.hint_high > tentative.first()
 
-    def _runs(self, rival_stream: Stream) -> bool:
+    def _is_in_a_row(self, rival_stream: Stream) -> bool:
         """Whether several segments of one direction follow each other, or more do not."""
         tentative = rival_stream.tentative
         if tentative is None or len(tentative.offsets) < RESYNC_SEGMENTS:
             return False
         return len(tentative.offsets) >= SETTLE_SEGMENTS or tentative.begins_with(RESYNC_SEGMENTS)
 
-    def _stands(self, rival: Connection, payload: int) -> bool:
+    def _stands(self, rival: Connection, has_bytes: bool) -> bool:
         """As for others; without a handshake, where the other is closed, and one side went on."""
         if not self._is_midway(rival):
-            return Rivals._stands(self, rival, payload)
+            return Rivals._stands(self, rival, has_bytes)
         incumbent = rival.incumbent
         assert incumbent is not None
         if rival.contested or incumbent.one.tentative is not None or incumbent.other.tentative is not None:
             return False
-        if not self._has_ended(incumbent):
+        if not self._may_have_ended(incumbent):
             return False
-        return self._runs(rival.one) or self._runs(rival.other)
+        return self._is_in_a_row(rival.one) or self._is_in_a_row(rival.other)
