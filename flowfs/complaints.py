@@ -69,3 +69,6 @@ class Complaints:
             yield "empty", "no packet passes the filter"
         elif counters.packets == 0:
             yield "empty", "there are no packets to be shown"
+        elif counters.flows_total == 0 and not counters.flows_refused:
+            what = "without data" if counters.segments else "and no TCP"
+            yield "empty", f"{counters.packets} packets, {what}: there is no flow to be shown"

@@ -253,8 +253,13 @@ class Lives(Reopening):
         return self._challenge(stream, segment.seq, NEVER, now_ns)
 
     def _is_beginning(self, stream: Stream) -> bool:
-        """Whether the ISNs are not settled yet: nobody has answered, and there is no data."""
-        return stream.is_fresh() and stream.peer.is_fresh() and stream.connection.queue is not self.active
+        """Whether the ISNs are not settled yet: nobody has answered, and there is no data.
+
+        Where only this side is captured, its first ACK says that it had an answer.
+        """
+        if stream.connection.queue is self.active or stream.peer.hinted:
+            return False
+        return stream.is_fresh() and stream.peer.is_fresh()
 
     def _syn_ack(self, stream: Stream, segment: Segment, now_ns: int) -> Stream | None:
         """A SYN/ACK [L1 L2 L7]; returns the stream that sent it, None if it belongs to nothing."""
@@ -284,7 +289,7 @@ class Lives(Reopening):
                 self.counters.bad_acks += 1
                 return None
             stream.other_acks = 0
-            if stream.connection.queue is self.active:  # the peer has acknowledged the one that is there
+            if stream.connection.queue is self.active or peer.hinted:  # the first was acknowledged
                 stream.other_isn = segment.seq
                 self.counters.bad_acks += 1
                 return None

@@ -71,8 +71,7 @@ class Rivals(Flows):
 
     def _weaker(self, first: Connection, second: Connection) -> Connection:
         """Which of two rivals gives way: of whose handshake less was seen, else who was silent longest."""
-        seen = (first.one.isn != NEVER) + (first.other.isn != NEVER)
-        seen -= (second.one.isn != NEVER) + (second.other.isn != NEVER)
+        seen = first.one.has_syn() + first.other.has_syn() - second.one.has_syn() - second.other.has_syn()
         if seen == 0:
             return first if first.last_ns <= second.last_ns else second
         return first if seen < 0 else second
@@ -243,6 +242,8 @@ class Rivals(Flows):
             return far and (far_ack or not acks)  # what lies ahead may be behind a hole of who is there
         if far or far_ack or stream.offset_of(segment.seq) > stream.known_end():
             return True
+        if peer.packets == 0 and stream.offset_of(segment.seq) < stream.rcv_nxt and rival_stream.has_syn():
+            return rival_stream.offset_of(segment.seq) == rival_stream.known_end()
         return acks and peer.offset_of(segment.ack) > peer.known_end() + 1
 
     def _keep(self, rival_stream: Stream, segment: Segment, base: bytes, now_ns: int) -> None:

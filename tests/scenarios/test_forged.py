@@ -912,3 +912,28 @@ def test_any_few_packets(seed: int) -> None:
         engine.finish()
         (flow,) = engine.list_after(0, 9)
         assert (flow.generation, engine.read(flow, 0, 1 << 20)) == (0, text)
+
+
+@pytest.mark.parametrize("flags", ["S", "SA"])
+@pytest.mark.parametrize("by", [1, 5000, 1_300_000_000, -1_000_000, -1_300_000_000])
+def test_one_handshake_more_where_one_side_is_captured(flags: str, by: int) -> None:
+    """The side's own ACK says that it had an answer: another ISN is none of this connection."""
+    conversation = Conversation().syn().client_ack(0)
+    conversation._send(False, b"", seq=1000 + by, ack=4000 if "A" in flags else 0, flags=flags)
+    for offset in range(0, 70, 7):
+        conversation.client(offset, b"7 bytes").client_ack(0).wait(0.1)
+    outcome = run(conversation.fin().wait(0.2).other())
+    assert outcome.before.files() == {NAME: b"7 bytes" * 10}
+
+
+@pytest.mark.parametrize("end", ["FIN", "RST"])
+def test_two_syn_acks_between_those_of_another_connection(end: str) -> None:
+    """Nobody sent the SYNs that they answer: the one whose SYN was seen keeps its place."""
+    conversation = established()
+    conversation = (conversation.close() if end == "FIN" else conversation.rst()).wait(1)
+    conversation = conversation.again(900_000, 7_000_000).syn().syn_ack()
+    for number in (1, 2):
+        conversation._send(True, b"", seq=number * 10**9, ack=number * 10**9 + 77, flags="SA")
+    conversation.client_ack(0).client(0, b"new").server_ack(3)
+    outcome = run(conversation.wait(0.2).other())
+    assert outcome.before.files()[NAME + "c1"] == b"new"

@@ -618,3 +618,19 @@ def test_old_duplicates_from_before_the_window() -> None:
     outcome = run(conversation.wait(31).other())
     assert set(outcome.files()) == {NAME}
     assert outcome.statistics["dropped_after_close_bytes"] == 2500
+
+
+@pytest.mark.parametrize("end", ["FIN", "RST", ""])
+def test_numbers_behind_those_of_the_old_one_way(end: str) -> None:
+    """Only one side is captured; the SYN was, so what follows it is of the new connection."""
+    conversation = Conversation().syn().client_ack(0)
+    for offset in range(0, 2_000_000, 50_000):
+        conversation.client(offset, bytes(50_000))
+    if end:
+        conversation = conversation.fin() if end == "FIN" else conversation.rst()
+    conversation = conversation.wait(4).again(1_001_000, 9_000_000).syn().client_ack(0)
+    for offset in range(0, 70, 7):
+        conversation.client(offset, b"7 bytes")
+    outcome = run(conversation.wait(0.2).other())
+    assert outcome.before.files()[NAME + "c1"] == b"7 bytes" * 10
+    assert len(outcome.before.files()[NAME]) == 2_000_000

@@ -43,6 +43,15 @@ def test_what_did_not_fit_is_said_when_all_is_read() -> None:
         assert complaints.fresh() == []
 
 
+def test_packets_without_data() -> None:
+    with started(Limits(payload_bytes=MIB)) as engine:
+        complaints = Complaints(config(engine.limits), engine)
+        feed(engine, Conversation().handshake())
+        assert complaints.fresh() == []
+        engine.finish()
+        assert complaints.fresh() == ["3 packets, without data: there is no flow to be shown"]
+
+
 def test_what_is_removed_was_not_too_much() -> None:
     with started(Limits(payload_bytes=MIB)) as engine:
         complaints = Complaints(config(engine.limits), engine)
