@@ -32,6 +32,8 @@ cdef class Segment:
     cdef public int checksum
     cdef public bint verify
 
+    cdef bint is_taken(self) noexcept
+
 
 cpdef int decode(
     const unsigned char* base, Py_ssize_t start, Py_ssize_t end, int link_type, Segment segment

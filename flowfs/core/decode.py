@@ -72,6 +72,10 @@ class Segment:
         self.start = self.end = self.wire_end = 0
         self.vlan = 0
 
+    def is_taken(self) -> bool:
+        """Whether it is an ACK, with or without data, that a receiver takes; no SYN or RST."""
+        return self.flags & (SYN | RST) == 0 and self.flags & ACK != 0 and self.checksum != WRONG
+
 
 def decode(base: bytes, start: int, end: int, link_type: int, segment: Segment) -> int:
     """Decode the frame base[start:end] into `segment`; returns a verdict."""
@@ -192,9 +196,7 @@ def _fragment(start: int, vlan: int, segment: Segment) -> int:
 
 def _checksum_holds(base: bytes, start: int, header_bytes: int) -> bool:
     """Whether the IPv4 header's checksum is right, or was left (0) to the network card."""
-    if adds_up(base, start, start + header_bytes, start, start, 0):
-        return True
-    return base[start + 10] | base[start + 11] == 0
+    return ones_sum(base, start, start + header_bytes) == 0 or (base[start + 10] | base[start + 11]) == 0
 
 
 def _beside_tcp(base: bytes, protocol: int, start: int, end: int) -> int:

@@ -1,12 +1,12 @@
 cimport cython
 from .assembly cimport NEVER
-from .decode cimport ACK, RST, SYN, WRONG, Segment
+from .decode cimport ACK, RST, SYN, Segment
 from .pending cimport Pending
 from .rivals cimport Rivals
 from .stream cimport Connection, Stream
 
 cdef int OPEN
-cdef long long FORGED_RST_NS, RESYNC_SEGMENTS, SETTLE_SEGMENTS, STALE_STAMP_NS
+cdef long long FORGED_RST_NS, RESYNC_SEGMENTS, STALE_STAMP_NS
 
 
 cdef class Midway(Rivals):

@@ -17,12 +17,12 @@ import cython
 
 if not cython.compiled:
     from .assembly import NEVER
-    from .decode import ACK, RST, SYN, WRONG, Segment
+    from .decode import ACK, RST, SYN, Segment
     from .rivals import Rivals
     from .stream import Connection, Stream
 
 from .flow import OPEN
-from .limits import FORGED_RST_NS, RESYNC_SEGMENTS, SETTLE_SEGMENTS, STALE_STAMP_NS
+from .limits import FORGED_RST_NS, RESYNC_SEGMENTS, STALE_STAMP_NS
 
 
 class Midway(Rivals):
@@ -73,7 +73,7 @@ class Midway(Rivals):
 
     def _begins_far(self, stream: Stream, segment: Segment) -> bool:
         """Whether a segment may be the first of a rival."""
-        if segment.flags & (SYN | RST) or not segment.flags & ACK or segment.checksum == WRONG:
+        if not segment.is_taken():
             return False
         if not self._is_far(stream, segment):
             return False
@@ -101,11 +101,7 @@ class Midway(Rivals):
         """As for others; but of a rival without a handshake there is nothing near the one that is there."""
         if not self._is_midway(rival_stream.connection):
             return Rivals._is_of_rival(self, rival_stream, stream, segment)
-        if not rival_stream.can_be_of(segment.seq):
-            return False
-        if segment.flags & ACK and not rival_stream.peer.can_be_of(segment.ack):
-            return False
-        return self._is_far(stream, segment)
+        return self._fits(rival_stream, segment) and self._is_far(stream, segment)
 
     def _hear(
         self, rival_stream: Stream, stream: Stream, segment: Segment, base: bytes, now_ns: int
@@ -146,10 +142,7 @@ class Midway(Rivals):
 
     def _is_in_a_row(self, rival_stream: Stream) -> bool:
         """Whether several segments of one direction follow each other, or more do not."""
-        tentative = rival_stream.tentative
-        if tentative is None or len(tentative.offsets) < RESYNC_SEGMENTS:
-            return False
-        return len(tentative.offsets) >= SETTLE_SEGMENTS or tentative.begins_with(RESYNC_SEGMENTS)
+        return rival_stream.tentative is not None and rival_stream.tentative.is_shown_by_several()
 
     def _stands(self, rival: Connection, has_bytes: bool) -> bool:
         """As for others; without a handshake, where the other is closed, and one side went on."""
@@ -157,8 +150,6 @@ class Midway(Rivals):
             return Rivals._stands(self, rival, has_bytes)
         incumbent = rival.incumbent
         assert incumbent is not None
-        if rival.contested or incumbent.one.tentative is not None or incumbent.other.tentative is not None:
-            return False
-        if not self._may_have_ended(incumbent):
+        if self._is_doubted(rival) or not self._may_have_ended(incumbent):
             return False
         return self._is_in_a_row(rival.one) or self._is_in_a_row(rival.other)

@@ -1,7 +1,7 @@
 cimport cython
 from .evict cimport BySize
 
-cdef long long CHUNK_OVERHEAD_BYTES, QUEUE_BYTES
+cdef long long CHUNK_OVERHEAD_BYTES, QUEUE_BYTES, RESYNC_SEGMENTS, SETTLE_SEGMENTS
 
 
 cdef class Pool:
@@ -36,6 +36,8 @@ cdef class Pending:
         until=cython.longlong, conflicts=list
     )
     cdef list _insert_around(self, Py_ssize_t index, long long offset, bytes data)
+
+    cpdef bint is_shown_by_several(self) except -1
 
     @cython.locals(index=cython.Py_ssize_t)
     cpdef bint begins_with(self, Py_ssize_t count) except -1

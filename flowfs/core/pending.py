@@ -15,7 +15,7 @@ import cython
 if not cython.compiled:
     from .evict import BySize
 
-from .limits import CHUNK_OVERHEAD_BYTES, QUEUE_BYTES
+from .limits import CHUNK_OVERHEAD_BYTES, QUEUE_BYTES, RESYNC_SEGMENTS, SETTLE_SEGMENTS
 
 
 class Pool:
@@ -106,6 +106,12 @@ class Pending:
                 position = until
             index += 1
         return conflicts
+
+    def is_shown_by_several(self) -> bool:
+        """Whether several segments follow each other from the first on, or more do not: one may be forged."""
+        if len(self.offsets) < RESYNC_SEGMENTS:
+            return False
+        return len(self.offsets) >= SETTLE_SEGMENTS or self.begins_with(RESYNC_SEGMENTS)
 
     def begins_with(self, count: int) -> bool:
         """Whether the first `count` chunks, of which there must be as many, follow each other."""

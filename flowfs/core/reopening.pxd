@@ -1,6 +1,6 @@
 cimport cython
 from .assembly cimport NEVER
-from .decode cimport ACK, FIN, RST, SYN, WRONG, Segment
+from .decode cimport FIN, SYN, Segment
 from .notes cimport AFTER_CLOSE
 from .midway cimport Midway
 from .stream cimport Connection, Stream
@@ -33,5 +33,5 @@ cdef class Reopening(Midway):
     @cython.locals(connection=Connection, count=cython.longlong, lately=cython.bint)
     cdef bint _is_doubtful(self, Stream stream, Segment segment, long long now_ns) except -1
 
-    @cython.locals(offset=cython.longlong, fin=cython.longlong, ripe=cython.bint)
+    @cython.locals(offset=cython.longlong, ripe=cython.bint)
     cdef _take_doubtful(self, Stream stream, Segment segment, const unsigned char* base, long long now_ns)

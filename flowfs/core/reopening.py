@@ -13,7 +13,7 @@ import cython
 
 if not cython.compiled:
     from .assembly import NEVER
-    from .decode import ACK, FIN, RST, SYN, WRONG, Segment
+    from .decode import FIN, SYN, Segment
     from .midway import Midway
     from .notes import AFTER_CLOSE
     from .stream import Connection, Stream
@@ -58,7 +58,7 @@ class Reopening(Midway):
     def _goes_on(self, stream: Stream, segment: Segment, now_ns: int) -> bool:
         """Whether a closed connection goes on: the peer has data that was sent after its end [L4 L5]."""
         peer = stream.peer
-        if segment.flags & (SYN | RST) or not segment.flags & ACK or segment.checksum == WRONG:
+        if not segment.is_taken():
             return False
         if not peer.hear_late_ack(segment.ack):
             return self._unseen_side_goes_on(stream, segment, now_ns)
@@ -123,18 +123,14 @@ class Reopening(Midway):
         """Whether it is data, or a FIN, that goes on after a FIN or a RST, which may be forged [L4 L5]."""
         connection = stream.connection
         count = segment.end - segment.start + (segment.flags & FIN)  # which is 1
-        if connection.state == IDLE or count == 0 or segment.checksum == WRONG:
-            return False
-        if segment.flags & (SYN | RST) or not segment.flags & ACK:
+        if connection.state == IDLE or count == 0 or not segment.is_taken():
             return False
         lately = now_ns - connection.closed_ns <= REMEMBER_NS
         return stream.may_go_on(stream.offset_of(segment.seq), count, lately)
 
     def _take_doubtful(self, stream: Stream, segment: Segment, base: bytes, now_ns: int) -> None:
         """Keep it until the peer's ACK tells; where the peer is never seen, several in a row do."""
-        offset = stream.offset_of(segment.seq)
-        fin = offset + segment.wire_end - segment.start if segment.flags & FIN else NEVER
-        stream.keep_late(base[segment.start : segment.end], offset, fin)
+        offset = self._set_aside(stream, segment, base)
         if segment.end == segment.start:
             return
         self._wake(stream, now_ns + REMEMBER_NS, now_ns)

@@ -53,10 +53,17 @@ cdef class Rivals(Flows):
     @cython.locals(incumbent=Connection)
     cdef bint _is_half_seen(self, Connection rival) except -1
 
+    @cython.locals(incumbent=Connection)
+    cdef bint _is_doubted(self, Connection rival) except -1
+
+    cdef bint _fits(self, Stream rival_stream, Segment segment) except -1
+
     @cython.locals(peer=Stream, acks=cython.bint, far=cython.bint, far_ack=cython.bint)
     cdef bint _is_of_rival(self, Stream rival_stream, Stream stream, Segment segment) except -1
 
     @cython.locals(offset=cython.longlong, fin=cython.longlong)
+    cdef long long _set_aside(self, Stream stream, Segment segment, const unsigned char* base) except? -1
+
     cdef _keep(self, Stream rival_stream, Segment segment, const unsigned char* base, long long now_ns)
 
     @cython.locals(offset=cython.longlong)

@@ -12,7 +12,7 @@ what the other side sent. Always true:
  - a rival has no file, and is gone with its incumbent, with a RST, or as half-open ones are [L9 M2]; but
    with bytes, and an incumbent that is closed or silent since, it takes the place instead; and without any,
    once a closed one is remembered no more [L9];
- - its `one` is the direction of what began it: a SYN, or a SYN/ACK where the peer was never seen.
+ - its `one` is the direction of what began it: a SYN, data, or a SYN/ACK where the peer was never seen.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Rivals(Flows):
     """The table of connections, and those that may be in the place of others."""
 
     def _challenge(self, stream: Stream, isn: int, peer_isn: int, now_ns: int) -> Stream | None:
-        """The rival that begins with these ISNs: `isn` is that of the stream's direction, which sent the SYN.
+        """The rival that begins with these ISNs: `isn` is that of the stream's direction, which sent a SYN.
 
         Returns its stream of that direction, which may be there already; None if there is no room.
         """
@@ -222,17 +222,27 @@ class Rivals(Flows):
         said = one.tentative is not None and (one.syn_bytes == 0 or one.peer_ack > 0)
         if not has_bytes and not said and not self._has_spoken(rival):
             return False
-        if rival.contested or incumbent.one.tentative is not None or incumbent.other.tentative is not None:
+        if self._is_doubted(rival):
             return False
         if self._is_half_seen(rival) and (rival.claims == 0 or rival.other.packets == 0):
             return False
         return incumbent.state != OPEN or incumbent.last_ns <= rival.first_ns
 
-    def _is_of_rival(self, rival_stream: Stream, stream: Stream, segment: Segment) -> bool:
-        """Whether a segment has the rival's numbers, and not those of what is known of the incumbent."""
+    def _is_doubted(self, rival: Connection) -> bool:
+        """Whether the incumbent's side went on, or may have, as what is kept of it will show."""
+        incumbent = rival.incumbent
+        assert incumbent is not None
+        return rival.contested or incumbent.one.tentative is not None or incumbent.other.tentative is not None
+
+    def _fits(self, rival_stream: Stream, segment: Segment) -> bool:
+        """Whether the numbers of a segment can be the rival's."""
         if not rival_stream.can_be_of(segment.seq):
             return False
-        if segment.flags & ACK and not rival_stream.peer.can_be_of(segment.ack):
+        return segment.flags & ACK == 0 or rival_stream.peer.can_be_of(segment.ack)
+
+    def _is_of_rival(self, rival_stream: Stream, stream: Stream, segment: Segment) -> bool:
+        """Whether a segment has the rival's numbers, and not those of what is known of the incumbent."""
+        if not self._fits(rival_stream, segment):
             return False
         peer = stream.peer
         acks = segment.flags & ACK != 0 and peer.anchored
@@ -243,6 +253,7 @@ class Rivals(Flows):
         if far or far_ack or stream.offset_of(segment.seq) > stream.known_end():
             return True
         if peer.packets == 0 and stream.offset_of(segment.seq) < stream.rcv_nxt and rival_stream.has_syn():
+            # One side alone is captured: its SYN, and what comes right behind that, are all there is to tell.
             return rival_stream.offset_of(segment.seq) == rival_stream.known_end()
         return acks and peer.offset_of(segment.ack) > peer.known_end() + 1
 
@@ -254,9 +265,14 @@ class Rivals(Flows):
         rival_stream.peer.acknowledge(segment.ack, now_ns)
         if not rival_stream.anchored and not rival_stream.settling and segment.wire_end > segment.start:
             rival_stream.begin_settling(segment.seq, now_ns)  # its ISN may come yet, or never [L3]
-        offset = rival_stream.offset_of(segment.seq)
+        self._set_aside(rival_stream, segment, base)
+
+    def _set_aside(self, stream: Stream, segment: Segment, base: bytes) -> int:
+        """Keep what a segment brings in doubt; returns its offset."""
+        offset = stream.offset_of(segment.seq)
         fin = offset + segment.wire_end - segment.start if segment.flags & FIN else NEVER
-        rival_stream.keep_late(base[segment.start : segment.end], offset, fin)
+        stream.keep_late(base[segment.start : segment.end], offset, fin)
+        return offset
 
     def _replace(self, rival: Connection, accepted_bytes: int, now_ns: int) -> None:
         """The rival is the connection: the old one ends, and both directions move together [L2].

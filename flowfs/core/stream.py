@@ -31,7 +31,6 @@ from .limits import (
     ONE_WAY_NS,
     RESYNC_SEGMENTS,
     SETTLE_NS,
-    SETTLE_SEGMENTS,
     UNKNOWN_WINDOW_BYTES,
     WIDE_HOLE_BYTES,
 )
@@ -368,10 +367,7 @@ class Stream(Ending):
             return True
         if self.peer_ack >= end and self.low_count == 0 and self.ack_count >= RESYNC_SEGMENTS:
             return True
-        pending = self.pending
-        if pending is None or len(pending.offsets) < RESYNC_SEGMENTS:
-            return False
-        return len(pending.offsets) >= SETTLE_SEGMENTS or pending.begins_with(RESYNC_SEGMENTS)
+        return self.pending is not None and self.pending.is_shown_by_several()
 
     def _check_done(self, now_ns: int) -> None:
         """The stream ends with its FIN, once that is acknowledged and all before it is there, or lost."""
