@@ -70,5 +70,11 @@ class Complaints:
         elif counters.packets == 0:
             yield "empty", "there are no packets to be shown"
         elif counters.flows_total == 0 and not counters.flows_refused:
-            what = "without data" if counters.segments else "and no TCP"
-            yield "empty", f"{counters.packets} packets, {what}: there is no flow to be shown"
+            yield "empty", f"there is no flow to be shown: {self._lack()}"
+
+    def _lack(self) -> str:
+        """What the packets have not, that no flow came of them."""
+        counters = self._engine.counters
+        if counters.segments == 0:
+            return "none of the packets is TCP"
+        return "what data there is, no receiver takes" if counters.payload_bytes else "no TCP segment has data"

@@ -216,14 +216,8 @@ class Engine:
         with self.turn:
             return self.flows.about(flow)
 
-    def evict(self, flow: Flow) -> None:
-        """Take the flow out of the directory and free it."""
-        with self.turn:
-            self.store.evict(flow)
-            self.flows.collect()
-
     def remove(self, flow: Flow) -> None:
-        """Take the flow out because a reader removed it; counted apart from evict()."""
+        """Take the flow out of the directory and free it, as a reader wants; open readers keep it."""
         with self.turn:
             self.store.remove(flow)
             self.flows.collect()

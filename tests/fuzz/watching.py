@@ -69,7 +69,7 @@ class Watched:
             self.engine.open(flow)
             self._opened.append(flow)
         elif flows:
-            self.engine.evict(flows[choice // 3 % len(flows)])
+            self.engine.remove(flows[choice // 3 % len(flows)])
 
     def look(self) -> None:
         """What could be read stays as it was, and no budget is exceeded."""

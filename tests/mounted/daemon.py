@@ -60,7 +60,7 @@ class Steering:
     def evict(self, key: str, generation: int) -> None:
         flow = self.engine.find(bytes.fromhex(key), generation)
         assert flow is not None
-        self.engine.evict(flow)
+        self.engine.remove(flow)
         self.notify()
 
     def statistics(self) -> dict[str, int]:

@@ -60,7 +60,7 @@ class Reader:
             self.engine.open(flow)
             self.opened.append(flow)
         else:
-            self.engine.evict(flow)
+            self.engine.remove(flow)
 
     def release_all(self) -> None:
         while self.opened:

@@ -124,7 +124,7 @@ def test_it_is_told_as_long_as_the_file_is_there() -> None:
         flow = engine.list_after(0, 9)[0]
         assert len(engine.about(flow).conflicts) == 1
         assert engine.statistics()["notes_used_bytes"] > 0
-        engine.evict(flow)
+        engine.remove(flow)
         assert engine.about(flow).conflicts == []
         assert engine.statistics()["notes_used_bytes"] == 0
 

@@ -164,7 +164,7 @@ def test_the_next_generation_is_found_in_no_time() -> None:
         generations = [flow.generation for flow in engine.list_after(0, 999)]
         assert generations == list(range(600))
         for flow in engine.list_after(0, 999)[590:]:
-            engine.evict(flow)
+            engine.remove(flow)
         engine.tick(engine.now_ns + 700 * 10**9)
         again = Conversation(client_isn=7).syn().client(0, b"y")
         feed(engine, again)

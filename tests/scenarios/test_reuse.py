@@ -431,7 +431,7 @@ def test_another_connection_as_the_old_one_is_forgotten(removed: bool, fast: byt
         feed(engine, old)
         if removed:
             for flow in engine.list_after(0, 9):
-                engine.evict(flow)
+                engine.remove(flow)
         feed(engine, conversation.server_ack(len(fast) + 4).wait(0.2).other())
         files = {(flow.key, engine.read(flow, 0, 99), flow.partial) for flow in engine.list_after(0, 9)}
         assert files == {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from craft import Conversation, cut
+from craft import BAD, Conversation, cut
 from engines import feed, started
 from flowfs.complaints import Complaints
 from flowfs.config import Config
@@ -49,7 +49,15 @@ def test_packets_without_data() -> None:
         feed(engine, Conversation().handshake())
         assert complaints.fresh() == []
         engine.finish()
-        assert complaints.fresh() == ["3 packets, without data: there is no flow to be shown"]
+        assert complaints.fresh() == ["there is no flow to be shown: no TCP segment has data"]
+
+
+def test_data_that_nobody_takes() -> None:
+    with started(Limits(payload_bytes=MIB, checksum="strict")) as engine:
+        complaints = Complaints(config(engine.limits), engine)
+        feed(engine, Conversation().client(0, b"wrong", checksum=BAD))
+        engine.finish()
+        assert complaints.fresh() == ["there is no flow to be shown: what data there is, no receiver takes"]
 
 
 def test_what_is_removed_was_not_too_much() -> None:
@@ -65,7 +73,7 @@ def test_an_interface_frees_what_is_old_without_a_word() -> None:
     with started(Limits(payload_bytes=MIB)) as engine:
         complaints = Complaints(config(engine.limits, interface="eth0"), engine)
         feed(engine, Conversation().handshake().client(0, bytes(60_000)))
-        engine.evict(engine.list_after(0, 1)[0])
+        engine.remove(engine.list_after(0, 1)[0])
         assert complaints.fresh() == []
 
 

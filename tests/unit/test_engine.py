@@ -301,8 +301,8 @@ def test_changes(engine: Engine) -> None:
     conversation.packets.clear()
     feed(engine, conversation.client(3, b"def").client(6, b"ghi").server(3, b"uvw"))
     assert engine.changes() == (0, [client], [])
-    engine.evict(client)
-    engine.evict(server)
+    engine.remove(client)
+    engine.remove(server)
     assert engine.changed()
     assert engine.changes() == (0, [], [client])
 
@@ -337,7 +337,7 @@ def test_open_evict_read_release(engine: Engine) -> None:
     assert engine.get(flow.serial) is flow
     engine.open(flow)
     assert flow.opens == 1
-    engine.evict(flow)
+    engine.remove(flow)
     assert engine.find(conversation.client_key(), 0) is engine.get(flow.serial) is None
     assert engine.read(flow, 0, 9) == b"abc"
     engine.release(flow)

@@ -275,7 +275,7 @@ def test_a_name_is_not_used_twice_while_its_file_is_there() -> None:
             conversation.again(10_000_000 * number, 5).handshake().client(0, b"%d" % number).close().wait(1)
             feed(engine, conversation)
         first, second = engine.list_after(0, 9)
-        engine.evict(first)
+        engine.remove(first)
         conversation.packets.clear()
         feed(engine, conversation.wait(200).again(77_000_000, 5).handshake().client(0, b"2"))
         third = engine.list_after(second.serial, 9)[0]
@@ -296,7 +296,7 @@ def test_an_evicted_flow_that_goes_on_is_a_new_file() -> None:
     with started() as engine:
         feed(engine, conversation)
         flow = engine.list_after(0, 9)[0]
-        engine.evict(flow)
+        engine.remove(flow)
         assert engine.list_after(0, 9) == []
         conversation.packets.clear()
         feed(engine, conversation.client(3, b"def"))
@@ -455,7 +455,7 @@ def empty(engine: Engine, now_ns: int) -> None:
     """Everything times out; the files are removed; what was remembered is forgotten."""
     engine.tick(now_ns)
     for flow in engine.list_after(0, 1000):
-        engine.evict(flow)
+        engine.remove(flow)
     engine.changes()
     engine.tick(now_ns + REMEMBER_NS + SECOND_NS)
     numbers = engine.statistics()

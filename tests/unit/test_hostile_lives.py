@@ -20,13 +20,13 @@ def test_no_number_of_a_generation_is_used_twice() -> None:
         engine.tick(engine.now_ns + 700 * SECOND_NS)
         first, second = engine.list_after(0, 9)
         assert (first.generation, second.generation) == (0, 1)
-        engine.evict(first)
+        engine.remove(first)
         for isn in (3000, 4000, 5000):
             feed(engine, again(isn, b"x"))
         flows = engine.list_after(0, 9)
         assert len({flow.generation for flow in flows}) == len(flows) == 4
         for flow in flows:
-            engine.evict(flow)
+            engine.remove(flow)
         assert engine.statistics()["payload_used_bytes"] == 0
 
 

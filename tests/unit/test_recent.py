@@ -50,7 +50,7 @@ def test_what_was_forgotten_is_not_found() -> None:
     with started(Limits(payload_bytes=MIB)) as engine:
         feed(engine, Conversation().handshake().client(0, b"a"))
         (flow,) = engine.list_after(0, 9)
-        engine.evict(flow)
+        engine.remove(flow)
         for _ in range(2):
             engine.tick(engine.now_ns + 700 * SECOND_NS)
         assert engine.statistics()["connections_tracked"] == 0

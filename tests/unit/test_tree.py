@@ -42,7 +42,7 @@ class Directory:
     def evict(self, conversation: Conversation) -> None:
         flow = self.engine.find(conversation.client_key(), 0)
         assert flow is not None
-        self.engine.evict(flow)
+        self.engine.remove(flow)
 
     def names(self) -> list[bytes]:
         return [name for name, _, _ in self.tree.entries(ROOT, 0)][2:]
