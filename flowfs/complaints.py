@@ -77,4 +77,6 @@ class Complaints:
         counters = self._engine.counters
         if counters.segments == 0:
             return "none of the packets is TCP"
-        return "what data there is, no receiver takes" if counters.payload_bytes else "no TCP segment has data"
+        return (
+            "what data there is, no receiver takes" if counters.payload_bytes else "no TCP segment has data"
+        )

@@ -15,7 +15,7 @@ from craft import ETHERNET, Conversation, Packet, batches
 from flowfs.core.counters import FRAGMENT_FATES, PAYLOAD_FATES
 from flowfs.core.engine import Engine
 from flowfs.core.flow import IDLE, OPEN, STATE_NAMES, Flow
-from flowfs.core.limits import MIB, Limits
+from flowfs.core.limits import HALF_OPEN_NS, MIB, SECOND_NS, Limits
 from flowfs.dissect import dissect
 from flowfs.tree.names import name_of
 
@@ -156,6 +156,16 @@ def conflicts_of(engine: Engine) -> dict[str, list[tuple[int, int]]]:
             places = [(conflict.offset, conflict.length) for conflict in stream.notes.conflicts]
             found[name_of(key, stream.connection.generation).decode()] = places
     return found
+
+
+def check_two_rivals_at_most(engine: Engine) -> None:
+    """However many others there seemed to be: two places of the table, and those for half a minute."""
+    numbers = engine.statistics()
+    assert numbers["connections_tracked"] == 3
+    assert numbers["out_of_order_used_bytes"] < 2000
+    engine.tick(engine.now_ns + HALF_OPEN_NS + SECOND_NS)
+    assert engine.statistics()["connections_tracked"] == 1
+    assert engine.statistics()["out_of_order_used_bytes"] == 0
 
 
 def check_counters(numbers: dict[str, int]) -> None:

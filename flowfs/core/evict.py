@@ -132,8 +132,8 @@ class Ranking:
     def victim(self, now_ns: int, held_limit_bytes: int, keep: Ranked | None) -> Any:
         """The flow that should give memory next, None if there is none; `head_is_enough` says how much.
 
-        That is no second value, since each victim would cost a tuple. Of `keep`, which is being written, it can
-        only be the head.
+        That is no second value, since each victim would cost a tuple. Of `keep`, which is being written, it
+        can only be the head.
         """
         self.head_is_enough = False
         closed = self._oldest(self.closed, keep)

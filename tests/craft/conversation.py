@@ -55,7 +55,7 @@ class Conversation:
         """A SYN of the client; `isn` does not change the isn that offsets count from."""
         seq = self.client_isn if isn is None else isn
         fields: dict[str, Any] = {"seq": seq, "ack": 0, "flags": "S"}
-        return self._send(True, payload, **fields | override)
+        return self.send(True, payload, **fields | override)
 
     def syn_ack(
         self, isn: int | None = None, acked: int = 0, payload: bytes = b"", **override: Any
@@ -63,7 +63,7 @@ class Conversation:
         """A SYN/ACK of the server that acknowledges the client's SYN and `acked` bytes with it."""
         seq, ack = self.server_isn if isn is None else isn, self.client_isn + 1 + acked
         fields: dict[str, Any] = {"seq": seq, "ack": ack, "flags": "SA"}
-        return self._send(False, payload, **fields | override)
+        return self.send(False, payload, **fields | override)
 
     def again(self, client_isn: int, server_isn: int, **change: Any) -> Conversation:
         """From here on another connection on the same addresses and ports (or on changed ones)."""
@@ -122,7 +122,7 @@ class Conversation:
         self.fin(ack=self.server_isn + 1 + self.server_next)
         self.server_fin(ack=self.client_isn + 2 + self.client_next)
         seq, ack = self.client_isn + 2 + self.client_next, self.server_isn + 2 + self.server_next
-        return self._send(True, b"", seq=seq, ack=ack, flags="A")
+        return self.send(True, b"", seq=seq, ack=ack, flags="A")
 
     # everything else
 
@@ -179,9 +179,10 @@ class Conversation:
         if not client:
             own, peer = peer, own
         fields: dict[str, Any] = {"seq": own + 1 + offset, "ack": peer + 1 + acked, "flags": flags}
-        return self._send(client, payload, **fields | override)
+        return self.send(client, payload, **fields | override)
 
-    def _send(self, client: bool, payload: bytes, captured: int | None = None, **fields: Any) -> Conversation:
+    def send(self, client: bool, payload: bytes, captured: int | None = None, **fields: Any) -> Conversation:
+        """A segment of the client or the server; a forger says what he likes."""
         fields.setdefault("window", self.client_window if client else self.server_window)
         for_tcp = {name: fields.pop(name) for name in list(fields) if name in _TCP_FIELDS}
         src, dst, sport, dport = self._ends(client)

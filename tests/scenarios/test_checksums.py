@@ -41,7 +41,7 @@ def test_49_chaff() -> None:
 def test_49_chaff_with_a_wrong_ip_checksum(checksum: int) -> None:
     """[V1 V2] Whoever gets it drops it, however right TCP's own is."""
     conversation = Conversation().handshake()
-    conversation._send(True, b"xyz", seq=1001, ack=500_001, flags="PA", ttl=9)
+    conversation.send(True, b"xyz", seq=1001, ack=500_001, flags="PA", ttl=9)
     packet = conversation.packets.pop()
     frame = bytearray(packet.frame)
     frame[24:26] = checksum.to_bytes(2, "big")
