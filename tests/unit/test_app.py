@@ -68,6 +68,14 @@ def test_any_number_of_calls_wakes_once() -> None:
 # --- a life ------------------------------------------------------------------------------------
 
 
+@pytest.fixture(autouse=True)
+def heard() -> Iterator[None]:
+    """All tests may run under nohup; what is started here does not, unless it is told."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 @pytest.fixture
 def place(tmp_path: Path) -> Iterator[Path]:
     """An empty directory; it fails the test that leaves something mounted or running there."""
