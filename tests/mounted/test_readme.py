@@ -20,7 +20,7 @@ from live.mounting import eventually
 
 ROOT = Path(__file__).resolve().parents[2]
 TAIL_ENDED = 124  # timeout(1)
-SILENT = ("mount", "umount", "mkdir", "cp", "rm")
+SILENT = ("mount", "umount", "mkdir", "cp", "rm", "find")
 
 
 def blocks() -> list[list[str]]:
