@@ -40,7 +40,6 @@ cdef class Engine:
     cdef object turn
     cdef long long fraction_ns
     cdef readonly long long now_ns
-    cdef long long next_tick_ns
     cdef long long leap_ns
     cdef long long leap_packets
     cdef long long frame_bytes
@@ -75,8 +74,8 @@ cdef class Engine:
     @cython.locals(counters=Counters)
     cdef _count_verdict(self, int verdict)
 
-    cdef _come_to(self, long long now_ns)
+    cdef bint _come_to(self, long long now_ns) except -1
     cdef bint _leaps(self, long long now_ns) except -1
     cdef _advance(self, long long now_ns)
     @cython.locals(more=cython.bint)
-    cdef _tick(self)
+    cdef bint _catch_up(self) except -1

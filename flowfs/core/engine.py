@@ -6,9 +6,10 @@ towards the others, interpreted as well as compiled, and nobody starves. feed() 
 every SLICE_PACKETS packets, SLICE_BYTES of frames or SLICE_RARE frames that are no plain segments, which
 keeps a reader waiting ≤ 0.5 ms. What is called from here (dissect included) must not call back.
 
-Time is the packets' own; tick() is for live captures, in which no packet may come for a while. Every TICK_NS
-of packet time what waits is looked at, so a capture file gives one tree whatever its batches [R10]. A leap of
-more than a day counts once several packets in a row agree on it.
+Time is the packets' own; tick() is for live captures, in which no packet may come for a while. Before a
+packet is taken, all that fell due since the last one is, in slices, see `timeouts`: so a capture gives one
+tree, whatever its batches, and however often somebody says how late it is [R10]. A leap of more than a day
+counts once several packets in a row agree on it.
 """
 
 from __future__ import annotations
@@ -101,7 +102,6 @@ class Engine:
         self.turn = Turn()
         self.fraction_ns = _MICROSECOND_NS
         self.now_ns = 0
-        self.next_tick_ns = 0
         self.leap_ns = self.leap_packets = 0  # the time far ahead that so many packets in a row agree on
         self.frame_bytes = 0  # of the one that goes the long way
         self.longest_bytes = 0  # the longest frame
@@ -146,8 +146,7 @@ class Engine:
         while more:
             with self.turn:
                 self._advance(now_ns)
-                self._tick()
-                more = self.next_tick_ns <= self.now_ns
+                more = self._catch_up()
 
     def finish(self) -> None:
         """The captures have ended."""
@@ -262,7 +261,10 @@ class Engine:
     def _feed_slice(
         self, base: bytes, length: int, meta: memoryview, packet: int, count: int, link_type: int
     ) -> int:
-        """Take packets from number `packet` on, as many as a slice allows; returns the number of the next."""
+        """Take packets from number `packet` on, as many as a slice allows; returns the number of the next.
+
+        Which is the same one if so much fell due before it that this was a slice.
+        """
         last = min(count, packet + SLICE_PACKETS)
         room_bytes = SLICE_BYTES
         rare = SLICE_RARE
@@ -280,13 +282,14 @@ class Engine:
                 at = meta[4 * (packet + _FETCH_AHEAD // 2) + 2] + key_offset
                 if at + segment.key_bytes <= length:
                     recent.expect(base, at, segment.key_bytes)
+            if self._come_to(now_ns):
+                return packet
             packet += 1
             room_bytes -= end - start
             counters.packets += 1
             counters.captured_bytes += end - start
             if end - start > self.longest_bytes:
                 self.longest_bytes = end - start
-            self._come_to(now_ns)
             verdict = decode(base, start, end, link_type, segment)
             if verdict == SEGMENT:
                 key_offset = segment.key_start - start
@@ -385,15 +388,17 @@ class Engine:
         else:
             counters.unknown_frames += 1
 
-    def _come_to(self, now_ns: int) -> None:
-        """A packet has this time: time goes on, if it is to be believed, and what is due is looked at."""
+    def _come_to(self, now_ns: int) -> bool:
+        """A packet has this time: time goes on, if it is to be believed, and what is due by then is seen to.
+
+        Whether there is more to see to before that packet, for which this can be said again.
+        """
         if now_ns <= self.now_ns:
             self.leap_packets = 0
         elif now_ns - self.now_ns < _LEAP_NS or self._leaps(now_ns):
             self.leap_packets = 0
             self._advance(now_ns)
-        if self.now_ns >= self.next_tick_ns:
-            self._tick()
+        return self.now_ns >= self.flows.due_ns and self._catch_up()
 
     def _leaps(self, now_ns: int) -> bool:
         """Whether a time far ahead is to be believed: the first of all is, else several in a row must agree.
@@ -417,9 +422,10 @@ class Engine:
             self.now_ns = now_ns
             self.store.now_ns = now_ns
 
-    def _tick(self) -> None:
-        more = self.defrag.tick(self.now_ns)
-        more = self.flows.tick(self.now_ns) or more
-        self.next_tick_ns = self.now_ns + (0 if more else TICK_NS)
-        if self.store.orphans:
-            self.flows.collect()
+    def _catch_up(self) -> bool:
+        """See to a slice of what is due; whether there is more."""
+        if self.defrag.tick(self.now_ns - self.now_ns % TICK_NS):
+            return True
+        more = self.flows.catch_up(self.now_ns)
+        self.store.now_ns = self.now_ns
+        return more

@@ -11,7 +11,7 @@ from .store cimport Store
 from .stream cimport Connection, Stream
 
 cdef int OPEN, IDLE, ENDED_BY_FIN, ENDED_BY_RST
-cdef long long DUE_PER_TICK, EXPIRED_PER_TICK, HALF_OPEN_NS, IDLE_VICTIM_NS, REMEMBER_NS, _SPARE_DEADLINES
+cdef long long IDLE_VICTIM_NS, REMEMBER_NS, _SPARE_DEADLINES
 
 
 cdef class Flows:
@@ -31,6 +31,7 @@ cdef class Flows:
     cdef list deadlines
     cdef long long awaited
     cdef long long scheduled
+    cdef readonly long long due_ns
     cdef public int source
 
     @cython.locals(stream=Stream)
@@ -90,15 +91,6 @@ cdef class Flows:
 
     @cython.locals(stream=Stream, connection=Connection, notes=Notes)
     cpdef object about(self, Flow flow)
-
-    @cython.locals(stream=Stream, connection=Connection, count=cython.longlong, due=cython.longlong)
-    cpdef bint tick(self, long long now_ns) except -1
-
-    @cython.locals(until_ns=cython.longlong)
-    cdef _let_go_in_time(self, Stream stream, long long now_ns)
-
-    @cython.locals(connection=Connection, count=cython.longlong)
-    cdef _expire(self, Queue queue, long long before_ns, long long now_ns)
 
     cdef bint _has_room(self, long long now_ns) except -1
 

@@ -1,5 +1,5 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True
-"""The connection table: it begins and ends connections and generations, and looks after what waits.
+"""The connection table: it begins and ends connections and generations, and knows when what waits is due.
 
 Finds a stream by addresses, ports and VLAN (a dictionary with Python's salted hash, full compare [K1]);
 pairs both directions. Knows no byte, and no segment but the first of a connection: `life` does.
@@ -14,7 +14,7 @@ The rules, by letter: generations [L2], timeouts [L9], no file without data [L10
 
 from __future__ import annotations
 
-from heapq import heapify, heappop, heappush
+from heapq import heapify, heappush
 from typing import Any
 
 import cython
@@ -35,9 +35,6 @@ from .flow import IDLE, OPEN
 from .flow import RST as ENDED_BY_RST
 from .limits import (
     CONNECTION_BYTES,
-    DUE_PER_TICK,
-    EXPIRED_PER_TICK,
-    HALF_OPEN_NS,
     IDLE_VICTIM_NS,
     NOTES_SHARE,
     REMEMBER_NS,
@@ -71,6 +68,7 @@ class Flows:
         self.deadlines: list[tuple[int, int, bytes]] = []
         self.awaited = 0  # streams that have a deadline; all others there are dead
         self.scheduled = 0
+        self.due_ns = 0  # nothing is due before that: what each packet looks at
         self.source = 0
 
     def whose(self, segment: Segment, base: bytes) -> Stream | None:
@@ -96,6 +94,7 @@ class Flows:
         if stream.done and (peer.done or peer.packets == 0):
             self._close(connection, ENDED_BY_FIN, now_ns)
         elif connection.queue is self.half_open and connection.carried:
+            connection.touched_ns = connection.last_ns
             (self.active if stream.packets and peer.packets else self.one_way).append(connection)
 
     def _look_after(self, stream: Stream, now_ns: int) -> None:
@@ -106,17 +105,18 @@ class Flows:
         self._wake(stream, stream.deadline_ns, now_ns)
 
     def _wake(self, stream: Stream, deadline_ns: int, now_ns: int) -> None:
-        """Let tick() look after the stream at `deadline_ns`; 0 is never."""
-        assert deadline_ns == 0 or deadline_ns > now_ns, "tick() would not end"
+        """Let catch_up() look after the stream at `deadline_ns`; 0 is never."""
+        assert deadline_ns == 0 or deadline_ns > now_ns, "catch_up() would not end"
         if deadline_ns and (stream.scheduled_ns == 0 or deadline_ns < stream.scheduled_ns):
             self.awaited += stream.scheduled_ns == 0
             stream.scheduled_ns = deadline_ns
             self.scheduled += 1
             heappush(self.deadlines, (deadline_ns, self.scheduled, stream.key))
+            self.due_ns = min(self.due_ns, deadline_ns)
             self._bound_deadlines()
 
     def _let_sleep(self, stream: Stream) -> None:
-        """There is nothing for tick() to look after."""
+        """There is nothing for catch_up() to look after."""
         if stream.scheduled_ns:
             stream.scheduled_ns = 0
             self.awaited -= 1
@@ -244,7 +244,7 @@ class Flows:
             self.closed.append(connection)
         for stream in (connection.one, connection.other):
             if stream.tentative is not None:
-                self._wake(stream, now_ns + REMEMBER_NS, now_ns)  # tick() lets go of it
+                self._wake(stream, now_ns + REMEMBER_NS, now_ns)  # which lets go of it
             else:
                 self._let_sleep(stream)
 
@@ -314,58 +314,6 @@ class Flows:
             notes.fates_by_name() if notes is not None else {},
             stream.tail_missing_bytes,
         )
-
-    def tick(self, now_ns: int) -> bool:
-        """See to what waits, and end what has timed out [H1 H3 L3 L9]; whether there is more to see to."""
-        due = DUE_PER_TICK
-        while due and self.deadlines and self.deadlines[0][0] <= now_ns:
-            due -= 1
-            deadline_ns, _, key = heappop(self.deadlines)
-            stream = self.streams.get(key)
-            if stream is None or deadline_ns != stream.scheduled_ns:
-                continue  # it is gone, or an earlier time was set since, and has come
-            stream.scheduled_ns = 0
-            self.awaited -= 1
-            if stream.over:
-                self._let_go_in_time(stream, now_ns)
-            else:
-                self._follow_up(stream, now_ns)
-        self._expire(self.half_open, now_ns - HALF_OPEN_NS, now_ns)
-        self._expire(self.one_way, now_ns - self.idle_ns, now_ns)
-        self._expire(self.active, now_ns - self.idle_ns, now_ns)
-        count = 0
-        while self.closed.oldest is not None and count < EXPIRED_PER_TICK:
-            connection = self.closed.oldest
-            if connection.closed_ns > now_ns - REMEMBER_NS:
-                break
-            self._cease(connection, now_ns)
-            count += 1
-        return due == 0
-
-    def _let_go_in_time(self, stream: Stream, now_ns: int) -> None:
-        """Let go of what is in doubt since the close, if that is long ago: deadlines may be earlier."""
-        if stream.tentative is None:
-            return
-        until_ns = stream.connection.closed_ns + REMEMBER_NS
-        if until_ns > now_ns:
-            self._wake(stream, until_ns, now_ns)
-        else:
-            stream.drop_tentative()
-
-    def _expire(self, queue: Queue, before_ns: int, now_ns: int) -> None:
-        """Close the connections of this queue that had no packet since `before_ns`."""
-        count = 0
-        while queue.oldest is not None and count < EXPIRED_PER_TICK:
-            connection = queue.oldest
-            if connection.touched_ns > before_ns:
-                break
-            if connection.last_ns > before_ns:
-                connection.touched_ns = connection.last_ns
-                queue.append(connection)
-            else:
-                self.counters.connections_expired += 1
-                self._close(connection, IDLE, now_ns)
-            count += 1
 
     def _has_room(self, now_ns: int) -> bool:
         """Whether one more connection fits, after others were forgotten if need be [M2]."""

@@ -118,6 +118,7 @@ class Lives(Reopening):
         if segment.flags & FIN:
             stream.receive_fin(advance(segment.seq, segment.wire_end - segment.start), now_ns)
         if connection.queue is not self.active and peer.packets:
+            connection.touched_ns = now_ns
             self.active.append(connection)
         return True
 
@@ -196,9 +197,9 @@ class Lives(Reopening):
         stream.packets += 1
         connection.last_ns = now_ns
         if now_ns - connection.touched_ns >= self.touch_ns:
-            connection.touched_ns = now_ns
             queue = connection.queue
             if queue is not None and queue is not self.half_open:
+                connection.touched_ns = now_ns
                 queue.append(connection)
 
     def _is_for_other(self, stream: Stream, ack: int) -> bool:

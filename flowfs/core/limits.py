@@ -53,7 +53,7 @@ LEAP_PACKETS = 3  # in a row that agree on a time beyond; fewer are a broken clo
 
 PREPARED_BYTES = 4 * MIB  # memory that is made ready at once: two pages of the largest kind, ~1 ms
 
-TICK_NS = 100 * MILLISECOND_NS  # how often what waits is looked at; the shortest timeout is L3's
+TICK_NS = 100 * MILLISECOND_NS  # how often fragments, and who stands in the wrong order, are looked for
 
 ACKED_HOLE_NS = 250 * MILLISECOND_NS  # [H1] a capture reorders by less
 ACKED_HOLE_PACKETS = 32  # [H1]
@@ -81,8 +81,10 @@ LONE_BYTES = (
 
 HALF_OPEN_NS = 30 * SECOND_NS  # [L9]
 REMEMBER_NS = 60 * SECOND_NS  # [L9] twice RFC 9293's customary segment lifetime on today's networks
-DUE_PER_TICK = 256  # streams that wait are looked at in slices: one takes up to 1 µs, or gives up its holes
-EXPIRED_PER_TICK = 4096  # a million half-open connections end in slices, not in one long pause
+# What fell due is seen to in slices: a million half-open connections must not end in one long pause.
+STEPS_PER_SLICE = 4096  # a connection ends in one
+LOOK_STEPS = 16  # a look at what waits takes up to 1 µs, or gives up holes
+DUE_PER_TICK = 256  # datagrams that are too old
 
 MAX_DATAGRAM_BYTES = 65535  # what IP's length field can say
 MAX_EXTENSIONS = 8  # [G2] IPv6 extension headers of a packet, the fragment header among them

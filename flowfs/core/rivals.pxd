@@ -4,12 +4,13 @@ from .decode cimport ACK, FIN, RST, SYN, WRONG, Segment
 from .flows cimport Flows
 from .order cimport leave
 from .stream cimport Connection, Stream
+from .timeouts cimport Timeouts
 
 cdef int IDLE, OPEN
 cdef long long RESYNC_SEGMENTS
 
 
-cdef class Rivals(Flows):
+cdef class Rivals(Timeouts):
     @cython.locals(there=Stream)
     cdef Stream _challenge(self, Stream stream, long long isn, long long peer_isn, long long now_ns)
 

@@ -25,12 +25,13 @@ if not cython.compiled:
     from .flows import Flows
     from .order import leave
     from .stream import Connection, Stream
+    from .timeouts import Timeouts
 
 from .flow import IDLE, OPEN
 from .limits import RESYNC_SEGMENTS
 
 
-class Rivals(Flows):
+class Rivals(Timeouts):
     """The table of connections, and those that may be in the place of others."""
 
     def _challenge(self, stream: Stream, isn: int, peer_isn: int, now_ns: int) -> Stream | None:

@@ -15,13 +15,13 @@ from flowfs.core.engine import Engine
 from flowfs.core.flow import FIN, IDLE, OPEN, RST
 from flowfs.core.limits import (
     CONNECTION_BYTES,
-    EXPIRED_PER_TICK,
     HALF_OPEN_NS,
     IDLE_VICTIM_NS,
     KIB,
     MIB,
     REMEMBER_NS,
     SECOND_NS,
+    STEPS_PER_SLICE,
     Limits,
 )
 
@@ -199,15 +199,49 @@ def test_what_was_picked_up_is_not_half_open() -> None:
     assert run(conversation).files() == {NAME: b"abcdef"}
 
 
+def half_open_ones(engine: Engine, count: int) -> int:
+    """So many connections begin; returns when all of them have timed out."""
+    for number in range(count):
+        feed(engine, numbered(number).syn())
+    return Conversation.clock_ns + HALF_OPEN_NS + SECOND_NS
+
+
 def test_many_end_in_slices() -> None:
-    count = EXPIRED_PER_TICK + 100
+    count = STEPS_PER_SLICE + 100
     with started(table_of(count)) as engine:
-        for number in range(count):
-            feed(engine, numbered(number).syn())
-        now_ns = Conversation.clock_ns + HALF_OPEN_NS + SECOND_NS
-        for expired in (EXPIRED_PER_TICK, count):
-            engine.tick(now_ns)
+        now_ns = half_open_ones(engine, count)
+        for more, expired in ((True, STEPS_PER_SLICE), (False, count)):
+            assert engine.flows.catch_up(now_ns) == more
             assert engine.statistics()["connections_expired"] == expired
+
+
+@pytest.mark.parametrize("by", ["packet", "tick"])
+def test_many_end_before_anything_else_happens(by: str) -> None:
+    """In slices, between which readers have their turn."""
+    count = 2 * STEPS_PER_SLICE + 100
+    with started(table_of(count)) as engine:
+        now_ns = half_open_ones(engine, count)
+        packets = engine.statistics()["packets"]
+        if by == "tick":
+            engine.tick(now_ns)
+        else:
+            feed(engine, Conversation(clock_ns=now_ns).syn())
+        numbers = engine.statistics()
+        assert numbers["connections_expired"] == count
+        assert numbers["connections"] == count + (by == "packet")
+        assert numbers["packets"] == packets + (by == "packet")
+
+
+def test_who_is_spoken_to_again_keeps_no_other_one_half_open() -> None:
+    """One that has just been heard of may be the oldest [L9]."""
+    held = numbered(0)
+    packets = [*held.syn().packets, *numbered(1, clock_ns=held.clock_ns).syn().packets]
+    with started() as engine:
+        feed(engine, packets)
+        for _ in range(6):
+            held.packets.clear()
+            feed(engine, held.wait(10).syn())
+        assert engine.statistics()["connections_expired"] == 1
 
 
 @pytest.mark.parametrize("end", ["close", "rst"])

@@ -13,7 +13,7 @@ import flowfs.core
 from craft import Conversation, Packet, batches, ethernet, fragment, fragments, ipv4, ipv6
 from engines import started
 from flowfs.core.engine import Engine
-from flowfs.core.limits import ACKED_HOLE_NS, CONNECTION_BYTES, MIB, ONE_WAY_NS, SETTLE_NS, TICK_NS, Limits
+from flowfs.core.limits import CONNECTION_BYTES, MIB, Limits
 
 # What Python objects take beside the arena, to what is charged: 15 % are promised of the compiled core, whose
 # objects are smaller.
@@ -31,10 +31,6 @@ def test_defaults() -> None:
     assert (limits.max_flows, limits.idle_ns) == (0, 600 * 10**9)
     with pytest.raises(dataclasses.FrozenInstanceError):
         limits.max_flows = 1  # type: ignore[misc]
-
-
-def test_ticks_are_no_coarser_than_what_they_serve() -> None:
-    assert min(SETTLE_NS, ACKED_HOLE_NS, ONE_WAY_NS) >= TICK_NS
 
 
 def connection(number: int) -> Conversation:

@@ -1,0 +1,119 @@
+# cython: boundscheck=False, wraparound=False, cdivision=True
+"""What time does to connections: holes and RSTs that waited, and connections that are over [H1 H3 L3 L5 L9].
+
+Knows no packet. Always true:
+ - each deadline is taken at its own time, in the order of time, before any packet that comes later; so is
+   what it sets that is due by then. So nobody can tell whether time went on in one leap or in steps [R10];
+ - a connection that is silent has a bounded number of steps before it: a deadline gives up a hole, ends a
+   wait or the connection, and sets none at or before its own time. So a leap takes as long as what it sees
+   to, in slices, however far it goes.
+
+Queues are nearly in order: one that stands behind others too late is seen to when it is the oldest, or at the
+next multiple of TICK_NS once a packet made it that.
+"""
+
+from __future__ import annotations
+
+from heapq import heappop
+
+import cython
+
+if not cython.compiled:
+    from .flows import Flows
+    from .order import Queue
+    from .stream import Stream
+
+from .flow import IDLE
+from .limits import HALF_OPEN_NS, LOOK_STEPS, REMEMBER_NS, STEPS_PER_SLICE, TICK_NS
+
+_NEVER_NS = 1 << 62
+_TICK_NS = TICK_NS
+
+
+class Timeouts(Flows):
+    """The table of connections, as time goes on."""
+
+    def catch_up(self, now_ns: int) -> bool:
+        """Take a slice of what is due by `now_ns`; whether there is more."""
+        steps = STEPS_PER_SLICE
+        while self.due_ns <= now_ns:
+            self.store.now_ns = self.due_ns
+            steps = self._take_due(self.due_ns, steps)
+            if self.store.orphans:
+                self.collect()
+            if steps <= 0:
+                return True
+            self.due_ns = self._next_due_ns()
+        # A packet may make somebody the oldest who was hidden behind others.
+        self.due_ns = min(self.due_ns, now_ns - now_ns % _TICK_NS + _TICK_NS)
+        return False
+
+    def _next_due_ns(self) -> int:
+        """The earliest time at which there is something to see to, as long as no packet comes."""
+        due_ns = self.deadlines[0][0] if self.deadlines else _NEVER_NS
+        due_ns = min(due_ns, self._oldest_due_ns(self.half_open, HALF_OPEN_NS))
+        due_ns = min(due_ns, self._oldest_due_ns(self.one_way, self.idle_ns))
+        due_ns = min(due_ns, self._oldest_due_ns(self.active, self.idle_ns))
+        if self.closed.oldest is not None:
+            connection = self.closed.oldest
+            due_ns = min(due_ns, connection.closed_ns + REMEMBER_NS)
+        return max(due_ns, self.due_ns)
+
+    def _oldest_due_ns(self, queue: Queue, after_ns: int) -> int:
+        """When to look at the oldest connection of a queue, which may be silent for so long."""
+        connection = queue.oldest
+        return _NEVER_NS if connection is None else connection.touched_ns + after_ns
+
+    def _take_due(self, now_ns: int, steps: int) -> int:
+        """See to what is due at this time, in so many steps; returns how many are left, if that was all."""
+        while steps > 0 and self.deadlines and self.deadlines[0][0] <= now_ns:
+            self._take_deadline(now_ns)
+            steps -= LOOK_STEPS
+        steps = self._expire(self.half_open, now_ns - HALF_OPEN_NS, now_ns, steps)
+        steps = self._expire(self.one_way, now_ns - self.idle_ns, now_ns, steps)
+        steps = self._expire(self.active, now_ns - self.idle_ns, now_ns, steps)
+        while steps > 0 and self.closed.oldest is not None:
+            connection = self.closed.oldest
+            if connection.closed_ns > now_ns - REMEMBER_NS:
+                break
+            self._cease(connection, now_ns)
+            steps -= 1
+        return steps
+
+    def _take_deadline(self, now_ns: int) -> None:
+        """Look after the stream whose deadline is the first."""
+        deadline_ns, _, key = heappop(self.deadlines)
+        stream = self.streams.get(key)
+        if stream is None or deadline_ns != stream.scheduled_ns:
+            return  # it is gone, or an earlier time was set since, and has come
+        stream.scheduled_ns = 0
+        self.awaited -= 1
+        if stream.over:
+            self._let_go_in_time(stream, now_ns)
+        else:
+            self._follow_up(stream, now_ns)
+
+    def _let_go_in_time(self, stream: Stream, now_ns: int) -> None:
+        """Let go of what is in doubt since the close, if that is long ago: deadlines may be earlier."""
+        if stream.tentative is None:
+            return
+        until_ns = stream.connection.closed_ns + REMEMBER_NS
+        if until_ns > now_ns:
+            self._wake(stream, until_ns, now_ns)
+        else:
+            stream.drop_tentative()
+
+    def _expire(self, queue: Queue, before_ns: int, now_ns: int, steps: int) -> int:
+        """Close the connections of this queue that had no packet since `before_ns`; as _take_due()."""
+        while steps > 0 and queue.oldest is not None:
+            connection = queue.oldest
+            if connection.touched_ns > before_ns:
+                break
+            if connection.last_ns > before_ns:
+                connection.touched_ns = connection.last_ns
+                queue.append(connection)
+            else:
+                self.counters.connections_expired += 1
+                self._close(connection, IDLE, now_ns)
+            steps -= 1
+        return steps
