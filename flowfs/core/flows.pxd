@@ -1,4 +1,5 @@
 cimport cython
+from .afar cimport WENT_ON
 from .assembly cimport NEVER, Room
 from .counters cimport Counters
 from .decode cimport RST, SYN, Segment, key_of, reverse_key
@@ -41,6 +42,8 @@ cdef class Flows:
     cdef _follow_up(self, Stream stream, long long now_ns)
 
     cdef _look_after(self, Stream stream, long long now_ns)
+    @cython.locals(until_ns=cython.longlong)
+    cdef _look_afar(self, Stream stream, long long now_ns)
     cdef _wake(self, Stream stream, long long deadline_ns, long long now_ns)
 
     cdef _let_sleep(self, Stream stream)

@@ -20,6 +20,7 @@ from typing import Any
 import cython
 
 if not cython.compiled:
+    from .afar import WENT_ON
     from .assembly import NEVER, Room
     from .counters import Counters
     from .decode import RST, SYN, Segment, key_of, reverse_key
@@ -103,6 +104,14 @@ class Flows:
             stream.reset_end = stream.reset_at
             self._close(stream.connection, ENDED_BY_RST, now_ns)
         self._wake(stream, stream.deadline_ns, now_ns)
+
+    def _look_afar(self, stream: Stream, now_ns: int) -> None:
+        """See whether what came from afar shows a gap; if so, what it acknowledges counts as well [Q2]."""
+        until_ns = stream.review_afar(stream.peer.packets, now_ns)
+        if until_ns == WENT_ON:
+            stream.peer.acknowledge(stream.far_said, now_ns)
+        else:
+            self._wake(stream, until_ns, now_ns)
 
     def _wake(self, stream: Stream, deadline_ns: int, now_ns: int) -> None:
         """Let catch_up() look after the stream at `deadline_ns`; 0 is never."""

@@ -109,14 +109,16 @@ class Lives(Reopening):
             stream.note(UNACKNOWLEDGING, segment.end - segment.start)
             return True
         if far:
-            stream.stay_afar()
-            peer.hear_from_afar(segment.ack)
+            stream.stay_afar(segment.ack)
+            peer.hear_from_afar(segment.ack, stream.packets)
         else:
             self._acknowledge(stream, segment, now_ns)
         if segment.wire_end > segment.start:
             self._payload(stream, segment, base, now_ns)
         if segment.flags & FIN:
             stream.receive_fin(advance(segment.seq, segment.wire_end - segment.start), now_ns)
+        if far:
+            self._look_afar(stream, now_ns)
         if connection.queue is not self.active and peer.packets:
             connection.touched_ns = now_ns
             self.active.append(connection)

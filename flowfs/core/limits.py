@@ -66,6 +66,7 @@ FLOW_OUT_OF_ORDER_SEGMENTS = 3072  # [H2]
 ONE_WAY_NS = 3 * SECOND_NS  # [H3] no ACK will ever come
 ONE_WAY_BYTES = 256 * KIB  # [H3]
 
+FORGED_GAP_NS = 2 * SECOND_NS  # [Q2] several round trips: hosts that are elsewhere have said so by then
 FORGED_RST_NS = 2 * SECOND_NS  # [L5] several round trips: a connection that goes on has said so by then
 
 UNKNOWN_WINDOW_BYTES = 16 * MIB  # [Q2] the largest that Linux advertises unless told otherwise: 6 MiB

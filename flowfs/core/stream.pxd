@@ -1,11 +1,11 @@
 cimport cython
+from .afar cimport Afar
 from .assembly cimport FAR_AWAY, NEVER, Assembly, Owner, Room
 from .notes cimport DUPLICATE, SYN, UNKNOWN_TTL, WINDOW
-from .ends cimport Ending
 from .seq cimport advance
 
 cdef int _NOT_LOST, OPEN, ENDED_BY_FIN, ENDED_BY_RST
-cdef int ACK, CLOSE, LIMIT, ONE_WAY, SNAPLEN
+cdef int ACK, CLOSE, ONE_WAY, SNAPLEN
 cdef long long ACKED_HOLE_NS, ACKED_HOLE_PACKETS, LOWER_ACKS, WIDE_HOLE_BYTES, ONE_WAY_BYTES, ONE_WAY_NS
 cdef long long RESYNC_SEGMENTS, SETTLE_NS
 cdef long long _WINDOW_BYTES
@@ -29,14 +29,12 @@ cdef class Connection(Owner):
 
 
 @cython.final
-cdef class Stream(Ending):
+cdef class Stream(Afar):
     cdef public long long ack_count
     cdef public long long acked_ns
     cdef public long long acked_to
     cdef public Connection connection
     cdef public long long doubted_fin
-    cdef public long long far_ack_packets
-    cdef public long long far_packets
     cdef public long long low_ack
     cdef public int low_count
     cdef public long long low_limit
@@ -67,17 +65,8 @@ cdef class Stream(Ending):
     @cython.locals(offset=cython.longlong)
     cpdef bint acknowledge(self, long long ack, long long now_ns) except -1
 
-    cdef bint _can_be_acknowledged(self, long long offset) noexcept
-    cdef hear_from_afar(self, long long ack)
-    cdef void stay_afar(self) noexcept
     cdef _acknowledge_less(self, long long offset, long long now_ns)
 
-    @cython.locals(in_a_row=cython.bint)
-    cdef _receive_far(
-        self, const unsigned char* base, Py_ssize_t start, Py_ssize_t end, long long offset, long long now_ns
-    )
-
-    cdef bint _is_afar(self, long long offset) noexcept
     cdef bint lacks_any(self) noexcept
     cdef bint waits(self) noexcept
 

@@ -2,7 +2,8 @@
 """One direction of a connection, as TCP tells of it: where it begins and ends, and which holes are lost.
 
 Gives the bytes to its `Assembly`, at the offsets that `Pickup` finds, or in doubt to `Doubting`; what FIN and
-RST mean, `Ending` knows. Knows its peer's ACKs; finds no connection.
+RST mean, `Ending` knows, and `Afar` what comes from beyond any window. Knows its peer's ACKs; finds no
+connection.
 
 The rules, by the letters used here. Offsets: [Q1], windows [Q2] [Q4]. A hole is lost when [H1] the peer
 acknowledged what lies behind, [H2] too much waits, [H3] the peer is never seen and time passes, [H4] the
@@ -15,8 +16,8 @@ from __future__ import annotations
 import cython
 
 if not cython.compiled:
+    from .afar import Afar
     from .assembly import FAR_AWAY, NEVER, Assembly, Owner, Room
-    from .ends import Ending
     from .notes import DUPLICATE, SYN, UNKNOWN_TTL, WINDOW
     from .seq import advance
 
@@ -34,7 +35,7 @@ from .limits import (
     UNKNOWN_WINDOW_BYTES,
     WIDE_HOLE_BYTES,
 )
-from .ranges import ACK, CLOSE, LIMIT, ONE_WAY, SNAPLEN
+from .ranges import ACK, CLOSE, ONE_WAY, SNAPLEN
 
 _NOT_LOST = -1
 _WINDOW_BYTES = UNKNOWN_WINDOW_BYTES  # a C integer when compiled: it is used with each ACK
@@ -67,7 +68,7 @@ class Connection(Owner):
         self.claims = 0  # segments of that side for this rival since; of both if it was picked up midway
 
 
-class Stream(Ending):
+class Stream(Afar):
     """One direction. `peer` is the other one, `connection` what they share; the table sets both up."""
 
     peer: Stream
@@ -77,8 +78,6 @@ class Stream(Ending):
         "acked_to",
         "connection",
         "doubted_fin",
-        "far_ack_packets",
-        "far_packets",
         "low_ack",
         "low_count",
         "low_limit",
@@ -98,7 +97,7 @@ class Stream(Ending):
 
     def begin(self, key: bytes, connection: Connection, room: Room) -> None:
         """What __init__ does, see Connection.begin()."""
-        self.endless(key, connection, room)
+        self.unbroken(key, connection, room)
         self.connection = connection
         self.other_isn = NEVER  # of a SYN that only its SYN/ACK makes true, or of a second SYN/ACK [L1 L2]
         self.other_acks = 0  # of the peer, for that
@@ -109,9 +108,6 @@ class Stream(Ending):
         self.low_ack = self.low_ns = self.low_limit = 0  # the highest of them; of the first, as for acked_ns
         self.verified = False  # checksums were right: a wrong one means something [V2]
         self.doubted_fin = NEVER  # the offset of a FIN that is in doubt [T1]
-        # [Q2] How many packets of this side there were with the last of a row from afar, and of the peer with
-        # its last ACK of what is there: who says anything else meanwhile has no gap.
-        self.far_packets = self.far_ack_packets = 0
         self.syn_bytes = 0  # so much in doubt at offset 0 came with the SYN [L7]
         self.tail_missing_bytes = 0  # acknowledged when it ended, and never seen [H5]
         self.scheduled_ns = 0  # the table's: for when that stands in its queue
@@ -142,7 +138,7 @@ class Stream(Ending):
         if offset == self.rcv_nxt and self.pending is None and self.fin == FAR_AWAY:
             self.store_next(base, start, end, now_ns)
         elif offset > self.limit():
-            self._receive_far(base, start, end, offset, now_ns)
+            self.hold_afar(base[start:end], offset, self.peer.packets, now_ns)
         else:
             self.place(base, start, end, offset, now_ns)
 
@@ -152,12 +148,12 @@ class Stream(Ending):
             self.doubted_fin -= low
         if self.late_fin != NEVER:
             self.late_fin -= low
-        Ending._anchor(self, low, now_ns)
+        Afar._anchor(self, low, now_ns)
 
     def rebase(self, seq: int) -> None:
         """Begin at `seq`, see Pickup: a FIN in doubt goes with what was gathered."""
         self.doubted_fin = NEVER
-        Ending.rebase(self, seq)
+        Afar.rebase(self, seq)
 
     def receive_doubted(self, data: bytes, seq: int, fin: bool, now_ns: int) -> None:
         """Payload in doubt with sequence number `seq`, and whether there was a FIN behind it [T1]."""
@@ -204,8 +200,8 @@ class Stream(Ending):
                 return False  # RFC 5961, 5.2
             self._acknowledge_less(offset, now_ns)
             return True
-        if offset > self.peer_ack and not self._can_be_acknowledged(offset):
-            self.hear_from_afar(ack)
+        if offset > self.peer_ack and not self.can_be_acknowledged(offset):
+            self.hear_from_afar(ack, self.peer.packets)
             return False
         self.low_count = 0
         self.ack_count += 1
@@ -216,22 +212,6 @@ class Stream(Ending):
         elif self.pending is not None:
             self.see_peer_wait(offset)
         return True
-
-    def _can_be_acknowledged(self, offset: int) -> bool:
-        """Whether the peer can have all before `offset`, though some of it was not seen [Q4]."""
-        return offset <= self.known_end() + self.reach_bytes
-
-    def hear_from_afar(self, ack: int) -> None:
-        """The peer acknowledges with a number that it cannot have: the capture may have a long gap [Q2]."""
-        self.room.counters.bad_acks += 1
-        if self.anchored and not self._can_be_acknowledged(self.offset_of(ack)):
-            self.far_ack = self.offset_of(ack)
-            self.far_ack_packets = self.peer.packets
-
-    def stay_afar(self) -> None:
-        """One more segment from beyond any window: the row of them lasts, if they are all that come [Q2]."""
-        if self.far_packets == self.packets - 1:
-            self.far_packets = self.packets
 
     def _acknowledge_less(self, offset: int, now_ns: int) -> None:
         """The peer acknowledges less than before: that came late, or what was before was forged [H1]."""
@@ -258,34 +238,6 @@ class Stream(Ending):
             self.settle(now_ns)
         self.resolve_syn_data(0, now_ns)
         Assembly.relieve(self, now_ns)
-
-    def _receive_far(self, base: bytes, start: int, end: int, offset: int, now_ns: int) -> None:
-        """Beyond any window: dropped, unless several in a row show that the capture has a long gap [Q2].
-
-        A peer that is seen must have acknowledged something there, or three forged segments would do. Behind
-        a gap nothing comes from before it: a segment of this side that does ends the row, and the peer's last
-        one is that with the ACK.
-        """
-        if self.far_packets != self.packets:
-            self.far_count = 0
-        self.far_packets = self.packets
-        in_a_row = self.count_in_a_row(offset, end - start)
-        if not in_a_row or not self._is_afar(offset):
-            self.room.counters.dropped_window_bytes += end - start
-            self.note(WINDOW, end - start)
-            return
-        self.far_count = 0
-        self.room.counters.resynchronised += 1
-        self.give_up_all(LIMIT, now_ns)
-        if offset > self.rcv_nxt and self.fin == FAR_AWAY:
-            self.lose(offset - self.rcv_nxt, LIMIT, now_ns)
-        self.place(base, start, end, offset, now_ns)
-
-    def _is_afar(self, offset: int) -> bool:
-        """Whether the peer, if it is seen, says that the stream is near `offset`, and nothing else since."""
-        if self.peer.packets == 0:
-            return True
-        return self.far_ack_packets == self.peer.packets and abs(self.far_ack - offset) <= _WINDOW_BYTES
 
     def lacks_any(self) -> bool:
         """Whether either side's bytes wait for some that are missing."""
@@ -413,6 +365,7 @@ class Stream(Ending):
             self.drop_tentative()
             return
         self.over = True
+        self.end_afar(self.peer.packets, now_ns)
         if self.settling:
             self.settle(now_ns)
         if self.tentative is not None and self.connection.packets == 1:

@@ -1,5 +1,5 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True
-"""What time does to connections: holes and RSTs that waited, and connections that are over [H1 H3 L3 L5 L9].
+"""What time does to connections: what waited, and who is over [H1 H3 L3 L5 L9 Q2].
 
 Knows no packet. Always true:
  - each deadline is taken at its own time, in the order of time, before any packet that comes later; so is
@@ -91,6 +91,7 @@ class Timeouts(Flows):
         if stream.over:
             self._let_go_in_time(stream, now_ns)
         else:
+            self._look_afar(stream, now_ns)
             self._follow_up(stream, now_ns)
 
     def _let_go_in_time(self, stream: Stream, now_ns: int) -> None:

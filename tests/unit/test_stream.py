@@ -15,6 +15,7 @@ from flowfs.core.flow import FIN, OPEN, RST, Flow
 from flowfs.core.limits import (
     ACKED_HOLE_NS,
     ACKED_HOLE_PACKETS,
+    FORGED_GAP_NS,
     MAX_CUTS,
     MIB,
     ONE_WAY_NS,
@@ -130,14 +131,17 @@ def test_offsets_beyond_four_gib(pair: Pair) -> None:
     assert pair.content() == b"abcdef"
 
 
-def test_beyond_the_window_is_dropped(pair: Pair) -> None:
+def test_beyond_the_window_is_kept_apart(pair: Pair) -> None:
     """[Q2]"""
     pair.begin()
     pair.send(UNKNOWN_WINDOW_BYTES, b"in")
     pair.send(UNKNOWN_WINDOW_BYTES + 1, b"out")
-    assert pair.room.counters.dropped_window_bytes == 3
     assert pair.stream.pending is not None
-    assert pair.stream.pending.waiting_bytes == 2
+    assert pair.stream.afar is not None
+    assert (pair.stream.pending.waiting_bytes, pair.stream.afar.waiting_bytes) == (2, 3)
+    pair.stream.close(OPEN, 0)
+    assert pair.room.counters.dropped_window_bytes == 3
+    assert pair.stream.afar is None
 
 
 def test_the_peer_moves_the_window(pair: Pair) -> None:
@@ -154,11 +158,15 @@ def test_three_in_a_row_are_a_gap_of_the_capture(pair: Pair) -> None:
     pair.ack(1 << 29)  # far beyond what was seen: counted, and remembered
     for index in range(3):
         pair.send(1 << 29 | index * 2, b"%d%d" % (index, index))
+    peer_packets = pair.stream.peer.packets
+    assert pair.stream.review_afar(peer_packets, FORGED_GAP_NS - 1) == FORGED_GAP_NS
+    assert pair.room.counters.resynchronised == 0
+    assert pair.stream.review_afar(peer_packets, FORGED_GAP_NS) < 0
     assert pair.room.counters.resynchronised == 1
-    assert pair.room.counters.dropped_window_bytes == 4  # the first two are gone
+    assert pair.room.counters.dropped_window_bytes == 0
     assert pair.stream.rcv_nxt == (1 << 29) + 6
     assert {reason for _, _, reason in pair.gaps()} == {"limit"}
-    assert pair.room.store.read(pair.flow(), 1 << 29, 9) == b"\0\0\0\x0022"
+    assert pair.room.store.read(pair.flow(), 1 << 29, 9) == b"001122"
 
 
 def test_three_forged_ones_are_no_gap(pair: Pair) -> None:
@@ -167,6 +175,7 @@ def test_three_forged_ones_are_no_gap(pair: Pair) -> None:
     pair.send(0, b"abc")
     for index in range(9):
         pair.send(1 << 29 | index * 2, b"zz")
+    assert pair.stream.review_afar(pair.stream.peer.packets, FORGED_GAP_NS) == 0
     assert pair.room.counters.resynchronised == 0
     pair.send(3, b"def")
     assert pair.content() == b"abcdef"
@@ -177,6 +186,7 @@ def test_three_that_are_not_in_a_row_are_noise(pair: Pair) -> None:
     pair.send(0, b"abc")
     for offset in (1 << 29, 1 << 28, 1 << 29, 1 << 27, (1 << 29) + 3):
         pair.send(offset, b"xyz")
+    assert pair.stream.review_afar(pair.stream.peer.packets, FORGED_GAP_NS) == 0
     assert pair.room.counters.resynchronised == 0
     assert pair.content() == b"abc"
 

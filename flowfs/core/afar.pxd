@@ -1,0 +1,42 @@
+cimport cython
+from .assembly cimport FAR_AWAY, NEVER, Owner, Room
+from .ends cimport Ending
+from .notes cimport DUPLICATE, WINDOW
+from .pending cimport Pending
+
+cdef int LIMIT
+cdef long long WENT_ON
+cdef long long FORGED_GAP_NS, _WINDOW_BYTES
+
+
+cdef class Afar(Ending):
+    cdef public Pending afar
+    cdef public long long far_ack_packets
+    cdef public long long far_fin
+    cdef public long long far_ns
+    cdef public long long far_packets
+    cdef public long long far_peer_packets
+    cdef public long long far_said
+    cdef void unbroken(self, bytes key, Owner owner, Room room) noexcept
+
+    cdef bint can_be_acknowledged(self, long long offset) noexcept
+    cdef hear_from_afar(self, long long ack, long long peer_packets)
+    cdef bint _has_peer_spoken(self, long long peer_packets) noexcept
+    cdef stay_afar(self, long long ack)
+
+    @cython.locals(afar=Pending, before=cython.longlong, known=cython.longlong)
+    cdef hold_afar(self, bytes data, long long offset, long long peer_packets, long long now_ns)
+
+    @cython.locals(afar=Pending, until_ns=cython.longlong)
+    cpdef long long review_afar(self, long long peer_packets, long long now_ns) except -2
+
+    @cython.locals(spoken=cython.bint)
+    cdef end_afar(self, long long peer_packets, long long now_ns)
+
+    cdef bint _is_shown(self, Pending afar, long long peer_packets) except -1
+
+    @cython.locals(afar=Pending, fin=cython.longlong)
+    cdef _go_on_afar(self, long long now_ns)
+
+    cdef drop_afar(self)
+    cdef _let_go_afar(self, long long count)

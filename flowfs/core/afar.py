@@ -1,0 +1,180 @@
+# cython: boundscheck=False, wraparound=False, cdivision=True
+"""What comes from beyond any window: the capture may have a long gap, or somebody forges [Q2].
+
+Behind a gap nothing comes from before it, of either side. A host that gets what it cannot take says at once
+where it is (RFC 9293, 3.10.7.4); so who forges data beyond the window, or an ACK of it, is given away by the
+hosts within a round trip. What comes is kept apart, and the stream goes on there once that was all that came
+for FORGED_GAP_NS, or more came than may wait [H2], or the connection ends [H4]. Always true of it:
+ - several segments show it, and the peer, if it was ever seen, acknowledges something there;
+ - `afar` is let go of as soon as it is known that either side said something else since its first segment;
+ - it moves no window, and makes no ACK valid, before the stream goes on there.
+"""
+
+from __future__ import annotations
+
+import cython
+
+if not cython.compiled:
+    from .assembly import FAR_AWAY, NEVER, Owner, Room
+    from .ends import Ending
+    from .notes import DUPLICATE, WINDOW
+    from .pending import Pending
+
+from .limits import FORGED_GAP_NS, UNKNOWN_WINDOW_BYTES
+from .ranges import LIMIT
+
+WENT_ON = -1
+_WINDOW_BYTES = UNKNOWN_WINDOW_BYTES  # a C integer when compiled: it is used with each ACK
+
+
+class Afar(Ending):
+    """A direction of which the capture may lack more than a window."""
+
+    __slots__ = (
+        "afar",
+        "far_ack_packets",
+        "far_fin",
+        "far_ns",
+        "far_packets",
+        "far_peer_packets",
+        "far_said",
+    )
+
+    def __init__(self, key: bytes, owner: Owner, room: Room) -> None:
+        self.unbroken(key, owner, room)
+
+    def unbroken(self, key: bytes, owner: Owner, room: Room) -> None:
+        """Begin without a gap. Subclasses call this, see Link.unlinked()."""
+        self.endless(key, owner, room)
+        self.afar: Pending | None = None  # what waits there; there is some if it is not None
+        self.far_ns = 0  # since when
+        self.far_fin = NEVER  # the offset of a FIN there
+        self.far_said = 0  # the number that the last segment there acknowledges
+        # How many packets of this side there were with the last one from afar, and of the peer with its last
+        # ACK of what is there, and when the first segment came.
+        self.far_packets = self.far_ack_packets = self.far_peer_packets = 0
+
+    def can_be_acknowledged(self, offset: int) -> bool:
+        """Whether the peer can have all before `offset`, though some of it was not seen [Q4]."""
+        return offset <= self.known_end() + self.reach_bytes
+
+    def hear_from_afar(self, ack: int, peer_packets: int) -> None:
+        """The peer acknowledges with a number that it cannot have, in its packet of this number."""
+        self.room.counters.bad_acks += 1
+        if not self.anchored or self.can_be_acknowledged(self.offset_of(ack)):
+            return
+        if self._has_peer_spoken(peer_packets - 1):
+            self.drop_afar()
+        self.far_ack = self.offset_of(ack)
+        self.far_ack_packets = peer_packets
+
+    def _has_peer_spoken(self, peer_packets: int) -> bool:
+        """Whether the peer said anything else since the first segment, if it has said so much."""
+        return peer_packets > max(self.far_ack_packets, self.far_peer_packets)
+
+    def stay_afar(self, ack: int) -> None:
+        """One more packet of this side from outside of any window: what came before it says the same."""
+        if self.far_packets != self.packets - 1:
+            self.drop_afar()
+        self.far_packets = self.packets
+        self.far_said = ack
+
+    def hold_afar(self, data: bytes, offset: int, peer_packets: int, now_ns: int) -> None:
+        """Keep what came from afar; `peer_packets`: how many there were of the peer so far."""
+        if self.afar is not None and abs(offset - self.afar.first()) > _WINDOW_BYTES:
+            self.drop_afar()
+        afar = self.afar
+        if afar is None:
+            afar = Pending(self.room.pool, self, True)
+            self.far_ns = now_ns
+            self.far_peer_packets = peer_packets
+        if self.is_too_much(afar) or not self.room.pool.fits(afar.cost(offset, len(data))):
+            self._let_go_afar(len(data))
+            return
+        self.afar = afar
+        self.far_packets = self.packets
+        before = afar.waiting_bytes
+        afar.insert(offset, data)
+        known = len(data) - (afar.waiting_bytes - before)
+        self.room.counters.duplicate_bytes += known
+        self.note(DUPLICATE, known)
+
+    def _take_fin(self, offset: int, now_ns: int) -> None:
+        """A FIN from afar waits like the data before it."""
+        if self.afar is not None and offset > self.limit():
+            self.far_fin = offset
+        else:
+            Ending._take_fin(self, offset, now_ns)
+
+    def review_afar(self, peer_packets: int, now_ns: int) -> int:
+        """Go on there if it is time to, or let go of it.
+
+        Returns when to look again, 0 if there is nothing, or nothing but packets will tell; WENT_ON.
+        """
+        afar = self.afar
+        if afar is None:
+            return 0
+        if self.far_packets != self.packets or self._has_peer_spoken(peer_packets):
+            self.drop_afar()
+            return 0
+        until_ns = self.far_ns + FORGED_GAP_NS
+        if self._is_shown(afar, peer_packets) and (now_ns >= until_ns or self.is_too_much(afar)):
+            self._go_on_afar(now_ns)
+            return WENT_ON
+        return until_ns if until_ns > now_ns else 0
+
+    def end_afar(self, peer_packets: int, now_ns: int) -> None:
+        """The connection ends, or the capture does: there is nothing more to wait for [H4]."""
+        if self.afar is None:
+            return
+        spoken = self.far_packets != self.packets or self._has_peer_spoken(peer_packets)
+        if not spoken and self._is_shown(self.afar, peer_packets):
+            self._go_on_afar(now_ns)
+        else:
+            self.drop_afar()
+
+    def _is_shown(self, afar: Pending, peer_packets: int) -> bool:
+        """Whether several segments are there, and the peer, if it is seen, acknowledges some of them."""
+        if not afar.is_shown_by_several():
+            return False
+        if peer_packets == 0:
+            return True
+        return self.far_ack_packets == peer_packets and abs(self.far_ack - afar.first()) <= _WINDOW_BYTES
+
+    def _go_on_afar(self, now_ns: int) -> None:
+        """The capture has a gap up to what came from afar."""
+        afar = self.afar
+        fin = self.far_fin
+        assert afar is not None
+        self.afar = None
+        self.far_fin = NEVER
+        self.room.counters.resynchronised += 1
+        self.give_up_all(LIMIT, now_ns)
+        if self.fin == FAR_AWAY:
+            self.lose(afar.first() - self.rcv_nxt, LIMIT, now_ns)
+        afar.tentative = False
+        self.pending = afar
+        self.hole_ns = now_ns
+        self.drain(now_ns)
+        if self.far_ack > self.peer_ack and self.can_be_acknowledged(self.far_ack):
+            self.peer_ack = self.far_ack
+            if self.peer_ack > self.fin:
+                self.fin_acknowledged(now_ns)
+        if fin != NEVER:
+            self._take_fin(fin, now_ns)
+
+    def drop_afar(self) -> None:
+        """Let go of what came from afar: there is no gap."""
+        if self.afar is not None:
+            self._let_go_afar(self.afar.clear())
+            self.afar = None
+        self.far_fin = NEVER
+
+    def _let_go_afar(self, count: int) -> None:
+        self.room.counters.dropped_window_bytes += count
+        self.note(WINDOW, count)
+
+    def drop_tentative(self) -> None:
+        """Let go of all that is in doubt."""
+        self.drop_afar()
+        Ending.drop_tentative(self)

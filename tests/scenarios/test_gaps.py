@@ -1,0 +1,163 @@
+"""What comes from beyond any window: captures that lack more than that, and who forges it [Q2]."""
+
+from __future__ import annotations
+
+import pytest
+
+from craft import Conversation
+from engines import run
+from flowfs.core.limits import FLOW_OUT_OF_ORDER_BYTES, FORGED_GAP_NS, MIB, SECOND_NS
+
+NAME = Conversation().client_name()
+SERVER_NAME = Conversation().server_name()
+WAIT_S = FORGED_GAP_NS / SECOND_NS
+FAR = 20 * MIB
+
+
+def talk() -> Conversation:
+    conversation = Conversation().handshake().client(0, b"abcde").server_ack(5)
+    return conversation.server(0, b"xyz").client_ack(3)
+
+
+def forge(conversation: Conversation, far: int = FAR, count: int = 3) -> Conversation:
+    """One ACK and some segments in a row, of nobody, while both hosts are silent."""
+    conversation.send(False, b"", seq=500_001 + conversation.server_next, ack=1001 + far + 30, flags="A")
+    for index in range(count):
+        acked = 500_001 + conversation.server_next
+        conversation.send(True, b"forged...!", seq=1001 + far + 10 * index, ack=acked, flags="PA")
+    return conversation
+
+
+def lack(conversation: Conversation, far: int = FAR) -> Conversation:
+    """So much of the client's data is not captured; both hosts go on behind it."""
+    conversation.client_next += far
+    conversation.server_acked = conversation.client_next
+    return conversation
+
+
+def go_on(conversation: Conversation, count: int, data: bytes = b"after") -> Conversation:
+    for _ in range(count):
+        conversation.client(conversation.client_next, data).server_ack(conversation.client_next)
+    return conversation
+
+
+@pytest.mark.parametrize("far", [100_000, FAR, 1 << 30])
+@pytest.mark.parametrize("silence_s", [0, 1, WAIT_S - 0.1])
+def test_forged_while_both_are_silent(far: int, silence_s: float) -> None:
+    """The hosts go on, or answer what they cannot take, and nothing of them is lost."""
+    conversation = go_on(forge(talk(), far).wait(silence_s), 4)
+    conversation.server(3, b"XYZ").wait(60).other()
+    outcome = run(conversation)
+    assert outcome.before.files() == {NAME: b"abcde" + b"after" * 4, SERVER_NAME: b"xyzXYZ"}
+    assert outcome.before.gaps(NAME) == []
+    assert outcome.statistics["resynchronised"] == 0
+    assert outcome.statistics["dropped_window_bytes"] == 30
+
+
+@pytest.mark.parametrize("who", ["server", "client"])
+def test_a_host_that_says_where_it_is(who: str) -> None:
+    """Each alone is enough: a bare ACK, as a host answers what it cannot take (RFC 9293, 3.10.7.4)."""
+    conversation = forge(talk(), count=8).wait(0.2)
+    if who == "server":
+        conversation.server_ack(5)
+    else:
+        conversation.client_ack(3)
+    conversation.wait(600).other()
+    assert run(conversation).before.files() == {NAME: b"abcde", SERVER_NAME: b"xyz"}
+
+
+def test_forged_again_and_again() -> None:
+    """Each time the hosts answer; what was held goes, and time begins anew."""
+    conversation = talk()
+    for _ in range(5):
+        forge(conversation).wait(WAIT_S - 0.5).server_ack(5)
+    conversation.wait(0.3).other()
+    outcome = run(go_on(conversation, 2))
+    assert outcome.files()[NAME] == b"abcde" + b"after" * 2
+    assert outcome.statistics["dropped_window_bytes"] == 150
+
+
+def test_what_is_held_is_let_go_of() -> None:
+    """Soon after a host has spoken, though nothing comes from afar any more."""
+    conversation = go_on(forge(talk()), 2).wait(WAIT_S + 0.1).other()
+    outcome = run(conversation)
+    assert outcome.before.statistics["out_of_order_used_bytes"] == 0
+
+
+def test_a_gap_is_seen_in_time() -> None:
+    """Nothing that was captured behind it is lost."""
+    conversation = go_on(lack(talk()), 3)
+    assert run(conversation).before.files()[NAME] == b"abcde"
+    outcome = run(conversation.wait(WAIT_S).other())
+    assert outcome.before.files()[NAME][FAR:] == bytes(5) + b"after" * 3
+    assert outcome.before.gaps(NAME) == [(5, FAR, "limit")]
+    assert outcome.statistics["dropped_window_bytes"] == 0
+
+
+@pytest.mark.parametrize("at_end", [0, 1])
+def test_a_gap_right_before_the_end(at_end: int) -> None:
+    """Of the capture, or of all that is heard of the connection [H4 L9]."""
+    outcome = run(go_on(lack(talk()), 3).wait(700 * at_end).other())
+    assert outcome.files()[NAME][FAR:] == bytes(5) + b"after" * 3
+    assert outcome.statistics["dropped_window_bytes"] == 0
+
+
+def test_a_gap_in_what_is_fast() -> None:
+    """More than may wait comes in no time [H2]."""
+    conversation = lack(talk())
+    count = FLOW_OUT_OF_ORDER_BYTES // 30_000 + 2
+    outcome = run(go_on(conversation, count, bytes(30_000)))
+    assert outcome.before.by_name[NAME].size == 5 + FAR + 30_000 * count
+    assert outcome.statistics["dropped_window_bytes"] == 0
+
+
+def test_a_close_behind_a_gap() -> None:
+    conversation = go_on(lack(talk()), 3).fin().server_ack(conversation_end := FAR + 5 + 15 + 1)
+    assert conversation.server_acked == conversation_end
+    conversation.server_fin().send(True, b"", seq=1001 + conversation_end, ack=500_005, flags="A")
+    outcome = run(conversation.wait(WAIT_S).other())
+    assert outcome.before.state(NAME) == outcome.before.state(SERVER_NAME) == "fin"
+    assert outcome.before.by_name[NAME].size == FAR + 20
+
+
+def test_holes_behind_a_gap() -> None:
+    """What was lost there is a hole of its own; what comes in another order, is not."""
+    conversation = lack(talk())
+    at = conversation.client_next
+    for by in (3, 0, 6, 12, 9, 18):
+        conversation.client(at + by, b"%03d" % by).server_ack(at + 21)
+    outcome = run(conversation.wait(WAIT_S + 1).other())
+    assert outcome.before.files()[NAME][at:] == b"000003006009012" + bytes(3) + b"018"
+    assert outcome.before.gaps(NAME) == [(5, FAR, "limit"), (at + 15, 3, "ack")]
+
+
+def test_a_peer_that_is_silent_behind_the_gap() -> None:
+    """Its next ACK decides [Q2]."""
+    conversation = talk()
+    conversation.client_next += FAR
+    for _ in range(5):
+        conversation.client(conversation.client_next, b"after")
+    conversation.wait(10).other()
+    assert run(conversation).before.files()[NAME] == b"abcde"
+    conversation.server_ack(conversation.client_next).client(conversation.client_next, b"more")
+    assert run(conversation).before.files()[NAME][FAR:] == bytes(5) + b"after" * 5 + b"more"
+
+
+def test_a_gap_one_way() -> None:
+    conversation = Conversation().syn().client(0, b"abcde")
+    for index in range(3):
+        conversation.client(FAR + index, b"x")
+    outcome = run(conversation.wait(WAIT_S).other())
+    assert outcome.before.files()[NAME][FAR:] == b"xxx"
+
+
+def test_what_waits_is_bounded() -> None:
+    """Whatever is forged: what one direction may have wait, and no more."""
+    conversation = talk()
+    for index in range(60):
+        conversation.send(True, bytes(60_000), seq=1001 + FAR + 60_000 * index, ack=500_004, flags="PA")
+    outcome = run(conversation)
+    assert MIB <= outcome.before.statistics["out_of_order_used_bytes"] < 1.2 * MIB
+    outcome = run(go_on(conversation, 3).wait(WAIT_S).other())
+    assert outcome.before.statistics["out_of_order_used_bytes"] == 0
+    assert outcome.files()[NAME] == b"abcde" + b"after" * 3
