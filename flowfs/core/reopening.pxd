@@ -10,7 +10,7 @@ cdef long long FORGED_RST_NS, REMEMBER_NS
 
 
 cdef class Reopening(Midway):
-    @cython.locals(outdated=cython.bint, payload=cython.longlong, successor=Stream)
+    @cython.locals(outdated=cython.bint, challenged=cython.bint, payload=cython.longlong, successor=Stream)
     cdef Stream _after_close(self, Stream stream, Segment segment, const unsigned char* base, long long now_ns)
 
     @cython.locals(peer=Stream, doubted=Stream)

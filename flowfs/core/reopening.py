@@ -39,11 +39,12 @@ class Reopening(Midway):
             self.counters.late_packets += 1
             self._take_doubtful(stream, segment, base, now_ns)
             return None
-        if segment.flags & SYN and self._may_go_on(stream.connection, now_ns):
-            return stream  # in which it may begin a rival
+        challenged = self._has_begun_another(stream.connection)
+        if segment.flags & SYN and (challenged or self._may_go_on(stream.connection, now_ns)):
+            return stream  # in which it may begin a rival, or be that of one
         if outdated:
             self.counters.old_timestamps += 1
-        elif self._begins_anew(stream, segment, now_ns):
+        elif not challenged and self._begins_anew(stream, segment, now_ns):
             successor = self._succeed(stream, now_ns)
             if successor is None:
                 self.counters.dropped_refused_bytes += payload

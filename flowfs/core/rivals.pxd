@@ -19,6 +19,9 @@ cdef class Rivals(Flows):
     @cython.locals(seen=cython.int)
     cdef Connection _weaker(self, Connection first, Connection second)
 
+    @cython.locals(rival=Connection)
+    cdef bint _has_begun_another(self, Connection incumbent) except -1
+
     cdef Stream _side(self, Connection rival, Stream stream)
 
     @cython.locals(rival=Connection, there=Stream)

@@ -76,6 +76,15 @@ class Rivals(Flows):
             return first if first.last_ns <= second.last_ns else second
         return first if seen < 0 else second
 
+    def _has_begun_another(self, incumbent: Connection) -> bool:
+        """Whether there is a rival of whose handshake something was seen."""
+        rival = incumbent.rival
+        while rival is not None:
+            if rival.one.isn != NEVER:
+                return True
+            rival = rival.rival
+        return False
+
     def _side(self, rival: Connection, stream: Stream) -> Stream:
         """The rival's stream of the same direction."""
         return rival.one if rival.one.key == stream.key else rival.other
@@ -193,7 +202,12 @@ class Rivals(Flows):
         return rival.other.tentative is not None and (rival.other.packets > 1 or not self._is_unasked(rival))
 
     def _goes_on_here(self, stream: Stream, segment: Segment) -> bool:
-        """Whether a segment of the incumbent says that it goes on: what was sent before its end does not."""
+        """Whether a segment that is no rival's says that the incumbent goes on.
+
+        What was sent before its end does not, nor what lies so far away that it is of neither.
+        """
+        if stream.is_foreign(segment.seq):
+            return False
         if stream.connection.state == OPEN:
             return True
         offset = stream.offset_of(segment.seq) + segment.end - segment.start
