@@ -37,9 +37,6 @@ cdef class Midway(Rivals):
     @cython.locals(incumbent=Connection, acknowledged=cython.bint)
     cdef bint _takes_over(self, Connection rival, long long now_ns) except -1
 
-    @cython.locals(stream=Stream)
-    cdef long long _ended_ns(self, Connection connection) except? -2
-
     @cython.locals(tentative=Pending)
     cdef bint _is_acknowledged(self, Stream rival_stream) except -1
 

@@ -128,13 +128,6 @@ class Midway(Rivals):
             return False
         return self._is_in_a_row(rival.one) or self._is_in_a_row(rival.other)
 
-    def _ended_ns(self, connection: Connection) -> int:
-        """When what closed it came: a RST may have waited."""
-        for stream in (connection.one, connection.other):
-            if stream.reset_end != NEVER:
-                return stream.reset_ns
-        return connection.closed_ns
-
     def _is_acknowledged(self, rival_stream: Stream) -> bool:
         """Whether the peer acknowledges some of what came."""
         tentative = rival_stream.tentative

@@ -6,7 +6,7 @@ from .order cimport leave
 from .stream cimport Connection, Stream
 
 cdef int IDLE, OPEN
-cdef long long RESYNC_SEGMENTS
+cdef long long FORGED_RST_NS, RESYNC_SEGMENTS
 
 
 cdef class Rivals(Flows):
@@ -38,10 +38,19 @@ cdef class Rivals(Flows):
     @cython.locals(rival=Connection, rival_stream=Stream)
     cdef Stream _contest(self, Stream stream, Segment segment, const unsigned char* base, long long now_ns)
 
-    @cython.locals(rival=Connection, answered=cython.bint)
-    cdef bint _is_claimed(self, Stream rival_stream, Segment segment) except -1
+    @cython.locals(rival=Connection)
+    cdef bint _is_claimed(self, Stream rival_stream, Segment segment, long long now_ns) except -1
 
-    @cython.locals(rival=Connection, has_bytes=cython.bint, accepted_bytes=cython.longlong)
+    @cython.locals(rival=Connection, incumbent=Connection)
+    cdef bint _lacks_a_word(self, Stream rival_stream, long long now_ns) except -1
+
+    @cython.locals(incumbent=Connection)
+    cdef bint _had_other_side(self, Connection rival) except -1
+
+    @cython.locals(stream=Stream)
+    cdef long long _ended_ns(self, Connection connection) except? -2
+
+    @cython.locals(rival=Connection, has_bytes=cython.bint, stands=cython.bint, accepted_bytes=cython.longlong)
     cdef Stream _hear(
         self, Stream rival_stream, Stream stream, Segment segment, const unsigned char* base, long long now_ns
     )

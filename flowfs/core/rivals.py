@@ -4,9 +4,9 @@
 A SYN that is not that of its connection begins a rival [L2], also where the connection was closed, since what
 closed it may be forged. It stands among the half-open ones, only its incumbent knows it, and what it is sent
 is kept in doubt. It takes the place once the side that sent the SYN goes on with it, and the other one has
-answered if the connection lasts and that side is seen; if the first goes on with the old one too, or its SYN
-was not captured, several such segments in a row are wanted, or, behind a close, one that acknowledges just
-what the other side sent. Always true:
+answered if that side is seen and the connection lasts, or the first has just reset it; if the first goes on
+with the old one too, or its SYN was not captured, several such segments in a row are wanted, or, behind a
+close, one that acknowledges just what the other side sent. Always true:
  - a connection has at most two rivals, which are charged to the table's budget as any other: two, so that one
    more SYN, forged or not, costs no other its place; a third costs the one its place of whom least is seen;
  - a rival has no file, and is gone with its incumbent, with a RST, or as half-open ones are [L9 M2]; but
@@ -27,7 +27,7 @@ if not cython.compiled:
     from .stream import Connection, Stream
 
 from .flow import IDLE, OPEN
-from .limits import RESYNC_SEGMENTS
+from .limits import FORGED_RST_NS, RESYNC_SEGMENTS
 
 
 class Rivals(Flows):
@@ -156,11 +156,12 @@ class Rivals(Flows):
         """A segment of a rival; returns as _contest() does."""
         rival = rival_stream.connection
         has_bytes = segment.end > segment.start and not segment.flags & RST and not self._is_unasked(rival)
-        if segment.flags & (RST | FIN) and self._stands(rival, has_bytes):
+        stands = segment.flags & (RST | FIN) != 0 and self._stands(rival, has_bytes)
+        if stands and not self._lacks_a_word(rival_stream, now_ns):
             self._replace(rival, rival.one.peer_ack, now_ns)
             return rival_stream
         if segment.flags & RST or not segment.flags & ACK:
-            if segment.flags & RST:
+            if segment.flags & RST and not stands:
                 self._dismiss(rival)
             return stream  # which ignores it, and counts it
         if rival_stream is rival.one:
@@ -168,23 +169,51 @@ class Rivals(Flows):
             accepted_bytes = rival_stream.offset_of(segment.seq)
         else:
             accepted_bytes = rival.one.offset_of(segment.ack)
-        if self._is_claimed(rival_stream, segment):
+        if self._is_claimed(rival_stream, segment, now_ns):
             self._replace(rival, max(0, accepted_bytes), now_ns)
             return rival_stream
         self._keep(rival_stream, segment, base, now_ns)
         return None
 
-    def _is_claimed(self, rival_stream: Stream, segment: Segment) -> bool:
+    def _is_claimed(self, rival_stream: Stream, segment: Segment, now_ns: int) -> bool:
         """Whether, with this segment, the side that sent the SYN has gone on, and is answered."""
         rival = rival_stream.connection
-        if not self._is_half_seen(rival):
-            if self._is_unasked(rival) and not (rival_stream is rival.one and self._agree(rival, segment)):
-                return False
-            return rival.claims >= (RESYNC_SEGMENTS if rival.contested else 1)
-        if rival.other.isn != NEVER:
+        if rival.other.isn != NEVER and self._is_half_seen(rival):
             return rival.claims >= RESYNC_SEGMENTS
-        answered = rival_stream is rival.other or rival.other.packets > 0
-        return answered and rival.claims >= (RESYNC_SEGMENTS if rival.contested else 1)
+        if self._is_unasked(rival) and not (rival_stream is rival.one and self._agree(rival, segment)):
+            return False
+        if self._lacks_a_word(rival_stream, now_ns):
+            return False
+        return rival.claims >= (RESYNC_SEGMENTS if rival.contested else 1)
+
+    def _lacks_a_word(self, rival_stream: Stream, now_ns: int) -> bool:
+        """Whether all that shows a rival, and ended its incumbent, is of one side, and the other was seen.
+
+        Several segments will do, once a connection that goes on would have said so [L5].
+        """
+        rival = rival_stream.connection
+        if rival_stream is rival.other or rival.other.packets > 0 or not self._had_other_side(rival):
+            return False
+        incumbent = rival.incumbent
+        assert incumbent is not None
+        if incumbent.state == OPEN:
+            return True
+        if self._side(incumbent, rival.one).reset_end == NEVER:
+            return False  # the other side has ended it, or both were silent for long
+        return rival.claims < RESYNC_SEGMENTS or now_ns - self._ended_ns(incumbent) < FORGED_RST_NS
+
+    def _had_other_side(self, rival: Connection) -> bool:
+        """Whether the side that did not send the SYN was seen before; all is of one for who is both."""
+        incumbent = rival.incumbent
+        assert incumbent is not None
+        return rival.one.key != rival.other.key and self._side(incumbent, rival.other).packets > 0
+
+    def _ended_ns(self, connection: Connection) -> int:
+        """When what closed it came: a RST may have waited."""
+        for stream in (connection.one, connection.other):
+            if stream.reset_end != NEVER:
+                return stream.reset_ns
+        return connection.closed_ns
 
     def _is_unasked(self, rival: Connection) -> bool:
         """Whether its SYN/ACK was seen, but no SYN, nor does the side that should have sent one go on."""
@@ -222,7 +251,7 @@ class Rivals(Flows):
         if incumbent.state != OPEN:
             return False
         if rival.other.isn == NEVER:
-            return self._side(incumbent, rival.other).packets > 0
+            return self._had_other_side(rival)
         return not rival.one.has_syn()
 
     def _stands(self, rival: Connection, has_bytes: bool) -> bool:
