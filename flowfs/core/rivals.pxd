@@ -73,6 +73,9 @@ cdef class Rivals(Flows):
     @cython.locals(peer=Stream, acks=cython.bint, far=cython.bint, far_ack=cython.bint)
     cdef bint _is_of_rival(self, Stream rival_stream, Stream stream, Segment segment) except -1
 
+    @cython.locals(other=Stream)
+    cdef bint _is_next(self, Stream rival_stream, Segment segment) except -1
+
     @cython.locals(offset=cython.longlong, fin=cython.longlong)
     cdef long long _set_aside(self, Stream stream, Segment segment, const unsigned char* base) except? -1
 

@@ -295,10 +295,20 @@ class Rivals(Flows):
             return far and (far_ack or not acks)  # what lies ahead may be behind a hole of who is there
         if far or far_ack or stream.offset_of(segment.seq) > stream.known_end():
             return True
-        if peer.packets == 0 and stream.offset_of(segment.seq) < stream.rcv_nxt and rival_stream.has_syn():
-            # One side alone is captured: its SYN, and what comes right behind that, are all there is to tell.
-            return rival_stream.offset_of(segment.seq) == rival_stream.known_end()
+        if stream.offset_of(segment.seq) < stream.rcv_nxt and rival_stream.has_syn():
+            if peer.packets == 0:
+                # One side alone is captured: its SYN, and what comes right behind, are all there is to tell.
+                return rival_stream.offset_of(segment.seq) == rival_stream.known_end()
+            if not stream.reach_known and self._is_next(rival_stream, segment):
+                return True
         return acks and peer.offset_of(segment.ack) > peer.known_end() + 1
+
+    def _is_next(self, rival_stream: Stream, segment: Segment) -> bool:
+        """Whether a segment is just what a rival would send next, both of whose SYNs were seen."""
+        other = rival_stream.peer
+        if not other.has_syn() or rival_stream.offset_of(segment.seq) != rival_stream.known_end():
+            return False
+        return 0 <= other.offset_of(segment.ack) <= other.known_end()
 
     def _keep(self, rival_stream: Stream, segment: Segment, base: bytes, now_ns: int) -> None:
         """What the rival is sent, until it is known whether it is one."""
