@@ -7,8 +7,8 @@
                 └▶ defrag: IP fragments → whole packet ─▶ decode
 ```
 
-What has several parts: `life` stands on `reopening` (what comes after the end), `midway` (no handshake seen),
-`rivals` (who may be forged), `flows` (who is there) and `recent`;
+What has several parts: `life` stands on `reopening` (what comes after the end), `refusal` (no room
+for a rival), `midway` (no handshake seen), `rivals` (who may be forged), `flows` (who is there) and `recent`;
 `stream` on `ends` (FIN and RST), `reach` (windows, times), `pickup` (where it begins), `doubt`, `assembly`.
 
 A module imports only what stands to its right (and `limits`, `counters`, which everyone may use).

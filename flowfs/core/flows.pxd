@@ -21,10 +21,12 @@ cdef class Flows:
     cdef long long idle_ns
     cdef long long touch_ns
     cdef long long live_limit
+    cdef long long spare_limit
     cdef readonly long long live
     cdef readonly dict streams
     cdef Recent recent
     cdef readonly Queue half_open
+    cdef readonly Queue spare
     cdef readonly Queue one_way
     cdef readonly Queue active
     cdef readonly Queue closed
@@ -101,6 +103,7 @@ cdef class Flows:
     cdef _expire(self, Queue queue, long long before_ns, long long now_ns)
 
     cdef bint _has_room(self, long long now_ns) except -1
+    cdef bint _finds_room(self, long long now_ns) except -1
 
     @cython.locals(connection=Connection)
     cdef bint _make_room(self, long long now_ns) except -1

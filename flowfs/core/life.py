@@ -45,7 +45,7 @@ class Lives(Reopening):
         stream = self.whose(segment, base)
         if stream is None:
             stream = self._admit(segment, now_ns)
-        elif stream.connection.rival is not None:
+        elif stream.connection.disputed:
             stream = self._contest(stream, segment, base, now_ns)
         if stream is not None and stream.connection.state != OPEN:
             stream = self._after_close(stream, segment, base, now_ns)

@@ -107,6 +107,7 @@ DATAGRAM_BYTES = 900  # a datagram of which fragments wait, and its sender, who 
 NOTE_BYTES = 200  # a recorded conflict, cut or TTL
 NOTES_BYTES = 480  # what is counted for one stream, once there is something to count
 URGENT_BYTES = 16  # a recorded offset of urgent data
+RIVALS_SHARE = 32  # [M2 L2] of the table is for rivals alone, when it is full of active connections
 NOTES_SHARE = 8  # notes have 1/8 of what the table has, beside it; what is beyond is counted only
 MAX_CONFLICTS = 64  # [O1] recorded a stream; the rest is counted
 MAX_COMPARED_HOLES = 64  # [O1] within one segment that comes again: each takes 0.3 µs

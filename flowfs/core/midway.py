@@ -40,10 +40,8 @@ class Midway(Rivals):
             return False
         rival_stream = self._begin_rival(stream, now_ns)
         if rival_stream is None:
-            if incumbent.tracked:
-                return False
             self.counters.dropped_refused_bytes += segment.end - segment.start
-            return True  # of nothing any more: the room was to be that of its connection
+            return True  # nor is it of its connection, which was perhaps forgotten for the room
         rival_stream.connection.claims = 1
         self._keep(rival_stream, segment, base, now_ns)
         return True

@@ -14,8 +14,8 @@ import cython
 if not cython.compiled:
     from .assembly import NEVER
     from .decode import FIN, SYN, Segment
-    from .midway import Midway
     from .notes import AFTER_CLOSE
+    from .refusal import Refusal
     from .stream import Connection, Stream
 
 from .flow import IDLE, OPEN
@@ -23,7 +23,7 @@ from .flow import RST as ENDED_BY_RST
 from .limits import FORGED_RST_NS, REMEMBER_NS
 
 
-class Reopening(Midway):
+class Reopening(Refusal):
     """The table of connections, and what becomes of those that are over."""
 
     def _after_close(self, stream: Stream, segment: Segment, base: bytes, now_ns: int) -> Stream | None:

@@ -2,7 +2,7 @@ cimport cython
 from .assembly cimport NEVER
 from .decode cimport ACK, FIN, RST, SYN, WRONG, Segment
 from .flows cimport Flows
-from .order cimport leave
+from .order cimport Queue, leave
 from .stream cimport Connection, Stream
 
 cdef int IDLE, OPEN
@@ -13,8 +13,11 @@ cdef class Rivals(Flows):
     @cython.locals(there=Stream)
     cdef Stream _challenge(self, Stream stream, long long isn, long long peer_isn, long long now_ns)
 
-    @cython.locals(incumbent=Connection, first=Connection, rival=Connection, rival_stream=Stream)
+    @cython.locals(incumbent=Connection, first=Connection, rival=Connection, rival_stream=Stream, queue=Queue)
     cdef Stream _begin_rival(self, Stream stream, long long now_ns)
+
+    cdef Queue _queue_with_room(self, long long now_ns)
+    cdef _take_room(self, Connection rival, Connection incumbent, long long now_ns)
 
     @cython.locals(seen=cython.int)
     cdef Connection _weaker(self, Connection first, Connection second)
@@ -70,8 +73,11 @@ cdef class Rivals(Flows):
 
     cdef bint _fits(self, Stream rival_stream, Segment segment) except -1
 
-    @cython.locals(peer=Stream, acks=cython.bint, far=cython.bint, far_ack=cython.bint)
+    @cython.locals(half_seen=cython.bint)
     cdef bint _is_of_rival(self, Stream rival_stream, Stream stream, Segment segment) except -1
+
+    @cython.locals(peer=Stream, acks=cython.bint, far=cython.bint, far_ack=cython.bint)
+    cdef bint _is_elsewhere(self, Stream stream, Segment segment, bint half_seen) except -1
 
     @cython.locals(other=Stream)
     cdef bint _is_next(self, Stream rival_stream, Segment segment) except -1

@@ -23,7 +23,7 @@ if not cython.compiled:
     from .assembly import NEVER
     from .decode import ACK, FIN, RST, SYN, WRONG, Segment
     from .flows import Flows
-    from .order import leave
+    from .order import Queue, leave
     from .stream import Connection, Stream
 
 from .flow import IDLE, OPEN
@@ -55,7 +55,8 @@ class Rivals(Flows):
         first = incumbent.rival
         if first is not None and first.rival is not None:
             self._dismiss(self._weaker(first, first.rival))
-        if not self._has_room(now_ns) or not incumbent.tracked:
+        queue = self._queue_with_room(now_ns)
+        if queue is None or not incumbent.tracked:
             return None  # not tracked: it was forgotten for the room that it asked for
         rival_stream = self._pair(stream.key, stream.peer.key, incumbent.generation, now_ns)
         rival = rival_stream.connection
@@ -64,10 +65,32 @@ class Rivals(Flows):
             incumbent.rival = rival
         else:
             first.rival = rival
+        incumbent.disputed = True
         rival.incumbent = incumbent
         rival.tracked = False
-        self.half_open.append(rival)
+        queue.append(rival)
         return rival_stream
+
+    def _queue_with_room(self, now_ns: int) -> Queue | None:
+        """Where there is room for a rival: with all others, or in what is kept for rivals [M2]; else None."""
+        if self._finds_room(now_ns):
+            return self.half_open
+        while self.spare.length and self.spare.length >= self.spare_limit:
+            self._forget(self.spare.oldest, now_ns)
+        if self.spare.length < self.spare_limit:
+            return self.spare
+        self.counters.connections_refused += 1
+        return None
+
+    def _take_room(self, rival: Connection, incumbent: Connection, now_ns: int) -> None:
+        """The rival goes where all are, if need be for the files of the one in whose place it is [M2]."""
+        if rival.queue is not self.spare:
+            return
+        leave(rival)
+        while self.live - self.spare.length > self.live_limit and self._make_room(now_ns):
+            pass
+        if self.live - self.spare.length > self.live_limit and incumbent.files:
+            self._forget(incumbent, now_ns)
 
     def _weaker(self, first: Connection, second: Connection) -> Connection:
         """Which of two rivals gives way: of whose handshake less was seen, else who was silent longest."""
@@ -116,6 +139,7 @@ class Rivals(Flows):
             incumbent.rival = rival.rival
         else:
             incumbent.rival.rival = None
+        incumbent.disputed = incumbent.rival is not None or incumbent.refused_isn != NEVER
         rival.rival = rival.incumbent = None
 
     def _contest(self, stream: Stream, segment: Segment, base: bytes, now_ns: int) -> Stream | None:
@@ -217,7 +241,9 @@ class Rivals(Flows):
 
     def _is_unasked(self, rival: Connection) -> bool:
         """Whether its SYN/ACK was seen, but no SYN, nor does the side that should have sent one go on."""
-        return rival.other.isn != NEVER and not rival.one.has_syn() and rival.claims < RESYNC_SEGMENTS
+        if rival.one.has_syn() or rival.refused_whole:
+            return False
+        return rival.other.isn != NEVER and rival.claims < RESYNC_SEGMENTS
 
     def _agree(self, rival: Connection, segment: Segment) -> bool:
         """Whether its sides know of each other: the one acknowledges all that the other was seen to send."""
@@ -252,7 +278,7 @@ class Rivals(Flows):
             return False
         if rival.other.isn == NEVER:
             return self._had_other_side(rival)
-        return not rival.one.has_syn()
+        return not rival.one.has_syn() and not rival.refused_whole
 
     def _stands(self, rival: Connection, has_bytes: bool) -> bool:
         """Whether a rival that ends has bytes, and an incumbent that is closed, or silent since.
@@ -287,21 +313,30 @@ class Rivals(Flows):
         """Whether a segment has the rival's numbers, and not those of what is known of the incumbent."""
         if not self._fits(rival_stream, segment):
             return False
+        half_seen = self._is_half_seen(rival_stream.connection)
+        if self._is_elsewhere(stream, segment, half_seen):
+            return True
+        if half_seen or stream.offset_of(segment.seq) >= stream.rcv_nxt or not rival_stream.has_syn():
+            return False
+        if stream.peer.packets == 0:
+            # One side alone is captured: its SYN, and what comes right behind that, are all there is to tell.
+            return rival_stream.offset_of(segment.seq) == rival_stream.known_end()
+        return not stream.reach_known and self._is_next(rival_stream, segment)
+
+    def _is_elsewhere(self, stream: Stream, segment: Segment, half_seen: bool) -> bool:
+        """Whether a segment is none of those that its connection has, or is known to be about to have.
+
+        `half_seen`: the handshake of what else it may be of: what lies ahead may then be behind a hole.
+        """
         peer = stream.peer
         acks = segment.flags & ACK != 0 and peer.anchored
         far = not stream.is_within(segment.seq)
         far_ack = acks and not peer.is_within(segment.ack)
-        if self._is_half_seen(rival_stream.connection):
-            return far and (far_ack or not acks)  # what lies ahead may be behind a hole of who is there
+        if half_seen:
+            return far and (far_ack or not acks)
         if far or far_ack or stream.offset_of(segment.seq) > stream.known_end():
             return True
-        if stream.offset_of(segment.seq) < stream.rcv_nxt and rival_stream.has_syn():
-            if peer.packets == 0:
-                # One side alone is captured: its SYN, and what comes right behind, are all there is to tell.
-                return rival_stream.offset_of(segment.seq) == rival_stream.known_end()
-            if not stream.reach_known and self._is_next(rival_stream, segment):
-                return True
-        return acks and peer.offset_of(segment.ack) > peer.known_end() + 1
+        return acks and peer.packets > 0 and peer.offset_of(segment.ack) > peer.known_end() + 1
 
     def _is_next(self, rival_stream: Stream, segment: Segment) -> bool:
         """Whether a segment is just what a rival would send next, both of whose SYNs were seen."""
@@ -339,9 +374,11 @@ class Rivals(Flows):
         self._unlink(rival)
         self._close(incumbent, IDLE, now_ns)
         self._untrack(incumbent)
+        self._take_room(rival, incumbent, now_ns)
         first = incumbent.generation + (1 if incumbent.carried else 0)
         rival.generation = self._free_generation(rival_stream.key, peer.key, first)
         rival.tracked = True
+        rival.refused_whole = False
         self._enter(rival_stream)
         if accepted_bytes != NEVER:
             rival_stream.resolve_syn_data(accepted_bytes, now_ns)
