@@ -201,7 +201,7 @@ def test_what_was_picked_up_is_not_half_open() -> None:
 
 def test_many_end_in_slices() -> None:
     count = EXPIRED_PER_TICK + 100
-    with started(table_of(count)) as engine:
+    with started(table_of(2 * count)) as engine:
         for number in range(count):
             feed(engine, numbered(number).syn())
         now_ns = Conversation.clock_ns + HALF_OPEN_NS + SECOND_NS
