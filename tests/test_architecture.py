@@ -76,7 +76,8 @@ CORE: Mapping[str, frozenset[str]] = {
         "timeouts": "flows stream flow order limits",
         "rivals": "timeouts flows stream assembly flow decode order limits",
         "midway": "rivals stream assembly flow pending decode limits",
-        "reopening": "midway stream assembly flow decode notes limits",
+        "refusal": "midway stream assembly flow decode notes seq limits",
+        "reopening": "refusal stream assembly flow decode notes limits",
         "life": "reopening stream assembly store flow decode notes order seq counters limits",
         "engine": "life recent defrag store flow decode notes turn memory counters limits",
     }.items()

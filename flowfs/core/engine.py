@@ -251,7 +251,7 @@ class Engine:
 
     def _free_flows(self) -> int:
         """How many files more there is room for, if each connection has two."""
-        free = 2 * max(0, self.flows.live_limit - self.flows.live)
+        free = 2 * max(0, self.flows.live_limit - self.flows.live + self.flows.spare.length)
         if self.limits.max_flows:
             free = min(free, max(0, self.limits.max_flows - self.store.count))
         return free

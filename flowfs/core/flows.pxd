@@ -22,10 +22,12 @@ cdef class Flows:
     cdef long long idle_ns
     cdef long long touch_ns
     cdef long long live_limit
+    cdef long long spare_limit
     cdef readonly long long live
     cdef readonly dict streams
     cdef Recent recent
     cdef readonly Queue half_open
+    cdef readonly Queue spare
     cdef readonly Queue one_way
     cdef readonly Queue active
     cdef readonly Queue closed
@@ -96,6 +98,7 @@ cdef class Flows:
     cpdef object about(self, Flow flow)
 
     cdef bint _has_room(self, long long now_ns) except -1
+    cdef bint _finds_room(self, long long now_ns) except -1
 
     @cython.locals(connection=Connection)
     cdef bint _make_room(self, long long now_ns) except -1

@@ -4,8 +4,8 @@
 Finds a stream by addresses, ports and VLAN (a dictionary with Python's salted hash, full compare [K1]);
 pairs both directions. Knows no byte, and no segment but the first of a connection: `life` does.
 Always true:
- - a connection stands in exactly one of the queues half_open, one_way, active, closed, or is closed and has
-   files;
+ - a connection stands in exactly one of the queues half_open, spare, one_way, active, closed, or is closed
+   and has files;
  - `live` connections are charged to the table's budget from their first packet until their last file went;
  - a generation's number is not used twice while a file of that name is there [R8].
 
@@ -39,6 +39,7 @@ from .limits import (
     IDLE_VICTIM_NS,
     NOTES_SHARE,
     REMEMBER_NS,
+    RIVALS_SHARE,
     TOUCH_NS,
     Limits,
 )
@@ -58,12 +59,15 @@ class Flows:
         self.touch_ns = TOUCH_NS
         self.room.note_limit_bytes = limits.table_bytes // NOTES_SHARE
         self.live_limit = max(1, limits.table_bytes // CONNECTION_BYTES)
+        self.spare_limit = self.live_limit // RIVALS_SHARE
+        self.live_limit -= self.spare_limit
         self.live = 0
         self.streams: dict[bytes, Stream] = {}
         self.recent = Recent()
         self.half_open = Queue()
         self.one_way = Queue()  # carry data, and the peer was never seen: the address may be forged
         self.active = Queue()
+        self.spare = Queue()  # rivals that found no room but what is kept for them
         self.closed = Queue()  # without files; those with files end when their last file goes
         # A heap: (when, a number for ties, key). By its key, since a stream that is gone must not be kept.
         self.deadlines: list[tuple[int, int, bytes]] = []
@@ -326,9 +330,15 @@ class Flows:
 
     def _has_room(self, now_ns: int) -> bool:
         """Whether one more connection fits, after others were forgotten if need be [M2]."""
-        while self.live >= self.live_limit:
+        if self._finds_room(now_ns):
+            return True
+        self.counters.connections_refused += 1
+        return False
+
+    def _finds_room(self, now_ns: int) -> bool:
+        """What _has_room() does, but for counting."""
+        while self.live - self.spare.length >= self.live_limit:
             if not self._make_room(now_ns):
-                self.counters.connections_refused += 1
                 return False
         return True
 

@@ -54,12 +54,14 @@ cdef class Lives(Reopening):
 
     cdef bint _is_beginning(self, Stream stream) except -1
 
-    @cython.locals(peer=Stream, acked_isn=cython.longlong, beyond=cython.longlong)
+    @cython.locals(peer=Stream, acked_isn=cython.longlong, beyond=cython.longlong, offered=cython.bint)
     cdef Stream _syn_ack(self, Stream stream, Segment segment, long long now_ns)
 
     @cython.locals(rival=Connection, there=Stream, acked_isn=cython.longlong)
     cdef long long _acked_isn(self, Stream stream, Segment segment) noexcept
 
+    @cython.locals(peer=Stream)
+    cdef bint _is_of_another(self, Stream stream, long long isn, long long acked_isn) except -1
     cdef bint _is_offered(self, Stream stream, long long isn) except -1
 
     cdef Stream _syn_ack_after_close(self, Stream stream, Segment segment, long long now_ns)

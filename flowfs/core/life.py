@@ -45,7 +45,7 @@ class Lives(Reopening):
         stream = self.whose(segment, base)
         if stream is None:
             stream = self._admit(segment, now_ns)
-        elif stream.connection.rival is not None:
+        elif stream.connection.disputed:
             stream = self._contest(stream, segment, base, now_ns)
         if stream is not None and stream.connection.state != OPEN:
             stream = self._after_close(stream, segment, base, now_ns)
@@ -96,9 +96,10 @@ class Lives(Reopening):
         Returns whether it was of this connection.
         """
         connection = stream.connection
-        far = stream.anchored and not stream.is_within(segment.seq)
+        far = not stream.is_within(segment.seq) if stream.anchored else stream.is_foreign(segment.seq)
         if far and self._begin_midway(stream, segment, base, now_ns):
             return False
+        far = far and stream.anchored
         self._count(connection, stream, now_ns)
         peer = stream.peer
         if stream.paws and stream.is_old(base, segment.header + 20, segment.options_end):
@@ -271,10 +272,11 @@ class Lives(Reopening):
         peer = stream.peer
         acked_isn = self._acked_isn(stream, segment)
         beyond = distance(acked_isn, peer.isn)
-        if acked_isn != peer.isn and self._is_offered(peer, acked_isn):
-            if not self._is_beginning(stream):
-                return self._challenge_by_both(stream, segment, now_ns)
+        offered = acked_isn != peer.isn and self._is_offered(peer, acked_isn)
+        if offered and self._is_beginning(stream):
             peer.restart(acked_isn)
+        elif offered or self._is_of_another(stream, segment.seq, acked_isn):
+            return self._challenge_by_both(stream, segment, now_ns)
         elif peer.isn == NEVER:
             peer.takes_isn(acked_isn, now_ns)
         elif (beyond < 0 or beyond > peer.syn_bytes) and peer.packets and stream.isn != segment.seq:
@@ -299,6 +301,13 @@ class Lives(Reopening):
             stream.other_isn = stream.isn
             stream.restart(segment.seq)
         return stream
+
+    def _is_of_another(self, stream: Stream, isn: int, acked_isn: int) -> bool:
+        """Whether a SYN/ACK cannot be of a connection that was picked up midway, of both sides."""
+        peer = stream.peer
+        if stream.isn != NEVER or peer.isn != NEVER or peer.packets == 0:
+            return False
+        return not (stream.may_have(isn) and peer.may_have(acked_isn))
 
     def _acked_isn(self, stream: Stream, segment: Segment) -> int:
         """The ISN that a SYN/ACK acknowledges, of a rival with all or some of the data of its SYN [L7]."""

@@ -103,13 +103,14 @@ TOUCH_NS = SECOND_NS  # order of activity is kept to the second: moving on every
 PINNED_SHARE = 4  # [M3] open files pin up to 1/4 of the payload budget
 
 # What Python objects take, as tests/unit/test_limits.py measures it.
-CONNECTION_BYTES = 1980  # two streams, two files, four dictionary entries, keys
+CONNECTION_BYTES = 2020  # two streams, two files, four dictionary entries, keys
 QUEUE_BYTES = 640  # a queue of waiting segments, and its place in the ranking
 CHUNK_OVERHEAD_BYTES = 128  # of each waiting segment
 DATAGRAM_BYTES = 900  # a datagram of which fragments wait, and its sender, who may have no other
 NOTE_BYTES = 200  # a recorded conflict, cut or TTL
 NOTES_BYTES = 480  # what is counted for one stream, once there is something to count
 URGENT_BYTES = 16  # a recorded offset of urgent data
+RIVALS_SHARE = 32  # [M2 L2] of the table is for rivals alone, when it is full of active connections
 NOTES_SHARE = 8  # notes have 1/8 of what the table has, beside it; what is beyond is counted only
 MAX_CONFLICTS = 64  # [O1] recorded a stream; the rest is counted
 MAX_COMPARED_HOLES = 64  # [O1] within one segment that comes again: each takes 0.3 µs

@@ -34,11 +34,11 @@ cdef class Midway(Rivals):
         self, Stream rival_stream, Stream stream, Segment segment, const unsigned char* base, long long now_ns
     )
 
-    @cython.locals(incumbent=Connection, acknowledged=cython.bint)
+    @cython.locals(acknowledged=cython.bint)
     cdef bint _takes_over(self, Connection rival, long long now_ns) except -1
 
-    @cython.locals(stream=Stream)
-    cdef long long _ended_ns(self, Connection connection) except? -2
+    @cython.locals(incumbent=Connection)
+    cdef bint _is_silent(self, Connection rival, long long now_ns) except -1
 
     @cython.locals(tentative=Pending)
     cdef bint _is_acknowledged(self, Stream rival_stream) except -1

@@ -7,7 +7,8 @@ Once it is closed, or a RST waits to be believed, the sequence number alone does
  - when there were several segments since the connection that is there said anything, and one side has
    acknowledged what the other sent, which nobody can forge who forges one side alone;
  - or, where it is closed, when one side sent several segments in a row, and a connection that goes on would
-   have said so [L5].
+   have said so [L5]; or, where of both that side alone is seen, so that nobody can answer.
+While the base of the old one is not known, its numbers are what is near the first that were seen.
 Always true: such a rival costs none its place that begins with a SYN.
 """
 
@@ -39,10 +40,8 @@ class Midway(Rivals):
             return False
         rival_stream = self._begin_rival(stream, now_ns)
         if rival_stream is None:
-            if incumbent.tracked:
-                return False
             self.counters.dropped_refused_bytes += segment.end - segment.start
-            return True  # of nothing any more: the room was to be that of its connection
+            return True  # nor is it of its connection, which was perhaps forgotten for the room
         rival_stream.connection.claims = 1
         self._keep(rival_stream, segment, base, now_ns)
         return True
@@ -122,18 +121,19 @@ class Midway(Rivals):
         acknowledged = self._is_acknowledged(rival.one) or self._is_acknowledged(rival.other)
         if acknowledged and rival.claims >= RESYNC_SEGMENTS:
             return True
-        incumbent = rival.incumbent
-        assert incumbent is not None
-        if rival.contested or incumbent.state == OPEN or now_ns - self._ended_ns(incumbent) < FORGED_RST_NS:
+        if rival.contested or not self._is_silent(rival, now_ns):
             return False
         return self._is_in_a_row(rival.one) or self._is_in_a_row(rival.other)
 
-    def _ended_ns(self, connection: Connection) -> int:
-        """When what closed it came: a RST may have waited."""
-        for stream in (connection.one, connection.other):
-            if stream.reset_end != NEVER:
-                return stream.reset_ns
-        return connection.closed_ns
+    def _is_silent(self, rival: Connection, now_ns: int) -> bool:
+        """Whether nobody is there to answer: the incumbent is closed, or was of one side alone as well."""
+        incumbent = rival.incumbent
+        assert incumbent is not None
+        if incumbent.state != OPEN:
+            return now_ns - self._ended_ns(incumbent) >= FORGED_RST_NS
+        if self._may_have_ended(incumbent) or (rival.one.packets and rival.other.packets):
+            return False
+        return incumbent.one.packets == 0 or incumbent.other.packets == 0
 
     def _is_acknowledged(self, rival_stream: Stream) -> bool:
         """Whether the peer acknowledges some of what came."""

@@ -27,6 +27,9 @@ cdef class Pickup(Doubting):
     @cython.locals(base=cython.longlong, low=cython.longlong)
     cpdef bint takes_isn(self, long long isn, long long now_ns) except -1
 
+    @cython.locals(lowest=cython.longlong, low=cython.longlong)
+    cpdef bint may_have(self, long long isn) except -1
+
     cdef _is_whole(self)
     cpdef bint is_fresh(self) except -1
     cdef long long offset_of(self, long long seq) noexcept

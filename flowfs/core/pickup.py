@@ -64,26 +64,37 @@ class Pickup(Doubting):
 
     def takes_isn(self, isn: int, now_ns: int) -> bool:
         """The base is behind `isn`, if that can be true of what was seen so far; returns whether it can."""
+        if not self.may_have(isn):
+            return False
         base = advance(isn, 1)
         low = self.offset_of(base)
         if self.anchored:
-            if low > 0 or low < -_WINDOW_BYTES:
-                return False
             if low == 0:
                 self._is_whole()
-        elif self.settling:
-            if low > self._lowest() or low < -_WINDOW_BYTES:
-                return False  # there is data from before it: it is another connection's
-            self._anchor(low, now_ns)
-        elif self.hinted:
-            if low > self.hint_low or low < -_WINDOW_BYTES:
-                return False  # the peer has bytes from before it: it is another connection's
+        elif self.settling or self.hinted:
             self._anchor(low, now_ns)
         else:
             self.base_seq = base
             self.anchored = True
         self.isn = isn
         return True
+
+    def may_have(self, isn: int) -> bool:
+        """Whether `isn` can be this side's, which has none yet.
+
+        If there is data from before it, or the peer has such, or all lies farther behind than LONE_BYTES, it
+        is another connection's.
+        """
+        if self.anchored:
+            lowest = 0
+        elif self.settling:
+            lowest = self._lowest()
+        elif self.hinted:
+            lowest = self.hint_low
+        else:
+            return True
+        low = self.offset_of(advance(isn, 1))
+        return lowest - _LONE_BYTES <= low <= lowest
 
     def _is_whole(self) -> None:
         """The SYN came late, and the stream was picked up at its very beginning."""

@@ -2,15 +2,15 @@ cimport cython
 from .assembly cimport NEVER
 from .decode cimport FIN, SYN, Segment
 from .notes cimport AFTER_CLOSE
-from .midway cimport Midway
+from .refusal cimport Refusal
 from .stream cimport Connection, Stream
 
 cdef int IDLE, OPEN, ENDED_BY_RST
 cdef long long FORGED_RST_NS, REMEMBER_NS
 
 
-cdef class Reopening(Midway):
-    @cython.locals(outdated=cython.bint, payload=cython.longlong, successor=Stream)
+cdef class Reopening(Refusal):
+    @cython.locals(outdated=cython.bint, challenged=cython.bint, payload=cython.longlong, successor=Stream)
     cdef Stream _after_close(self, Stream stream, Segment segment, const unsigned char* base, long long now_ns)
 
     @cython.locals(peer=Stream, doubted=Stream)

@@ -14,8 +14,8 @@ import cython
 if not cython.compiled:
     from .assembly import NEVER
     from .decode import FIN, SYN, Segment
-    from .midway import Midway
     from .notes import AFTER_CLOSE
+    from .refusal import Refusal
     from .stream import Connection, Stream
 
 from .flow import IDLE, OPEN
@@ -23,7 +23,7 @@ from .flow import RST as ENDED_BY_RST
 from .limits import FORGED_RST_NS, REMEMBER_NS
 
 
-class Reopening(Midway):
+class Reopening(Refusal):
     """The table of connections, and what becomes of those that are over."""
 
     def _after_close(self, stream: Stream, segment: Segment, base: bytes, now_ns: int) -> Stream | None:
@@ -39,11 +39,12 @@ class Reopening(Midway):
             self.counters.late_packets += 1
             self._take_doubtful(stream, segment, base, now_ns)
             return None
-        if segment.flags & SYN and self._may_go_on(stream.connection, now_ns):
-            return stream  # in which it may begin a rival
+        challenged = self._has_begun_another(stream.connection)
+        if segment.flags & SYN and (challenged or self._may_go_on(stream.connection, now_ns)):
+            return stream  # in which it may begin a rival, or be that of one
         if outdated:
             self.counters.old_timestamps += 1
-        elif self._begins_anew(stream, segment, now_ns):
+        elif not challenged and self._begins_anew(stream, segment, now_ns):
             successor = self._succeed(stream, now_ns)
             if successor is None:
                 self.counters.dropped_refused_bytes += payload

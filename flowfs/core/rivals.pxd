@@ -2,23 +2,29 @@ cimport cython
 from .assembly cimport NEVER
 from .decode cimport ACK, FIN, RST, SYN, WRONG, Segment
 from .flows cimport Flows
-from .order cimport leave
+from .order cimport Queue, leave
 from .stream cimport Connection, Stream
 from .timeouts cimport Timeouts
 
 cdef int IDLE, OPEN
-cdef long long RESYNC_SEGMENTS
+cdef long long FORGED_RST_NS, RESYNC_SEGMENTS
 
 
 cdef class Rivals(Timeouts):
     @cython.locals(there=Stream)
     cdef Stream _challenge(self, Stream stream, long long isn, long long peer_isn, long long now_ns)
 
-    @cython.locals(incumbent=Connection, first=Connection, rival=Connection, rival_stream=Stream)
+    @cython.locals(incumbent=Connection, first=Connection, rival=Connection, rival_stream=Stream, queue=Queue)
     cdef Stream _begin_rival(self, Stream stream, long long now_ns)
+
+    cdef Queue _queue_with_room(self, long long now_ns)
+    cdef _take_room(self, Connection rival, Connection incumbent, long long now_ns)
 
     @cython.locals(seen=cython.int)
     cdef Connection _weaker(self, Connection first, Connection second)
+
+    @cython.locals(rival=Connection)
+    cdef bint _has_begun_another(self, Connection incumbent) except -1
 
     cdef Stream _side(self, Connection rival, Stream stream)
 
@@ -36,10 +42,19 @@ cdef class Rivals(Timeouts):
     @cython.locals(rival=Connection, rival_stream=Stream)
     cdef Stream _contest(self, Stream stream, Segment segment, const unsigned char* base, long long now_ns)
 
-    @cython.locals(rival=Connection, answered=cython.bint)
-    cdef bint _is_claimed(self, Stream rival_stream, Segment segment) except -1
+    @cython.locals(rival=Connection)
+    cdef bint _is_claimed(self, Stream rival_stream, Segment segment, long long now_ns) except -1
 
-    @cython.locals(rival=Connection, has_bytes=cython.bint, accepted_bytes=cython.longlong)
+    @cython.locals(rival=Connection, incumbent=Connection)
+    cdef bint _lacks_a_word(self, Stream rival_stream, long long now_ns) except -1
+
+    @cython.locals(incumbent=Connection)
+    cdef bint _had_other_side(self, Connection rival) except -1
+
+    @cython.locals(stream=Stream)
+    cdef long long _ended_ns(self, Connection connection) except? -2
+
+    @cython.locals(rival=Connection, has_bytes=cython.bint, stands=cython.bint, accepted_bytes=cython.longlong)
     cdef Stream _hear(
         self, Stream rival_stream, Stream stream, Segment segment, const unsigned char* base, long long now_ns
     )
@@ -59,8 +74,14 @@ cdef class Rivals(Timeouts):
 
     cdef bint _fits(self, Stream rival_stream, Segment segment) except -1
 
-    @cython.locals(peer=Stream, acks=cython.bint, far=cython.bint, far_ack=cython.bint)
+    @cython.locals(half_seen=cython.bint)
     cdef bint _is_of_rival(self, Stream rival_stream, Stream stream, Segment segment) except -1
+
+    @cython.locals(peer=Stream, acks=cython.bint, far=cython.bint, far_ack=cython.bint)
+    cdef bint _is_elsewhere(self, Stream stream, Segment segment, bint half_seen) except -1
+
+    @cython.locals(other=Stream)
+    cdef bint _is_next(self, Stream rival_stream, Segment segment) except -1
 
     @cython.locals(offset=cython.longlong, fin=cython.longlong)
     cdef long long _set_aside(self, Stream stream, Segment segment, const unsigned char* base) except? -1

@@ -4,9 +4,9 @@
 A SYN that is not that of its connection begins a rival [L2], also where the connection was closed, since what
 closed it may be forged. It stands among the half-open ones, only its incumbent knows it, and what it is sent
 is kept in doubt. It takes the place once the side that sent the SYN goes on with it, and the other one has
-answered if the connection lasts and that side is seen; if the first goes on with the old one too, or its SYN
-was not captured, several such segments in a row are wanted, or, behind a close, one that acknowledges just
-what the other side sent. Always true:
+answered if that side is seen and the connection lasts, or the first has just reset it; if the first goes on
+with the old one too, or its SYN was not captured, several such segments in a row are wanted, or, behind a
+close, one that acknowledges just what the other side sent. Always true:
  - a connection has at most two rivals, which are charged to the table's budget as any other: two, so that one
    more SYN, forged or not, costs no other its place; a third costs the one its place of whom least is seen;
  - a rival has no file, and is gone with its incumbent, with a RST, or as half-open ones are [L9 M2]; but
@@ -23,12 +23,12 @@ if not cython.compiled:
     from .assembly import NEVER
     from .decode import ACK, FIN, RST, SYN, WRONG, Segment
     from .flows import Flows
-    from .order import leave
+    from .order import Queue, leave
     from .stream import Connection, Stream
     from .timeouts import Timeouts
 
 from .flow import IDLE, OPEN
-from .limits import RESYNC_SEGMENTS
+from .limits import FORGED_RST_NS, RESYNC_SEGMENTS
 
 
 class Rivals(Timeouts):
@@ -56,7 +56,8 @@ class Rivals(Timeouts):
         first = incumbent.rival
         if first is not None and first.rival is not None:
             self._dismiss(self._weaker(first, first.rival))
-        if not self._has_room(now_ns) or not incumbent.tracked:
+        queue = self._queue_with_room(now_ns)
+        if queue is None or not incumbent.tracked:
             return None  # not tracked: it was forgotten for the room that it asked for
         rival_stream = self._pair(stream.key, stream.peer.key, incumbent.generation, now_ns)
         rival = rival_stream.connection
@@ -65,10 +66,32 @@ class Rivals(Timeouts):
             incumbent.rival = rival
         else:
             first.rival = rival
+        incumbent.disputed = True
         rival.incumbent = incumbent
         rival.tracked = False
-        self.half_open.append(rival)
+        queue.append(rival)
         return rival_stream
+
+    def _queue_with_room(self, now_ns: int) -> Queue | None:
+        """Where there is room for a rival: with all others, or in what is kept for rivals [M2]; else None."""
+        if self._finds_room(now_ns):
+            return self.half_open
+        while self.spare.length and self.spare.length >= self.spare_limit:
+            self._forget(self.spare.oldest, now_ns)
+        if self.spare.length < self.spare_limit:
+            return self.spare
+        self.counters.connections_refused += 1
+        return None
+
+    def _take_room(self, rival: Connection, incumbent: Connection, now_ns: int) -> None:
+        """The rival goes where all are, if need be for the files of the one in whose place it is [M2]."""
+        if rival.queue is not self.spare:
+            return
+        leave(rival)
+        while self.live - self.spare.length > self.live_limit and self._make_room(now_ns):
+            pass
+        if self.live - self.spare.length > self.live_limit and incumbent.files:
+            self._forget(incumbent, now_ns)
 
     def _weaker(self, first: Connection, second: Connection) -> Connection:
         """Which of two rivals gives way: of whose handshake less was seen, else who was silent longest."""
@@ -76,6 +99,15 @@ class Rivals(Timeouts):
         if seen == 0:
             return first if first.last_ns <= second.last_ns else second
         return first if seen < 0 else second
+
+    def _has_begun_another(self, incumbent: Connection) -> bool:
+        """Whether there is a rival of whose handshake something was seen."""
+        rival = incumbent.rival
+        while rival is not None:
+            if rival.one.isn != NEVER:
+                return True
+            rival = rival.rival
+        return False
 
     def _side(self, rival: Connection, stream: Stream) -> Stream:
         """The rival's stream of the same direction."""
@@ -108,6 +140,7 @@ class Rivals(Timeouts):
             incumbent.rival = rival.rival
         else:
             incumbent.rival.rival = None
+        incumbent.disputed = incumbent.rival is not None or incumbent.refused_isn != NEVER
         rival.rival = rival.incumbent = None
 
     def _contest(self, stream: Stream, segment: Segment, base: bytes, now_ns: int) -> Stream | None:
@@ -148,11 +181,12 @@ class Rivals(Timeouts):
         """A segment of a rival; returns as _contest() does."""
         rival = rival_stream.connection
         has_bytes = segment.end > segment.start and not segment.flags & RST and not self._is_unasked(rival)
-        if segment.flags & (RST | FIN) and self._stands(rival, has_bytes):
+        stands = segment.flags & (RST | FIN) != 0 and self._stands(rival, has_bytes)
+        if stands and not self._lacks_a_word(rival_stream, now_ns):
             self._replace(rival, rival.one.peer_ack, now_ns)
             return rival_stream
         if segment.flags & RST or not segment.flags & ACK:
-            if segment.flags & RST:
+            if segment.flags & RST and not stands:
                 self._dismiss(rival)
             return stream  # which ignores it, and counts it
         if rival_stream is rival.one:
@@ -160,27 +194,57 @@ class Rivals(Timeouts):
             accepted_bytes = rival_stream.offset_of(segment.seq)
         else:
             accepted_bytes = rival.one.offset_of(segment.ack)
-        if self._is_claimed(rival_stream, segment):
+        if self._is_claimed(rival_stream, segment, now_ns):
             self._replace(rival, max(0, accepted_bytes), now_ns)
             return rival_stream
         self._keep(rival_stream, segment, base, now_ns)
         return None
 
-    def _is_claimed(self, rival_stream: Stream, segment: Segment) -> bool:
+    def _is_claimed(self, rival_stream: Stream, segment: Segment, now_ns: int) -> bool:
         """Whether, with this segment, the side that sent the SYN has gone on, and is answered."""
         rival = rival_stream.connection
-        if not self._is_half_seen(rival):
-            if self._is_unasked(rival) and not (rival_stream is rival.one and self._agree(rival, segment)):
-                return False
-            return rival.claims >= (RESYNC_SEGMENTS if rival.contested else 1)
-        if rival.other.isn != NEVER:
+        if rival.other.isn != NEVER and self._is_half_seen(rival):
             return rival.claims >= RESYNC_SEGMENTS
-        answered = rival_stream is rival.other or rival.other.packets > 0
-        return answered and rival.claims >= (RESYNC_SEGMENTS if rival.contested else 1)
+        if self._is_unasked(rival) and not (rival_stream is rival.one and self._agree(rival, segment)):
+            return False
+        if self._lacks_a_word(rival_stream, now_ns):
+            return False
+        return rival.claims >= (RESYNC_SEGMENTS if rival.contested else 1)
+
+    def _lacks_a_word(self, rival_stream: Stream, now_ns: int) -> bool:
+        """Whether all that shows a rival, and ended its incumbent, is of one side, and the other was seen.
+
+        Several segments will do, once a connection that goes on would have said so [L5].
+        """
+        rival = rival_stream.connection
+        if rival_stream is rival.other or rival.other.packets > 0 or not self._had_other_side(rival):
+            return False
+        incumbent = rival.incumbent
+        assert incumbent is not None
+        if incumbent.state == OPEN:
+            return True
+        if self._side(incumbent, rival.one).reset_end == NEVER:
+            return False  # the other side has ended it, or both were silent for long
+        return rival.claims < RESYNC_SEGMENTS or now_ns - self._ended_ns(incumbent) < FORGED_RST_NS
+
+    def _had_other_side(self, rival: Connection) -> bool:
+        """Whether the side that did not send the SYN was seen before; all is of one for who is both."""
+        incumbent = rival.incumbent
+        assert incumbent is not None
+        return rival.one.key != rival.other.key and self._side(incumbent, rival.other).packets > 0
+
+    def _ended_ns(self, connection: Connection) -> int:
+        """When what closed it came: a RST may have waited."""
+        for stream in (connection.one, connection.other):
+            if stream.reset_end != NEVER:
+                return stream.reset_ns
+        return connection.closed_ns
 
     def _is_unasked(self, rival: Connection) -> bool:
         """Whether its SYN/ACK was seen, but no SYN, nor does the side that should have sent one go on."""
-        return rival.other.isn != NEVER and not rival.one.has_syn() and rival.claims < RESYNC_SEGMENTS
+        if rival.one.has_syn() or rival.refused_whole:
+            return False
+        return rival.other.isn != NEVER and rival.claims < RESYNC_SEGMENTS
 
     def _agree(self, rival: Connection, segment: Segment) -> bool:
         """Whether its sides know of each other: the one acknowledges all that the other was seen to send."""
@@ -194,7 +258,12 @@ class Rivals(Timeouts):
         return rival.other.tentative is not None and (rival.other.packets > 1 or not self._is_unasked(rival))
 
     def _goes_on_here(self, stream: Stream, segment: Segment) -> bool:
-        """Whether a segment of the incumbent says that it goes on: what was sent before its end does not."""
+        """Whether a segment that is no rival's says that the incumbent goes on.
+
+        What was sent before its end does not, nor what lies so far away that it is of neither.
+        """
+        if stream.is_foreign(segment.seq):
+            return False
         if stream.connection.state == OPEN:
             return True
         offset = stream.offset_of(segment.seq) + segment.end - segment.start
@@ -209,8 +278,8 @@ class Rivals(Timeouts):
         if incumbent.state != OPEN:
             return False
         if rival.other.isn == NEVER:
-            return self._side(incumbent, rival.other).packets > 0
-        return not rival.one.has_syn()
+            return self._had_other_side(rival)
+        return not rival.one.has_syn() and not rival.refused_whole
 
     def _stands(self, rival: Connection, has_bytes: bool) -> bool:
         """Whether a rival that ends has bytes, and an incumbent that is closed, or silent since.
@@ -245,18 +314,37 @@ class Rivals(Timeouts):
         """Whether a segment has the rival's numbers, and not those of what is known of the incumbent."""
         if not self._fits(rival_stream, segment):
             return False
+        half_seen = self._is_half_seen(rival_stream.connection)
+        if self._is_elsewhere(stream, segment, half_seen):
+            return True
+        if half_seen or stream.offset_of(segment.seq) >= stream.rcv_nxt or not rival_stream.has_syn():
+            return False
+        if stream.peer.packets == 0:
+            # One side alone is captured: its SYN, and what comes right behind that, are all there is to tell.
+            return rival_stream.offset_of(segment.seq) == rival_stream.known_end()
+        return not stream.reach_known and self._is_next(rival_stream, segment)
+
+    def _is_elsewhere(self, stream: Stream, segment: Segment, half_seen: bool) -> bool:
+        """Whether a segment is none of those that its connection has, or is known to be about to have.
+
+        `half_seen`: the handshake of what else it may be of: what lies ahead may then be behind a hole.
+        """
         peer = stream.peer
         acks = segment.flags & ACK != 0 and peer.anchored
         far = not stream.is_within(segment.seq)
         far_ack = acks and not peer.is_within(segment.ack)
-        if self._is_half_seen(rival_stream.connection):
-            return far and (far_ack or not acks)  # what lies ahead may be behind a hole of who is there
+        if half_seen:
+            return far and (far_ack or not acks)
         if far or far_ack or stream.offset_of(segment.seq) > stream.known_end():
             return True
-        if peer.packets == 0 and stream.offset_of(segment.seq) < stream.rcv_nxt and rival_stream.has_syn():
-            # One side alone is captured: its SYN, and what comes right behind that, are all there is to tell.
-            return rival_stream.offset_of(segment.seq) == rival_stream.known_end()
-        return acks and peer.offset_of(segment.ack) > peer.known_end() + 1
+        return acks and peer.packets > 0 and peer.offset_of(segment.ack) > peer.known_end() + 1
+
+    def _is_next(self, rival_stream: Stream, segment: Segment) -> bool:
+        """Whether a segment is just what a rival would send next, both of whose SYNs were seen."""
+        other = rival_stream.peer
+        if not other.has_syn() or rival_stream.offset_of(segment.seq) != rival_stream.known_end():
+            return False
+        return 0 <= other.offset_of(segment.ack) <= other.known_end()
 
     def _keep(self, rival_stream: Stream, segment: Segment, base: bytes, now_ns: int) -> None:
         """What the rival is sent, until it is known whether it is one."""
@@ -287,9 +375,11 @@ class Rivals(Timeouts):
         self._unlink(rival)
         self._close(incumbent, IDLE, now_ns)
         self._untrack(incumbent)
+        self._take_room(rival, incumbent, now_ns)
         first = incumbent.generation + (1 if incumbent.carried else 0)
         rival.generation = self._free_generation(rival_stream.key, peer.key, first)
         rival.tracked = True
+        rival.refused_whole = False
         self._enter(rival_stream)
         if accepted_bytes != NEVER:
             rival_stream.resolve_syn_data(accepted_bytes, now_ns)

@@ -16,11 +16,16 @@ cdef class Connection(Owner):
     cdef public int claims
     cdef public long long closed_ns
     cdef public bint contested
+    cdef public bint disputed
     cdef public Connection incumbent
     cdef public long long last_ns
     cdef public Stream one
     cdef public Stream other
     cdef public long long packets
+    cdef public bint refused_by_one
+    cdef public long long refused_isn
+    cdef public long long refused_peer_isn
+    cdef public bint refused_whole
     cdef public Connection rival
     cdef public int state
     cdef public long long touched_ns

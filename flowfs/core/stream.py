@@ -47,7 +47,8 @@ class Connection(Owner):
     one: Stream
     other: Stream
     __slots__ = (
-        *("claims", "closed_ns", "contested", "incumbent", "last_ns", "one", "other", "packets", "rival"),
+        *("claims", "closed_ns", "contested", "disputed", "incumbent", "last_ns", "one", "other", "packets"),
+        *("refused_by_one", "refused_isn", "refused_peer_isn", "refused_whole", "rival"),
         *("state", "touched_ns", "tracked"),
     )
 
@@ -63,6 +64,10 @@ class Connection(Owner):
         self.state = OPEN
         self.tracked = True  # found by its addresses and ports
         self.rival: Connection | None = None  # what may be in its place [L2]; of a rival: the next one
+        self.disputed = False  # there is a rival, or was one for which there was no room
+        self.refused_isn = self.refused_peer_isn = NEVER  # of that one, and of the other side of it
+        self.refused_by_one = False  # the side `one` sent the SYN of that one, else `other`
+        self.refused_whole = False  # its SYN and SYN/ACK were seen; of a rival: its own, before that
         self.incumbent: Connection | None = None  # whose rival this is
         self.contested = False  # the side that began this rival went on with the incumbent
         self.claims = 0  # segments of that side for this rival since; of both if it was picked up midway

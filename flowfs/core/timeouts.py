@@ -52,6 +52,7 @@ class Timeouts(Flows):
         """The earliest time at which there is something to see to, as long as no packet comes."""
         due_ns = self.deadlines[0][0] if self.deadlines else _NEVER_NS
         due_ns = min(due_ns, self._oldest_due_ns(self.half_open, HALF_OPEN_NS))
+        due_ns = min(due_ns, self._oldest_due_ns(self.spare, HALF_OPEN_NS))
         due_ns = min(due_ns, self._oldest_due_ns(self.one_way, self.idle_ns))
         due_ns = min(due_ns, self._oldest_due_ns(self.active, self.idle_ns))
         if self.closed.oldest is not None:
@@ -70,6 +71,7 @@ class Timeouts(Flows):
             self._take_deadline(now_ns)
             steps -= LOOK_STEPS
         steps = self._expire(self.half_open, now_ns - HALF_OPEN_NS, now_ns, steps)
+        steps = self._expire(self.spare, now_ns - HALF_OPEN_NS, now_ns, steps)
         steps = self._expire(self.one_way, now_ns - self.idle_ns, now_ns, steps)
         steps = self._expire(self.active, now_ns - self.idle_ns, now_ns, steps)
         while steps > 0 and self.closed.oldest is not None:

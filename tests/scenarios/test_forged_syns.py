@@ -277,6 +277,46 @@ def test_a_reset_a_syn_ack_and_one_more(last: str, payload: bytes, ahead: int, o
     assert outcome.statistics["connections"] == 1
 
 
+@pytest.mark.parametrize("last", ["A", "PA", "FA", "R", "RA"])
+@pytest.mark.parametrize("payload", [b"", b"evil"])
+@pytest.mark.parametrize("of_server", [False, True])
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_a_reset_a_syn_and_what_goes_on_with_it(
+    last: str, payload: bytes, of_server: bool, count: int
+) -> None:
+    """All of one side: the other one, which was there, has not said a word of it."""
+    conversation = established().server(0, b"xyz").client_ack(3)
+    send = conversation.send
+    send(not of_server, b"", seq=(1006, 500_004)[of_server], ack=(500_004, 1006)[of_server], flags="RA")
+    send(not of_server, b"", seq=7_000_000, ack=0, flags="S")
+    for index in range(count):
+        flags = last if index == count - 1 else "PA"
+        send(not of_server, payload, seq=7_000_001 + index * len(payload), ack=77, flags=flags)
+    for index in range(5):
+        conversation.client(5 + index, b"f", ack=500_004 + index).server_ack(6 + index)
+        conversation.server(3 + index, b"w", ack=1007 + index).client_ack(4 + index)
+    outcome = run(conversation)
+    assert outcome.before.files() == {NAME: b"abcdefffff", SERVER_NAME: b"xyzwwwww"}
+    assert outcome.before.state(NAME) == "open"
+    assert outcome.statistics["connections"] == 1
+
+
+@pytest.mark.parametrize("end", ["FIN", "RST", ""])
+@pytest.mark.parametrize("seconds", [0.001, 3, 31])
+def test_another_connection_of_which_only_the_client_is_seen(end: str, seconds: float) -> None:
+    """After a reset, which a connection that goes on would have shown by then to be forged [L5]."""
+    conversation = established().server(0, b"xyz").rst(5).wait(1).again(7_000_000, 7_000_050).syn()
+    conversation.client_ack(0).client(0, b"n").wait(seconds).client(1, b"e").client(2, b"w")
+    if end:
+        conversation = conversation.fin() if end == "FIN" else conversation.rst()
+    outcome = run(conversation.other())
+    first = {NAME: b"abcde", SERVER_NAME: b"xyz"}
+    assert outcome.files() == first | {NAME + "c1": b"new"}
+    assert outcome.before.files() == (first if seconds < 1 else outcome.files())
+    assert run(conversation.wait(31).other()).before.files() == outcome.files()
+    assert outcome.statistics["dropped_tentative_bytes"] == 0
+
+
 @pytest.mark.parametrize("payload", [b"", b"bye"])
 def test_a_reset_a_syn_and_its_reset(payload: bytes) -> None:
     """The payload of a RST is no data: nothing came of a connection there."""

@@ -158,6 +158,91 @@ def test_another_one_way(at: int, seconds: float, isn: int) -> None:
     assert outcome.statistics["lost_bytes"] == 0
 
 
+# --- it was picked up midway, and lasts or settles yet [L3] -------------------------------------------------
+
+
+def picked_up(who: str) -> tuple[Conversation, dict[str, bytes]]:
+    """Few segments of one side or of both, and what there is of them."""
+    conversation = Conversation(client_isn=2**31, server_isn=2**30)
+    if who == "client":
+        return conversation.client(0, b"abc"), {NAME: b"abc"}
+    if who == "client, answered":
+        return conversation.client(0, b"abc").server_ack(3), {NAME: b"abc"}
+    if who == "server":
+        return conversation.server(0, b"uvw").client_ack(3).server(3, b"xyz"), {SERVER_NAME: b"uvwxyz"}
+    conversation.client(0, b"abc").client(3, b"d").client(4, b"e").client(5, b"f").server(
+        0, b"xyz", ack=2**31 + 7
+    )
+    return conversation.client_ack(3), {NAME: b"abcdef", SERVER_NAME: b"xyz"}
+
+
+WHO = ["client", "client, answered", "server", "both"]
+BEHIND, AHEAD = -50 * MIB, 50 * MIB
+# What was captured of the handshake, and how far from the old one's numbers its own are.
+TOLD = [
+    *(("SYN, SYN/ACK", by) for by in (BEHIND, -MIB, MIB, AHEAD)),
+    *((handshake, by) for handshake in ("SYN", "SYN/ACK") for by in (BEHIND, AHEAD)),
+    ("", BEHIND),
+]
+
+
+def seen_of(conversation: Conversation, handshake: str) -> Conversation:
+    """As much of the handshake as was captured, and the ACK."""
+    if handshake != "SYN/ACK" and handshake:
+        conversation.syn()
+    if "ACK" in handshake:
+        conversation.syn_ack()
+    return conversation.client_ack(0) if handshake else conversation
+
+
+@pytest.mark.parametrize("who", WHO)
+@pytest.mark.parametrize("seconds", [0.001, 0.2])
+@pytest.mark.parametrize(("handshake", "by"), TOLD)
+def test_another_in_the_place_of_one_picked_up(who: str, seconds: float, handshake: str, by: int) -> None:
+    """Wherever its numbers are, if they or its handshake tell: also while the first settles."""
+    conversation, first = picked_up(who)
+    conversation.wait(seconds).again(2**31 + by, 2**30 + by)
+    outcome = run(both(seen_of(conversation, handshake)).wait(0.2).other())
+    assert outcome.before.files() == first | {NAME + "c1": CLIENT, SERVER_NAME + "c1": SERVER}
+    assert outcome.statistics["lost_bytes"] == outcome.statistics["dropped_window_bytes"] == 0
+
+
+@pytest.mark.parametrize("seconds", [0.001, 0.2])
+def test_another_that_asks_where_only_the_server_had_data(seconds: float) -> None:
+    """Of the client nothing but its ACKs was seen, so it never had a base."""
+    conversation, first = picked_up("server")
+    conversation.wait(seconds).again(2**31 + BEHIND, 2**30 + BEHIND).client(0, CLIENT).server_ack(len(CLIENT))
+    outcome = run(conversation.server(0, SERVER).client_ack(len(SERVER)).wait(0.2).other())
+    assert outcome.before.files() == first | {NAME + "c1": CLIENT, SERVER_NAME + "c1": SERVER}
+
+
+@pytest.mark.parametrize("seconds", [0.001, 0.2])
+def test_another_one_way_while_the_old_one_seems_to_last(seconds: float) -> None:
+    """Nobody is captured who could answer: several in a row tell."""
+    conversation, first = picked_up("client")
+    outcome = run(alone(once_more(conversation.wait(seconds))).wait(0.2).other())
+    assert outcome.before.files() == first | {NAME + "c1": CLIENT}
+
+
+@pytest.mark.parametrize("who", WHO)
+@pytest.mark.parametrize("of_server", [False, True])
+def test_others_far_away_while_it_settles(who: str, of_server: bool) -> None:
+    """Who forges one side, and goes on between the packets of the hosts, gets neither a place nor a base."""
+    conversation, _ = picked_up(who)
+    for index in range(4):
+        if of_server:
+            conversation.server(index, b"E", seq=7_000_000 + index, ack=900_000)
+        else:
+            conversation.client(index, b"E", seq=900_000 + index, ack=7_000_000)
+        conversation.client(6 + index, b"g", seq=2**31 + 7 + index, ack=2**30 + 7)
+        conversation.server(6 + index, b"h", seq=2**30 + 7 + index, ack=2**31 + 8 + index)
+    outcome = run(conversation.wait(31).other())
+    assert set(outcome.files()) == {NAME, SERVER_NAME}
+    assert outcome.files()[NAME].endswith(b"gggg")
+    assert outcome.files()[SERVER_NAME].endswith(b"hhhh")
+    assert not any(b"E" in content for content in outcome.files().values())
+
+
 # --- the old connection lasts [Q2] -------------------------------------------------------------------------
 
 

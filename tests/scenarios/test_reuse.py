@@ -116,6 +116,47 @@ def test_syns_without_an_answer_cost_the_one_with_it_nothing(how: str, count: in
     assert taken(conversation) == SECOND
 
 
+# When the old one is remembered no more, or has idled out, and the new one has begun.
+FORGOTTEN = {"FIN": 59.9, "RST": 59.9, "": 599.9}
+
+
+def begun_before_the_old_one_is_forgotten(how: str) -> Conversation:
+    return answered(ended(how).wait(FORGOTTEN[how])).wait(0.5).other()
+
+
+@pytest.mark.parametrize("how", FORGOTTEN)
+@pytest.mark.parametrize("payload", [b"", b"fast"])
+def test_a_syn_sent_again_once_the_old_one_is_forgotten(how: str, payload: bytes) -> None:
+    """It has the same ISN: what came since the first is of the same connection [L1]."""
+    conversation = ended(how).wait(FORGOTTEN[how]).again(900_000, 7_000_000).syn(payload=payload)
+    conversation.syn_ack(acked=len(payload)).server(0, b"hello", ack=900_001 + len(payload))
+    conversation.wait(0.5).other().syn(payload=payload)
+    conversation.client_next = len(payload)
+    conversation.client_ack(5).client(len(payload), b"new").server_ack(len(payload) + 3)
+    outcome = run(conversation)
+    assert outcome.before.files() == SECOND | {NAME + "c1": payload + b"new"}
+    assert outcome.statistics["connections"] == 3  # with the one whose packet shows the time
+    assert outcome.statistics["dropped_tentative_bytes"] == 0
+
+
+@pytest.mark.parametrize("how", FORGOTTEN)
+@pytest.mark.parametrize("forge", FORGERIES)
+def test_a_forged_one_once_the_old_one_is_forgotten(
+    how: str, forge: Callable[[Conversation, int], None]
+) -> None:
+    conversation = begun_before_the_old_one_is_forgotten(how)
+    forge(conversation, 50_000_000)
+    assert taken(conversation) == SECOND
+
+
+@pytest.mark.parametrize("how", FORGOTTEN)
+def test_stray_data_once_the_old_one_is_forgotten(how: str) -> None:
+    """Of neither: it begins none in the place of one whose handshake was seen."""
+    conversation = begun_before_the_old_one_is_forgotten(how)
+    conversation.client(0, b"evil", seq=2_000_000_000, ack=77)
+    assert taken(conversation) == SECOND
+
+
 def test_a_syn_between_another_and_its_answer() -> None:
     conversation = established().again(900_000, 7_000_000).syn().syn(isn=50_000_000).syn_ack()
     assert taken(conversation.server(0, b"hello")) == SECOND

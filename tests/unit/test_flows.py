@@ -208,7 +208,7 @@ def half_open_ones(engine: Engine, count: int) -> int:
 
 def test_many_end_in_slices() -> None:
     count = STEPS_PER_SLICE + 100
-    with started(table_of(count)) as engine:
+    with started(table_of(2 * count)) as engine:
         now_ns = half_open_ones(engine, count)
         for more, expired in ((True, STEPS_PER_SLICE), (False, count)):
             assert engine.flows.catch_up(now_ns) == more
