@@ -121,7 +121,7 @@ class Savefile(Source):
             return False
         if not self._piece:
             raise Unreadable("is empty, not a capture")
-        if 4 <= len(self._piece) < header_bytes(self._piece):
+        if len(self._piece) >= 4 and is_beginning(self._piece):
             raise Unreadable("is cut short in its very header: no packets in it")
         self._format, self._used = format_of(self._piece)
         return True
