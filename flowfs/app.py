@@ -150,7 +150,7 @@ class _House:
         self._capture = Capture(sources, engine, self._waker.wake, follow=config.follow)
         self._warned = 0
         self._complaints = Complaints(config, engine)
-        self._started = time.time()
+        self._started_ns = time.time_ns()
 
     async def live(self, heard_enough: Callable[[], None]) -> None:
         """Until the mount is gone. `heard_enough` is called when further signals need not be heard."""
@@ -234,7 +234,7 @@ class _House:
         done, total = self._capture.progress
         return {
             "pid": os.getpid(),
-            "started": self._started,
+            "started_ns": self._started_ns,
             "sources": [source.name for source in self._capture.sources],
             "filter": self._config.filter,
             "live": self._capture.live,

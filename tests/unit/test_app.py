@@ -158,6 +158,8 @@ def test_a_file_is_there_when_the_command_returns(place: Path, capture: Path) ->
     told = status(place)
     assert told["sources"] == [str(capture)]
     assert told["filter"] == "tcp port 80"
+    assert "started" not in told
+    assert 0 < time.time_ns() - told["started_ns"] < 60 * 10**9
     assert told["received_packets"] == told["statistics"]["packets"] == 2
     assert told["read_bytes"] == told["total_bytes"] == capture.stat().st_size
     assert told["finished"]
