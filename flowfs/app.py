@@ -19,7 +19,7 @@ import trio
 
 from . import dissect, rights
 from .background import Voice
-from .capture import Capture, Source, open_file, open_interface
+from .capture import Capture, Source, open_file, open_interface, same_interface
 from .complaints import Complaints
 from .config import Config, ConfigError
 from .core import compiled
@@ -98,6 +98,8 @@ def _mount_options(config: Config) -> MountOptions:
 
 def _open_sources(config: Config, voice: Voice, stack: contextlib.ExitStack) -> list[Source]:
     _raise_file_limit()
+    if same := same_interface(config.interfaces):
+        raise ConfigError("-i {} and -i {} are two names of one interface".format(*same))
     sources: list[Source] = []
     for number, name in enumerate((*config.interfaces, *config.files)):
         if config.interfaces:

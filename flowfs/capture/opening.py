@@ -15,13 +15,13 @@ from typing import Any
 
 import pcapy
 
-from flowfs.config import BUFFER_KIB, MAX_SNAPLEN
+from flowfs.config import ANY, BUFFER_KIB, MAX_SNAPLEN
 from flowfs.core.decode import LINK_TYPES
 
 from .formats import Unreadable
 from .inputs import Damaged
 from .savefile import Savefile
-from .sources import ANY, META_BYTES, Batch, Interface, interfaces, link_name
+from .sources import META_BYTES, Batch, Interface, interfaces, link_name
 
 READ_TIMEOUT_MS = 10  # how long the kernel gathers packets; delivered 4–8 ms late at worst
 

@@ -435,6 +435,27 @@ def test_the_mount_is_the_callers_of_sudo(capture: Path, monkeypatch: pytest.Mon
 
 # --- live --------------------------------------------------------------------------------------
 
+OTHER_NAME = """
+ip link add v0 type veth peer name v1
+ip link property add dev v0 altname other0
+"$@"
+"""
+
+
+@pytest.mark.needs("netns")
+def test_one_interface_by_two_names(place: Path) -> None:
+    names = [f"-i{name}" for name in ("lo", "v0", "v1", "other0")]
+    done = subprocess.run(
+        ["unshare", "--net", "sh", "-ec", OTHER_NAME, "sh", *FLOWFS, "mount", str(place), *names],
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    said = "flowfs: -i v0 and -i other0 are two names of one interface\n"
+    assert (done.returncode, done.stderr) == (2, said)
+
 
 @needs_fuse
 @pytest.mark.needs("netns")

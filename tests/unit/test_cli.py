@@ -166,6 +166,11 @@ def test_a_filter_from_a_file(tmp_path: Path) -> None:
         (f"mount /mnt -r x {__file__}", "is a file, not a filter: -r comes before each file"),
         ("mount /mnt", "nothing to capture: give -i INTERFACE"),
         ("mount /mnt -i lo -r a.pcap", "-i and -r exclude each other"),
+        (
+            "mount /mnt -i any -i lo",
+            "-i any takes all interfaces, and would take their packets twice with -i lo",
+        ),
+        ("mount /mnt -i lo -i eth0 -i lo", "-i lo is given twice"),
         ("mount /mnt -i", "-i/--interface: expected one argument"),
         ("mount /mnt -i lo host 10.0.0.1 and -s", "-s/--snapshot-length: expected one argument"),
         ("mount /mnt -i lo -s 5", "-s 5: must be from 64 to 262144"),
