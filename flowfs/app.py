@@ -113,7 +113,14 @@ def _open_sources(config: Config, voice: Voice, stack: contextlib.ExitStack) -> 
                 direction=config.direction,
             )
         else:
-            source = open_file(name, number, filter=config.filter, follow=config.follow, say=voice.say)
+            source = open_file(
+                name,
+                number,
+                filter=config.filter,
+                follow=config.follow,
+                wait=config.wait,
+                say=voice.say,
+            )
         stack.callback(source.close)
         sources.append(source)
     return sources

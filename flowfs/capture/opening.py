@@ -83,12 +83,14 @@ def open_file(
     *,
     filter: str = "",  # noqa: A002  as above
     follow: bool = False,
+    wait: bool = True,
     say: Callable[[str], None] = lambda line: None,
 ) -> Savefile:
     """Open a capture file, a FIFO, or standard input (`-`), compressed or not.
 
-    Waits for the first bytes, but not those of a file that is to be followed. `follow`: it must be one that
-    can be. `say` is told what is waited for, if that takes long; an exception of a signal's handler ends it.
+    Waits for the first bytes, but not those of a file that is to be followed, and of a pipe only if told to
+    `wait`; else what has come is looked at. `follow`: it must be one that can be. `say` is told what is
+    waited for, if that takes long; an exception of a signal's handler ends it.
     Raises CaptureError and FilterError.
     """
     shown = "standard input" if path == "-" else path
@@ -96,8 +98,9 @@ def open_file(
     try:
         descriptor = _descriptor(path)
         try:
-            _wait_for_bytes(descriptor, shown, say)
-            source = Savefile(path, number, descriptor, passes, follow)
+            if wait:
+                _wait_for_bytes(descriptor, shown, say)
+            source = Savefile(path, number, descriptor, passes, may_grow=follow, wait=wait)
         except BaseException:
             os.close(descriptor)
             raise

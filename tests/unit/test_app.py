@@ -352,6 +352,43 @@ def test_not_to_wait(place: Path, capture: Path) -> None:
 
 
 @needs_fuse
+def test_not_to_wait_for_a_writer(place: Path, tmp_path: Path, capture: Path) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    done = flowfs_("mount", place, "-r", fifo, "--no-wait", "tcp port 80")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert list(place.iterdir()) == []
+    assert not status(place)["finished"]
+    fifo.write_bytes(capture.read_bytes())
+    until((place / NAME).exists)
+    assert (place / NAME).read_bytes() == b"hello"
+    until(lambda: status(place)["finished"])
+    assert flowfs_("umount", place).returncode == 0
+    until(lambda: not daemons(place))
+
+
+@needs_fuse
+def test_nobody_has_to_write_for_a_mount_to_be_taken_away(place: Path, tmp_path: Path) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    assert flowfs_("mount", place, "-r", fifo, "--no-wait").returncode == 0
+    assert flowfs_("umount", place).returncode == 0
+    until(lambda: not daemons(place))
+
+
+@needs_fuse
+def test_a_writer_of_something_else_is_in_the_warnings(place: Path, tmp_path: Path) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    assert flowfs_("mount", place, "-r", fifo, "--no-wait").returncode == 0
+    fifo.write_bytes(b"Hello, this is some text")
+    until(lambda: status(place)["finished"])
+    assert until(lambda: status(place)["warnings"])[0] == f"{fifo} is not a capture file (pcap or pcapng)"
+    assert flowfs_("umount", place).returncode == 0
+    until(lambda: not daemons(place))
+
+
+@needs_fuse
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_who_does_not_wait_any_longer_has_no_mount(
     place: Path, capture: Path, number: signal.Signals
