@@ -27,6 +27,8 @@ ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(flowfs.__file__).parent.pare
 FLOWFS = [sys.executable, "-P", "-m", "flowfs"]
 NAME = "010.000.000.001.01025-010.000.000.002.00080"
 
+INTERRUPTED = "flowfs: interrupted while loading, nothing is left mounted\n"
+
 needs_fuse = pytest.mark.needs("fuse")
 
 
@@ -395,9 +397,22 @@ def test_who_does_not_wait_any_longer_has_no_mount(
 ) -> None:
     with loading(place, capture) as (process, _):
         process.send_signal(number)
-        assert process.wait(10) == (-number if number == signal.SIGKILL else 128 + number)
+        killed = number == signal.SIGKILL
+        assert process.wait(10) == (-number if killed else 128 + number)
+        assert is_mounted(place) in (killed, False)
+        assert process.stderr is not None
+        assert process.stderr.read() == ("" if killed else INTERRUPTED)
         until(lambda: not daemons(place))
     assert not is_mounted(place)
+
+
+@needs_fuse
+def test_who_takes_a_mount_away_while_it_is_loaded_is_no_success(place: Path, capture: Path) -> None:
+    with loading(place, capture) as (process, _):
+        assert flowfs_("umount", place).returncode == 0
+        assert process.wait(10) == 1
+        assert process.stderr is not None
+        assert process.stderr.read().splitlines()[1:] == ["flowfs: ended before it was ready"]
 
 
 @pytest.mark.parametrize("foreground", [("-f",), ()], ids=["foreground", "background"])
@@ -412,7 +427,7 @@ def test_who_waits_for_a_writer_says_so_and_can_be_ended(
         assert process.stderr.readline().startswith(f"flowfs: {fifo}: waiting for somebody to write")
         process.send_signal(number)
         assert process.wait(10) == 128 + number
-        assert process.stderr.read() == ""
+        assert process.stderr.read() == INTERRUPTED
 
 
 @needs_fuse
