@@ -15,6 +15,7 @@ from typing import Any
 
 import pcapy
 
+from flowfs.called import command
 from flowfs.config import ANY, BUFFER_KIB, MAX_SNAPLEN
 from flowfs.core.decode import LINK_TYPES
 
@@ -251,7 +252,7 @@ def _why_not_active(name: str, status: int, snaplen: int) -> str:
     if status == -5:
         return f"there is no interface {name}; there are: {', '.join(interfaces())}, {ANY}"
     if status == -8:
-        return f"no right to capture on {name}: run flowfs with sudo (the mount will still be yours)"
+        return f"no right to capture on {name}: run {command()} with sudo (the mount will still be yours)"
     if status == -9:
         return f"interface {name} is down: sudo ip link set {name} up"
     if status == -11:

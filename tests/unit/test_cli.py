@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -211,6 +212,19 @@ def test_help(line: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert "flowfs mount" in said.out or "flowfs umount" in said.out
     assert max(map(len, said.out.splitlines())) <= 110
     assert said.err == ""
+
+
+@pytest.mark.parametrize(
+    "line", ["-h", "mount -h", "umount -h", "", "munt", "mount", "mount /mnt -x", "umount"]
+)
+def test_commands_are_named_as_they_are_called(
+    line: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FLOWFS_COMMAND", "100%/contrib/run")
+    status_of(line)
+    said = "".join(capsys.readouterr())
+    assert re.search(r"100%/contrib/run (u?mount|-)", said)
+    assert not re.search(r"(?<!: )\bflowfs (u?mount|-)", said)
 
 
 @pytest.mark.parametrize("line", ["-V", "--version", "mount -V", "umount -V"])
