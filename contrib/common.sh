@@ -84,7 +84,7 @@ need_python() {
 # user, who could not renew it otherwise.
 as_builder() {
     local place=$venv uid gid home
-    [[ -e $place ]] || place=$(dirname -- "$venv")
+    until [[ -e $place ]]; do place=$(dirname -- "$place"); done
     read -r uid gid < <(stat -c '%u %g' -- "$place")
     if ((EUID != 0 || uid == 0)); then
         "$@"
@@ -120,7 +120,8 @@ need_venv() {
     local specification=$1 lock
     shift
     up_to_date "$(wanted "$specification" "$@")" && return
-    exec {lock}<"$root"
+    as_builder mkdir -p -- "$venv"
+    exec {lock}<"$venv" # which --clear empties, and does not remove
     flock -n "$lock" || {
         say 'another one is installing; waiting for it'
         flock "$lock"

@@ -45,6 +45,7 @@ class Newcomer:
 
     def __init__(self, place: Path) -> None:
         self.place = place
+        self.venv = place / "not there yet" / "venv"
         tools = place / "tools"
         tools.mkdir()
         (place / "flowfs").write_text(FLOWFS)
@@ -56,7 +57,7 @@ class Newcomer:
             "PATH": f"{tools}:{os.environ['PATH']}",
             "PLAY": str(place),
             "FLOWFS_PYTHON": str(tools / "python"),
-            "FLOWFS_VENV": str(place / "venv"),
+            "FLOWFS_VENV": str(self.venv),
         }
 
     def start(self) -> subprocess.Popen[str]:
@@ -87,7 +88,10 @@ class Newcomer:
                 assert time.monotonic() < end
                 time.sleep(0.01)
             os.killpg(process.pid, number)  # as a terminal does
-            said, complained = process.communicate(timeout=30)
+            try:
+                said, complained = process.communicate(timeout=30)
+            finally:
+                process.kill()
             assert process.returncode == (130 if number == signal.SIGINT else -number)
         stopped.unlink()
         told_to_stop.unlink()
@@ -141,7 +145,7 @@ def test_a_renewal_that_was_interrupted_is_not_taken_for_what_it_replaces(newcom
     """Sources change, installing them is broken off, and the sources are as before."""
     newcomer.run()
     newcomer.done()
-    stamp = newcomer.place / "venv/flowfs-stamp"
+    stamp = newcomer.venv / "flowfs-stamp"
     before = stamp.read_text()
     stamp.write_text("of other sources\n")
     newcomer.interrupt_at("flowfs")
@@ -156,8 +160,8 @@ def test_a_renewal_that_was_interrupted_is_not_taken_for_what_it_replaces(newcom
 def test_what_is_lost_is_made_again(newcomer: Newcomer, lost: str) -> None:
     newcomer.run()
     newcomer.done()
-    (newcomer.place / "venv" / lost).unlink()
-    (newcomer.place / "venv/bin/flowfs").unlink(missing_ok=True)
+    (newcomer.venv / lost).unlink()
+    (newcomer.venv / "bin/flowfs").unlink(missing_ok=True)
     newcomer.run()
     assert ("venv" in newcomer.done()) == (lost == "bin/python")
     assert newcomer.run() == []
