@@ -9,6 +9,8 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -91,7 +93,8 @@ class Newcomer:
             try:
                 said, complained = process.communicate(timeout=30)
             finally:
-                process.kill()
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
             assert process.returncode == (130 if number == signal.SIGINT else -number)
         stopped.unlink()
         told_to_stop.unlink()
@@ -107,8 +110,11 @@ class Newcomer:
 
 
 @pytest.fixture
-def newcomer(tmp_path: Path) -> Newcomer:
-    return Newcomer(tmp_path)
+def newcomer(tmp_path: Path) -> Iterator[Newcomer]:
+    """Where the tests run, Ctrl-C may be ignored, as behind a & of a shell; what is started here hears it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield Newcomer(tmp_path)
+    signal.signal(signal.SIGINT, before)
 
 
 def test_each_step_is_said_and_done_once(newcomer: Newcomer) -> None:
