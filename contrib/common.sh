@@ -3,7 +3,8 @@
 # a virtual environment in step with the sources.
 #
 # What is always true: nothing is installed twice, apt is not called when nothing is missing, and what a
-# step wrote is shown only if the step fails. Everything said goes to standard error.
+# step wrote is shown only if the step fails. What was broken off is begun again, and what was done before it
+# is not. Everything said goes to standard error, a line before each step.
 
 set -euo pipefail
 
@@ -66,8 +67,11 @@ need_packages() {
     # A list that cannot be refreshed (one of several sources is down) may still hold what is wanted.
     say "refreshing the list of Debian packages"
     as_root apt-get -qq update >/dev/null 2>&1 </dev/null || true
-    quietly "installing Debian packages: ${missing[*]}" as_root env DEBIAN_FRONTEND=noninteractive \
-        apt-get -qq -y -o DPkg::Lock::Timeout=120 --no-install-recommends install "${missing[@]}"
+    # apt refuses to go on behind a dpkg that was broken off.
+    as_root env DEBIAN_FRONTEND=noninteractive dpkg --configure -a >/dev/null 2>&1 </dev/null || true
+    quietly "installing Debian packages (about a minute): ${missing[*]}" as_root env \
+        DEBIAN_FRONTEND=noninteractive apt-get -qq -y -o DPkg::Lock::Timeout=120 --no-install-recommends \
+        install "${missing[@]}"
 }
 
 need_python() {
@@ -80,7 +84,7 @@ need_python() {
 # user, who could not renew it otherwise.
 as_builder() {
     local place=$venv uid gid home
-    [[ -e $place ]] || place=$(dirname -- "$venv")
+    until [[ -e $place ]]; do place=$(dirname -- "$place"); done
     read -r uid gid < <(stat -c '%u %g' -- "$place")
     if ((EUID != 0 || uid == 0)); then
         "$@"
@@ -99,38 +103,90 @@ sources_hash() {
     )
 }
 
+# The requirements in pyproject.toml, one a line, where "$1" is an extra in brackets, or nothing.
+requirements() {
+    "$venv/bin/python" - "$root/pyproject.toml" "$1" <<'PYTHON'
+import sys, tomllib
+with open(sys.argv[1], "rb") as file:
+    project = tomllib.load(file)["project"]
+extra = sys.argv[2].strip("[]")
+print(*project["dependencies"], *(project["optional-dependencies"][extra] if extra else ()), sep="\n")
+PYTHON
+}
+
 # need_venv SPECIFICATION PACKAGE...: brings $venv in step with the sources, where "$root$SPECIFICATION" is
 # what pip installs, and the Debian packages are needed for it.
 need_venv() {
-    local specification=$1 base wanted stamp=$venv/flowfs-stamp lock
+    local specification=$1 lock
     shift
-    # A virtual environment knows its own path, and that of its Python.
-    base="$(readlink -f -- "$python" || true) $venv"
-    wanted="$base $specification $* $(sources_hash)"
-    up_to_date "$stamp" "$wanted" && return
-    exec {lock}<"$root"
-    flock "$lock" # another one may be at it
-    if ! up_to_date "$stamp" "$wanted"; then
+    up_to_date "$(wanted "$specification" "$@")" && return
+    as_builder mkdir -p -- "$venv"
+    exec {lock}<"$venv" # which --clear empties, and does not remove
+    flock -n "$lock" || {
+        say 'another one is installing; waiting for it'
+        flock "$lock"
+    }
+    if ! up_to_date "$(wanted "$specification" "$@")"; then
+        trap interrupted INT
         install_all "$specification" "$@"
-        wanted="$(readlink -f -- "$python") $venv $specification $* $(sources_hash)"
-        printf '%s\n' "$wanted" | as_builder tee -- "$stamp" >/dev/null
+        trap - INT
     fi
     exec {lock}<&-
 }
 
-up_to_date() { [[ -r $1 && $(<"$1") == "$2" ]] && command -v fusermount3 >/dev/null; }
+# A virtual environment knows its own path, and that of its Python.
+base() { printf '%s %s\n' "$(readlink -f -- "$python" || true)" "$venv"; }
+
+# What need_venv is to bring about.
+wanted() {
+    local specification=$1
+    shift
+    printf '%s %s %s %s\n' "$(base)" "$specification" "$*" "$(sources_hash)"
+}
+
+up_to_date() { is_done stamp "$1" && [[ -x $venv/bin/flowfs ]] && command -v fusermount3 >/dev/null; }
+
+interrupted() {
+    say 'interrupted; the next time it goes on from here'
+    exit 130
+}
+
+# once NAME WHAT TITLE COMMAND...: a step, unless it was done before, for the same WHAT. That it was done is
+# noted in the virtual environment, behind the step: one that was broken off is not.
+once() {
+    local name=$1 what=$2 title=$3
+    shift 3
+    ! is_done "$name" "$what" || return 0
+    as_builder rm -f -- "$venv/flowfs-$name"
+    quietly "$title" as_builder env PYTHONDONTWRITEBYTECODE=1 "$@"
+    printf '%s\n' "$what" | as_builder tee -- "$venv/flowfs-$name.new" >/dev/null
+    as_builder mv -f -- "$venv/flowfs-$name.new" "$venv/flowfs-$name"
+}
+
+is_done() { [[ -r $venv/flowfs-$1 && $(<"$venv/flowfs-$1") == "$2" ]]; }
 
 install_all() {
-    local specification=$1 stamp=$venv/flowfs-stamp title='building and installing flowfs'
+    local specification=$1 pip pcapy others what
     shift
     [[ ! -x $python ]] || need_python # before anything is installed for one that is too old
     need_packages "$@"
     need_python
-    if [[ ! -r $stamp || $(<"$stamp") != "$(readlink -f -- "$python") $venv "* ]]; then
-        quietly "making a virtual environment in $venv" as_builder "$python" -m venv --clear -- "$venv"
-        title+=' (the first time takes a few minutes)'
+    # What is lost is to be made again, and what a new environment replaces, which may be broken off as well.
+    [[ -x $venv/bin/flowfs ]] || as_builder rm -f -- "$venv/flowfs-stamp"
+    if [[ ! -x $venv/bin/python ]] || ! is_done venv "$(base)"; then
+        as_builder rm -f -- "$venv"/flowfs-{venv,pcapy,libraries,stamp}
     fi
-    # The wheel of pcapy-ng carries libpcap 1.9.1, which does not know SLL2: build it on the system's.
-    quietly "$title" as_builder env PYTHONDONTWRITEBYTECODE=1 "$venv/bin/python" -m pip install \
-        --quiet --disable-pip-version-check --no-input --no-binary pcapy-ng -- "$root$specification"
+    once venv "$(base)" "making a virtual environment in $venv (some seconds)" \
+        "$python" -m venv --clear -- "$venv"
+    pip=("$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-input)
+    mapfile -t pcapy < <(requirements "$specification" | grep '^pcapy-ng')
+    mapfile -t others < <(requirements "$specification" | grep -v '^pcapy-ng')
+    # The wheel of pcapy-ng carries libpcap 1.9.1, which does not know SLL2: build it on the system's. By itself,
+    # since --no-binary keeps pip from using what else it has built.
+    once pcapy "${pcapy[*]}" 'compiling pcapy-ng (about half a minute)' \
+        "${pip[@]}" --no-binary pcapy-ng -- "${pcapy[@]}"
+    once libraries "${others[*]}" 'compiling pyfuse3, and installing other libraries (about a minute)' \
+        "${pip[@]}" -- "${others[@]}"
+    what=$(wanted "$specification" "$@") # before it is built: the sources may change meanwhile
+    once stamp "$what" 'compiling and installing flowfs (a minute or two)' "${pip[@]}" -- "$root$specification"
 }

@@ -5,6 +5,7 @@
     dissect   rare frames -> the IP packet inside  core      packets -> flows -> bytes, within a budget
     tree      what the directory looks like        mount     the kernel's requests -> the tree
     early     what begins while the rest is loaded complaints  what people are told once
+    called    how people call the program
 
 Data goes one way: capture -> core <- tree <- mount. Nothing on the left knows of a file system, and
 nothing on the right knows TCP. `core` is compiled where a compiler was at hand and runs as it is elsewhere.

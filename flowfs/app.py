@@ -19,7 +19,7 @@ import trio
 
 from . import dissect, rights
 from .background import Voice
-from .capture import Capture, Source, open_file, open_interface
+from .capture import Capture, Source, open_file, open_interface, same_interface
 from .complaints import Complaints
 from .config import Config, ConfigError
 from .core import compiled
@@ -98,6 +98,8 @@ def _mount_options(config: Config) -> MountOptions:
 
 def _open_sources(config: Config, voice: Voice, stack: contextlib.ExitStack) -> list[Source]:
     _raise_file_limit()
+    if same := same_interface(config.interfaces):
+        raise ConfigError("-i {} and -i {} are two names of one interface".format(*same))
     sources: list[Source] = []
     for number, name in enumerate((*config.interfaces, *config.files)):
         if config.interfaces:
@@ -111,7 +113,14 @@ def _open_sources(config: Config, voice: Voice, stack: contextlib.ExitStack) -> 
                 direction=config.direction,
             )
         else:
-            source = open_file(name, number, filter=config.filter, follow=config.follow, say=voice.say)
+            source = open_file(
+                name,
+                number,
+                filter=config.filter,
+                follow=config.follow,
+                wait=config.wait,
+                say=voice.say,
+            )
         stack.callback(source.close)
         sources.append(source)
     return sources
@@ -150,7 +159,7 @@ class _House:
         self._capture = Capture(sources, engine, self._waker.wake, follow=config.follow)
         self._warned = 0
         self._complaints = Complaints(config, engine)
-        self._started = time.time()
+        self._started_ns = time.time_ns()
 
     async def live(self, heard_enough: Callable[[], None]) -> None:
         """Until the mount is gone. `heard_enough` is called when further signals need not be heard."""
@@ -234,7 +243,7 @@ class _House:
         done, total = self._capture.progress
         return {
             "pid": os.getpid(),
-            "started": self._started,
+            "started_ns": self._started_ns,
             "sources": [source.name for source in self._capture.sources],
             "filter": self._config.filter,
             "live": self._capture.live,

@@ -59,6 +59,7 @@ def in_background(
 
     `died` is called if a signal has ended the child, which had no chance to tidy up then. `keep_input`: the
     work reads standard input. When interrupted, it ends the child and returns 128 + the signal's number.
+    A child that ends well before it is ready has failed all the same: 1.
     """
     reading, writing = os.pipe2(os.O_CLOEXEC)
     sys.stdout.flush()
@@ -76,7 +77,9 @@ def in_background(
     except _Interrupted as interrupted:
         with contextlib.suppress(PermissionError, ProcessLookupError):
             os.kill(child, signal.SIGTERM)
-        os.waitpid(child, 0)
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        if status < 0 and status != -signal.SIGTERM:  # which ends only what has not opened anything yet
+            died()
         return 128 + interrupted.number
 
 
@@ -92,10 +95,13 @@ def _pass_on(messages: Any, terminal: Voice) -> bool:
 
 def _status(child: int, terminal: Voice, died: Callable[[], None]) -> int:
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    if status >= 0:
+    if status > 0:
         return status
-    died()
-    terminal.error(f"ended by {signal.Signals(-status).name} before it was ready")
+    by = ""
+    if status < 0:
+        died()
+        by = f" by {signal.Signals(-status).name}"
+    terminal.error(f"ended{by} before it was ready")
     return 1
 
 

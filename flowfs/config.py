@@ -11,6 +11,7 @@ from decimal import Decimal
 
 from .core.limits import CHECKSUM_MODES, KIB, MIB, SECOND_NS, Limits
 
+ANY = "any"  # libpcap's name for all interfaces together
 MAX_SNAPLEN = 262144  # libpcap's MAXIMUM_SNAPLEN
 MIN_SNAPLEN = 64  # the headers of Ethernet, IPv4 and TCP
 MAX_BUFFER_KIB = (1 << 31) // KIB - 1  # libpcap takes the bytes as an int
@@ -94,6 +95,11 @@ class Config:
         twice = {name for name in self.interfaces if self.interfaces.count(name) > 1}
         if twice:
             raise ConfigError(f"-i {min(twice)} is given twice")
+        if ANY in self.interfaces and len(self.interfaces) > 1:
+            others = " ".join(f"-i {name}" for name in self.interfaces if name != ANY)
+            raise ConfigError(
+                f"-i {ANY} takes all interfaces, and would take their packets twice with {others}"
+            )
         if self.follow and not self.files:
             raise ConfigError("--follow is about files (-r): an interface is followed as it is")
         if self.files.count("-") > 1:

@@ -114,6 +114,7 @@ LACKS: dict[str, Callable[[], str | None]] = {
     "captures": functools.cache(lacks_captures),
     "tshark": functools.partial(lacks_program, "tshark"),
     "tcpflow": functools.partial(lacks_program, "tcpflow"),
+    "swaks": functools.partial(lacks_program, "swaks"),
 }
 
 

@@ -27,16 +27,17 @@ ROOMS: Mapping[str, frozenset[str]] = {
         "flowfs": "",
         "core": "",
         "config": "core",
+        "called": "",
         "dissect": "core",
-        "capture": "core config",  # config knows the defaults and ranges of what is opened
+        "capture": "core config called",  # config knows the defaults and ranges of what is opened
         "tree": "core flowfs",
-        "mount": "tree core",
+        "mount": "tree core called",
         "background": "",
         "rights": "",
         "early": "dissect config core",
         "complaints": "config core",
         "app": "complaints mount capture dissect tree config core background rights flowfs",
-        "cli": "early app mount capture background rights config core flowfs",
+        "cli": "early app mount capture background rights called config core flowfs",
         "__main__": "cli",
     }.items()
 }

@@ -110,10 +110,13 @@ def test_the_script_says_where_it_keeps_things(
     """With an environment that is up to date, so that nothing is installed."""
     flowfs = tmp_path / "bin" / "flowfs"
     flowfs.parent.mkdir()
-    flowfs.write_text('#!/bin/sh\necho "flowfs $*"\n')
+    flowfs.write_text('#!/bin/sh\necho "flowfs $*, called $FLOWFS_COMMAND"\n')
     flowfs.chmod(0o755)
     subprocess.run(["bash", "-c", STAMP, "bash", ROOT, tmp_path], check=True)
     monkeypatch.setenv("FLOWFS_VENV", str(tmp_path))
-    said = subprocess.check_output([ROOT / "contrib" / "run", word], text=True)
-    assert said.startswith(f"flowfs {word}\n")
+    (tmp_path / "a b").symlink_to(ROOT / "contrib")
+    for folder, shown in ((ROOT / "contrib", f"{ROOT}/contrib"), ("a b", "a\\ b"), ("./a b", "./a\\ b")):
+        command = [f"{folder}/run", word]
+        said = subprocess.check_output(command, text=True, cwd=tmp_path)
+        assert said.startswith(f"flowfs {word}, called {shown}/run\n")
     assert (f"contrib/run keeps flowfs in {tmp_path}; FLOWFS_VENV=DIR" in said) == (word != "-V")

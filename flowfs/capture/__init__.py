@@ -9,11 +9,10 @@ that imports pcapy.
 """
 
 from .opening import DIRECTIONS, CaptureError, FilterError, open_file, open_interface
-from .sources import ANY, Drops, Source
+from .sources import Drops, Source, same_interface
 from .thread import Capture
 
 __all__ = [
-    "ANY",
     "DIRECTIONS",
     "Capture",
     "CaptureError",
@@ -22,4 +21,5 @@ __all__ = [
     "Source",
     "open_file",
     "open_interface",
+    "same_interface",
 ]

@@ -2,13 +2,15 @@
 
 Owns a descriptor each. Knows compression by its first bytes, and nothing of captures. Always true: of a file
 no more than a piece is in memory, of a compressed one no more than a piece and what its decompressor needs
-(bounded); a pipe is read as far as it has come, and `waits_for` says when a read would wait.
+(bounded); a pipe is read as far as it has come, and `waits_for` says when a read would wait. Of a pipe that
+nobody waits for not even the first bytes are read before they are there.
 """
 
 import bz2
 import fcntl
 import lzma
 import os
+import select
 import stat
 import sys
 import zlib
@@ -184,25 +186,68 @@ _FORMATS: dict[bytes, Callable[[], Any]] = {
 _LONGEST_MAGIC = max(map(len, _FORMATS))
 
 
-def open_input(descriptor: int) -> tuple[Input, bytes]:
+class Unseen(Input):
+    """A pipe whose first bytes, which tell whether it is compressed, may not have come yet."""
+
+    def __init__(self, piped: Piped) -> None:
+        super().__init__(piped.descriptor)
+        self.waits_for = piped.waits_for
+        self._inside: Input = piped
+        self._start = b""
+        self._seen = False
+
+    def more(self, unused: bytes, wanted: int = PIECE_BYTES) -> bytes:
+        piece = self._inside.more(unused, wanted) if self._seen else unused + self._look()
+        self.at_end = self._inside.at_end
+        self.waits_for = self._inside.waits_for
+        return piece
+
+    def _look(self) -> bytes:
+        """What can be given, once there is enough to tell."""
+        self._start = self._inside.more(self._start, COMPRESSED_BYTES)
+        if len(self._start) < _LONGEST_MAGIC and not self._inside.at_end:
+            return b""
+        self._seen = True
+        self._inside, start = _unpacked(self._inside, self._start)
+        return start
+
+
+def open_input(descriptor: int, wait: bool = True) -> tuple[Input, bytes]:
     """The input of a descriptor, which it then owns, and its first bytes (of a pipe: as far as they came).
 
-    Waits for those of a pipe. Raises OSError, Damaged.
+    Waits for those of a pipe, or, if told not to `wait`, gives none. Raises OSError, Damaged.
     """
-    regular = stat.S_ISREG(os.fstat(descriptor).st_mode)
-    plain: Input = Plain(descriptor) if regular else Piped(descriptor)
-    start = at_least(plain, b"", _LONGEST_MAGIC)
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        plain: Input = Plain(descriptor)
+    elif wait:
+        plain = Piped(descriptor)
+    else:
+        return Unseen(Piped(descriptor)), b""
+    source, start = _unpacked(plain, at_least(plain, b"", _LONGEST_MAGIC))
+    return source, start if source is plain else at_least(source, start, 1)
+
+
+def _unpacked(plain: Input, start: bytes) -> tuple[Input, bytes]:
+    """What is inside an input that begins with `start`, and what of it has been read."""
     for magic, begin in _FORMATS.items():
         if start.startswith(magic):
-            inside = Compressed(plain, begin, start)
-            return inside, at_least(inside, b"", 1)
+            return Compressed(plain, begin, start), b""
     return plain, start
 
 
-def at_least(source: Input, start: bytes, count: int) -> bytes:
-    """`start` and what follows until there are `count` bytes, or the end; waits for it."""
-    while len(start) < count:
+def at_least(source: Input, start: bytes, count: int, wait: bool = True) -> bytes:
+    """`start` and what follows until there are `count` bytes, or the end; waits for it unless told not to."""
+    while len(start) < count and (wait or _is_at_hand(source)):
         start = source.more(start, max(count, COMPRESSED_BYTES))
         if source.at_end:
             break
     return start
+
+
+def _is_at_hand(source: Input) -> bool:
+    """Whether more() will not wait."""
+    if source.waits_for == _AT_HAND:
+        return True
+    poller = select.poll()
+    poller.register(source.waits_for, select.POLLIN)
+    return bool(poller.poll(0))

@@ -15,13 +15,14 @@ from typing import Any
 
 import pcapy
 
-from flowfs.config import BUFFER_KIB, MAX_SNAPLEN
+from flowfs.called import command
+from flowfs.config import ANY, BUFFER_KIB, MAX_SNAPLEN
 from flowfs.core.decode import LINK_TYPES
 
 from .formats import Unreadable
 from .inputs import Damaged
 from .savefile import Savefile
-from .sources import ANY, META_BYTES, Batch, Interface, interfaces, link_name
+from .sources import META_BYTES, Batch, Interface, interfaces, link_name
 
 READ_TIMEOUT_MS = 10  # how long the kernel gathers packets; delivered 4–8 ms late at worst
 
@@ -83,12 +84,14 @@ def open_file(
     *,
     filter: str = "",  # noqa: A002  as above
     follow: bool = False,
+    wait: bool = True,
     say: Callable[[str], None] = lambda line: None,
 ) -> Savefile:
     """Open a capture file, a FIFO, or standard input (`-`), compressed or not.
 
-    Waits for the first bytes, but not those of a file that is to be followed. `follow`: it must be one that
-    can be. `say` is told what is waited for, if that takes long; an exception of a signal's handler ends it.
+    Waits for the first bytes, but not those of a file that is to be followed, and of a pipe only if told to
+    `wait`; else what has come is looked at. `follow`: it must be one that can be. `say` is told what is
+    waited for, if that takes long; an exception of a signal's handler ends it.
     Raises CaptureError and FilterError.
     """
     shown = "standard input" if path == "-" else path
@@ -96,8 +99,9 @@ def open_file(
     try:
         descriptor = _descriptor(path)
         try:
-            _wait_for_bytes(descriptor, shown, say)
-            source = Savefile(path, number, descriptor, passes, follow)
+            if wait:
+                _wait_for_bytes(descriptor, shown, say)
+            source = Savefile(path, number, descriptor, passes, may_grow=follow, wait=wait)
         except BaseException:
             os.close(descriptor)
             raise
@@ -248,7 +252,7 @@ def _why_not_active(name: str, status: int, snaplen: int) -> str:
     if status == -5:
         return f"there is no interface {name}; there are: {', '.join(interfaces())}, {ANY}"
     if status == -8:
-        return f"no right to capture on {name}: run flowfs with sudo (the mount will still be yours)"
+        return f"no right to capture on {name}: run {command()} with sudo (the mount will still be yours)"
     if status == -9:
         return f"interface {name} is down: sudo ip link set {name} up"
     if status == -11:

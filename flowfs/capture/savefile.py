@@ -39,14 +39,22 @@ class Filter(Protocol):
 class Savefile(Source):
     """One capture file, FIFO or standard input. Raises Unreadable, Damaged and OSError when it begins.
 
-    `may_grow`: that a file has no header yet is no reason to raise. `start_ns`: the time of the first packet;
-    of a stream, for which one would have to wait, 0.
+    `may_grow`: that a file has no header yet is no reason to raise. `wait`: for the header of a stream, which
+    is read as it comes otherwise. `start_ns`: the time of the first packet; of a stream, for which one would
+    have to wait, 0.
     """
 
     def __init__(
-        self, name: str, number: int, descriptor: int, passes: Filter | None, may_grow: bool = False
+        self,
+        name: str,
+        number: int,
+        descriptor: int,
+        passes: Filter | None,
+        *,
+        may_grow: bool = False,
+        wait: bool = True,
     ) -> None:
-        self._input, self._piece = open_input(descriptor)
+        self._input, self._piece = open_input(descriptor, wait)
         self._following = Following(name, self._input) if isinstance(self._input, Plain) else None
         self._filter = passes
         self._format: Format | None = None
@@ -62,8 +70,11 @@ class Savefile(Source):
         self.is_current = False
         """Whether the packets are of this very moment, so that the clock on the wall is theirs, too."""
         super().__init__(name, number, -1)
-        if self._begin(may_grow and self.can_follow):
+        if self._begin(may_grow if self.can_follow else not wait):
             self._look_ahead()
+        elif not self.can_follow:
+            self._hungry = True
+            self.note = f"{self.shown}: nothing has come of it yet"
         else:
             self.start_ns = _NEVER_NS
             self.complaints.append(
@@ -98,6 +109,8 @@ class Savefile(Source):
             return self._next_batch()
         except (OSError, Damaged, Unreadable, Rewritten) as error:
             self._end()
+            if self._format is None and isinstance(error, Unreadable):
+                raise Damage(f"{self.shown} {error}") from None
             raise Damage(f"{self.shown}: {_why(error)}; everything before that is shown") from None
 
     def close(self) -> None:
@@ -115,13 +128,15 @@ class Savefile(Source):
 
     def _begin(self, may_wait: bool) -> bool:
         """Read the header; False if it is not there yet, and may come. Raises Unreadable."""
-        self._piece = at_least(self._input, self._piece, 4)
-        self._piece = at_least(self._input, self._piece, header_bytes(self._piece))
-        if may_wait and is_beginning(self._piece):
+        wait = not may_wait
+        self._piece = at_least(self._input, self._piece, 4, wait)
+        self._piece = at_least(self._input, self._piece, header_bytes(self._piece), wait)
+        at_end = self._input.at_end and not self.can_follow
+        if may_wait and not at_end and is_beginning(self._piece):
             return False
         if not self._piece:
             raise Unreadable("is empty, not a capture")
-        if 4 <= len(self._piece) < header_bytes(self._piece):
+        if len(self._piece) >= 4 and is_beginning(self._piece):
             raise Unreadable("is cut short in its very header: no packets in it")
         self._format, self._used = format_of(self._piece)
         return True
@@ -167,10 +182,10 @@ class Savefile(Source):
     def _next_batch(self) -> Batch:
         if self.follow and self._hungry and not self._goes_on():
             return NO_BATCH
-        if self._format is None and not self._begin(self.follow):
-            self._hungry = True
-            return NO_BATCH
-        assert self._format is not None
+        if self._format is None:
+            self._hungry = not self._begin(self.follow or not self.can_follow)
+            if self._format is None:
+                return NO_BATCH
         if self._hungry:
             self._piece, self._used = self._input.more(self._piece[self._used :]), 0
         records = self._format.records

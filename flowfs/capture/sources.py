@@ -7,18 +7,19 @@ BATCH_PACKETS packets and, unless they are few, about BATCH_BYTES bytes.
 from __future__ import annotations
 
 import socket
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import pcapy
+
+from flowfs.config import ANY
 
 BATCH_PACKETS = 256  # fast enough, and whoever reads a file waits ≤ 0.5 ms for the engine
 BATCH_BYTES = 1 << 20  # packets of 64 KiB (loopback, offload) come in smaller batches
 MIN_BATCH_PACKETS = 8
 META_BYTES = 16  # a packet: sec, fraction, offset, captured length, each a native uint32
 MICROSECOND_NS = 1000
-
-ANY = "any"
 
 
 class Damage(Exception):
@@ -131,6 +132,20 @@ class Interface(Source):
 def interfaces() -> list[str]:
     """The names of this machine's network interfaces."""
     return [name for _, name in socket.if_nameindex()]
+
+
+def same_interface(names: Iterable[str]) -> tuple[str, str] | None:
+    """The first two names that are of one interface: it may have several (altname in ip-link(8))."""
+    known: dict[int, str] = {}
+    for name in names:
+        try:
+            index = socket.if_nametoindex(name)
+        except OSError:  # `any`, or one that is not there
+            continue
+        if index in known:
+            return known[index], name
+        known[index] = name
+    return None
 
 
 # Those that come up; pcapy does not pass on the names that libpcap has.

@@ -9,16 +9,17 @@ import sys
 from collections.abc import Sequence
 
 from flowfs import __version__
+from flowfs.called import command
 
-USAGE = f"""\
-flowfs {__version__}: live TCP flows of a network as files
+_USAGE = """\
+flowfs {version}: live TCP flows of a network as files
 
-  flowfs mount MOUNTPOINT -i IFACE [FILTER]    capture an interface
-  flowfs mount MOUNTPOINT -r FILE [FILTER]     read a capture file
-  flowfs umount MOUNTPOINT                     take the mount away
+  {flowfs} mount MOUNTPOINT -i IFACE [FILTER]    capture an interface
+  {flowfs} mount MOUNTPOINT -r FILE [FILTER]     read a capture file
+  {flowfs} umount MOUNTPOINT                     take the mount away
 
-  flowfs mount -h       all options, with examples
-  flowfs -V             the version
+  {flowfs} mount -h       all options, with examples
+  {flowfs} -V             the version
 """
 
 COMMANDS = ("mount", "umount")
@@ -42,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _dispatch(arguments: list[str]) -> int:
     first = arguments[0] if arguments else ""
     if first in ("-h", "--help", "help"):
-        print(USAGE, end="", flush=True)
+        print(_USAGE.format(version=__version__, flowfs=command()), end="", flush=True)
         return 0
     if first in ("-V", "--version"):
         print(f"flowfs {__version__}", flush=True)
@@ -61,8 +62,9 @@ def _dispatch(arguments: list[str]) -> int:
 
 def _no_command(first: str) -> str:
     commands = " or ".join(COMMANDS)
+    more = f"({command()} -h tells more)"
     if not first:
-        return f"no command given: {commands} (flowfs -h tells more)"
+        return f"no command given: {commands} {more}"
     if first.startswith("-") or "/" in first:
-        return f"a command comes first: flowfs mount MOUNTPOINT ..., not {first} (flowfs -h tells more)"
-    return f"no such command: {first}; there is {commands} (flowfs -h tells more)"
+        return f"a command comes first: {command()} mount MOUNTPOINT ..., not {first} {more}"
+    return f"no such command: {first}; there is {commands} {more}"

@@ -1,6 +1,7 @@
 """`flowfs mount`: from the command line to a running mount, and from what fails to a line and a status."""
 
 import contextlib
+import signal
 from collections.abc import Sequence
 
 from flowfs.background import Voice, in_background
@@ -10,6 +11,7 @@ from .parse import mount_config
 from .terminal import Terminal
 
 FAILED, USAGE, NO_CAPTURE, NO_MOUNT = 1, 2, 3, 4
+SIGNALLED = 128  # and the number of the signal, as shells have it
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -21,16 +23,25 @@ def run(arguments: Sequence[str]) -> int:
         return USAGE
     terminal = Terminal(quiet=config.quiet, verbose=config.verbose)
     try:
-        if config.foreground:
-            return _work(config, terminal)
-        return in_background(
-            lambda voice: _work(config, voice),
-            terminal,
-            lambda: _tidy_up(config.mountpoint),
-            keep_input="-" in config.files,
-        )
+        status = _run(config, terminal)
     finally:
         terminal.ready()
+    if status > SIGNALLED:
+        doing = "loading" if config.files else "mounting"
+        terminal.error(f"interrupted while {doing}, nothing is left mounted")
+    return status
+
+
+def _run(config: Config, terminal: Terminal) -> int:
+    """The exit status; above SIGNALLED it is a signal's, which came before the mount was ready."""
+    if config.foreground:
+        return _work(config, terminal)
+    return in_background(
+        lambda voice: _work(config, voice),
+        terminal,
+        lambda: _tidy_up(config.mountpoint),
+        keep_input="-" in config.files,
+    )
 
 
 def _work(config: Config, voice: Voice) -> int:
@@ -47,9 +58,9 @@ def _work(config: Config, voice: Voice) -> int:
     try:
         app.run(config, engine, voice)
     except app.Terminated as terminated:
-        return 128 + terminated.number
+        return SIGNALLED + terminated.number
     except KeyboardInterrupt:
-        return 130
+        return SIGNALLED + signal.SIGINT
     except BaseException as error:
         status = _status(error)
         if status == FAILED and config.debug:

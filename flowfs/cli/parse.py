@@ -11,24 +11,25 @@ from pathlib import Path
 from typing import NoReturn
 
 from flowfs import __version__
+from flowfs.called import command
 from flowfs.config import BUFFER_KIB, MAX_SNAPLEN, Config, ConfigError, duration, number, size
 from flowfs.core.limits import CHECKSUM_MODES, Limits
 
-_MOUNT_USAGE = "flowfs mount MOUNTPOINT (-i IFACE | -r FILE)... [options] [FILTER...]"
+_MOUNT_USAGE = "{flowfs} mount MOUNTPOINT (-i IFACE | -r FILE)... [options] [FILTER...]"
 _MOUNT_HELP = """\
 Mount the TCP flows of a network as files: one file a direction, growing while the flow does.
 """
 _MOUNT_EXAMPLES = """\
 examples:
-  sudo flowfs mount /mnt/flows -i eth0 'tcp port 25'     mail as it comes; the mount is yours, not root's
-  sudo flowfs mount ~/flows -i any not port 22           everything but this SSH session
-  flowfs mount ~/flows -r capture.pcap                   a file; returns when it is loaded
-  tcpdump -U -w - | flowfs mount ~/flows -r - --no-wait  from a pipe
-  flowfs umount ~/flows
+  sudo {flowfs} mount /mnt/flows -i eth0 'tcp port 25'     mail as it comes; the mount is yours, not root's
+  sudo {flowfs} mount ~/flows -i any not port 22           everything but this SSH session
+  {flowfs} mount ~/flows -r capture.pcap                   a file; returns when it is loaded
+  tcpdump -U -w - | {flowfs} mount ~/flows -r - --no-wait  from a pipe
+  {flowfs} umount ~/flows
 
 FILTER is a capture filter of libpcap, see pcap-filter(7). Sizes: 64k, 256M, 1GiB. Times: 30s, 10m, 1h.
-SIGUSR1 makes flowfs -f print its counts, which are in MOUNTPOINT/.flowfs/status.json as well: packets are
-those that passed the filter. In the background it speaks through syslog.
+SIGUSR1 makes a mount with -f print its counts, which are in MOUNTPOINT/.flowfs/status.json as well: packets
+are those that passed the filter. In the background it speaks through syslog.
 exit status: 0 fine, 1 failed while running, 2 usage or filter, 3 cannot capture, 4 cannot mount.
 A capture that is cut or damaged is shown up to there, with a warning and status 0.
 """
@@ -59,13 +60,17 @@ class Parser(argparse.ArgumentParser):
         raise SystemExit(2)
 
 
+def _usage() -> str:
+    return _MOUNT_USAGE.format(flowfs=command())
+
+
 def mount_parser() -> Parser:
     """The parser of `flowfs mount`."""
     parser = Parser(
-        "flowfs mount",
-        usage=_MOUNT_USAGE,
+        f"{command()} mount",
+        usage=_usage().replace("%", "%%"),  # argparse formats it
         description=_MOUNT_HELP,
-        epilog=_MOUNT_EXAMPLES,
+        epilog=_MOUNT_EXAMPLES.format(flowfs=command()),
         formatter_class=lambda prog: argparse.RawDescriptionHelpFormatter(
             prog, max_help_position=34, width=100
         ),
@@ -129,11 +134,11 @@ def mount_config(arguments: Sequence[str]) -> Config:
     told = mount_parser().parse_intermixed_args(arguments[:end])  # versions of argparse differ about `--`
     words = [*told.words, *arguments[end + 1 :]]
     if not words:
-        raise ConfigError(f"where to? usage: {_MOUNT_USAGE}")
+        raise ConfigError(f"where to? usage: {_usage()}")
     mountpoint = words.pop(0)
     if _is_of_a_filter(mountpoint) and not os.path.lexists(mountpoint):
         raise ConfigError(
-            f"MOUNTPOINT comes first, then the filter: there is no directory {mountpoint}; {_MOUNT_USAGE}"
+            f"MOUNTPOINT comes first, then the filter: there is no directory {mountpoint}; {_usage()}"
         )
     for word in words if told.read else ():
         if "." in word and os.path.isfile(word):

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from flowfs.called import command
 from flowfs.mount import MountError, unmount
 
 from .parse import Parser, add_common
@@ -13,8 +14,8 @@ NO_MOUNT = 4
 def run(arguments: Sequence[str]) -> int:
     """Unmount as told; returns the exit status."""
     parser = Parser(
-        "flowfs umount",
-        usage="flowfs umount [-z] MOUNTPOINT...",
+        f"{command()} umount",
+        usage=f"{command()} umount [-z] MOUNTPOINT...".replace("%", "%%"),  # argparse formats it
         description="Take a mount away; its capture ends.",
         allow_abbrev=False,
         add_help=False,

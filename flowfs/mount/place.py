@@ -16,6 +16,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from ..called import command
+
 FILESYSTEM = "flowfs"
 TYPE = f"fuse.{FILESYSTEM}"
 
@@ -111,7 +113,7 @@ def _clear(mountpoint: str, path: str) -> int:
             owner = _other_owner(mounted)
             hint = "mount somewhere else"
             if ours and not owner:
-                hint = f"take it away by: flowfs umount {mountpoint}"
+                hint = f"take it away by: {command()} umount {mountpoint}"
             whose = f" by {owner}" if owner else ""
             what = "flowfs" if ours else mounted.type
             raise MountError(f"{mountpoint}: {what} is mounted there already{whose}; {hint}")
@@ -153,8 +155,8 @@ def _dead_mount_above(path: str) -> str:
     mounted = max(above, key=lambda one: len(one.path), default=None)
     if mounted is None:
         return ""
-    command = "flowfs umount -z" if mounted.type == TYPE else "sudo umount -l"
-    return f"; it is in a dead mount, take that away: {command} {mounted.path}"
+    umount = f"{command()} umount -z" if mounted.type == TYPE else "sudo umount -l"
+    return f"; it is in a dead mount, take that away: {umount} {mounted.path}"
 
 
 # --- unmounting ------------------------------------------------------------------------------------
@@ -172,7 +174,7 @@ def unmount(mountpoint: str, lazy: bool = False) -> None:
     owner = _other_owner(mounted)
     if owner and os.geteuid():
         raise MountError(
-            f"{mountpoint}: the mount is {owner}'s, who can take it away; or: sudo flowfs umount"
+            f"{mountpoint}: the mount is {owner}'s, who can take it away; or: sudo {command()} umount"
         )
     refused = _take_away(path, lazy)
     if not refused:
@@ -180,7 +182,7 @@ def unmount(mountpoint: str, lazy: bool = False) -> None:
     if "busy" in refused.lower():
         users = _users(path)
         by = f"used by {', '.join(users)}" if users else "in use"
-        raise MountError(f"{mountpoint}: {by}; leave it first, or: flowfs umount -z {mountpoint}")
+        raise MountError(f"{mountpoint}: {by}; leave it first, or: {command()} umount -z {mountpoint}")
     raise MountError(f"{mountpoint}: {refused}")
 
 
@@ -190,9 +192,9 @@ def _take_away(path: str, lazy: bool) -> str:
         libc = ctypes.CDLL(None, use_errno=True)
         flags = _UMOUNT_NOFOLLOW | (_MNT_DETACH if lazy else 0)
         return os.strerror(ctypes.get_errno()) if libc.umount2(os.fsencode(path), flags) else ""
-    command = ["fusermount3", "-u", *(["-z"] if lazy else []), "--", path]
+    fusermount = ["fusermount3", "-u", *(["-z"] if lazy else []), "--", path]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+        done = subprocess.run(fusermount, capture_output=True, text=True, errors="replace", check=False)
     except FileNotFoundError:
         return "fusermount3 is missing, and only root can unmount without it: apt install fuse3"
     said = done.stderr.strip().splitlines() or [f"fusermount3 ended with {done.returncode}"]

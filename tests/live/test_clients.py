@@ -82,6 +82,44 @@ def test_a_mail_session_as_it_happens(pair: Pair, tmp_path: Path) -> None:
         assert said.endswith(message.encode() + b".\r\nquit\r\n")
 
 
+LETTER = "Subject: a letter\\n\\n.a line that begins with a dot\\nGrüße\\n" + "x" * 70 + "\\n"
+SUBMISSION = 2525
+
+
+@pytest.mark.needs("swaks")
+def test_swaks(alone: Namespace, tmp_path: Path) -> None:
+    """The files are what swaks says that it sent and got, and what mail admins read them with agrees."""
+    with alone.socket("127.0.0.1") as listener:
+        listener.bind(("127.0.0.1", SUBMISSION))
+        listener.listen()
+        server = threading.Thread(target=serve_mail, args=(listener,), daemon=True)
+        server.start()
+        with mounted(alone, tmp_path / "mnt", "-i", "lo", f"tcp port {SUBMISSION}") as mount:
+            told = alone.run(
+                *("swaks", "--server", "127.0.0.1", "--port", str(SUBMISSION), "--helo", "client.example"),
+                *("--from", "ada@example.org", "--to", "grace@example.net", "--data", LETTER),
+            )
+            server.join(10)
+            assert eventually(lambda: len(mount.names()) == 2)
+            answers, commands = sorted(mount.names(), key=lambda name: f".{SUBMISSION:05}-" not in name)
+            mount.check(commands, spoken(told, " -> "))
+            mount.check(answers, spoken(told, "<-  "))
+            assert mount.status()["statistics"]["lost_bytes"] == 0
+            assert grep(mount.path, "RCPT TO:<grace@example.net>") == [commands]
+            paged = subprocess.run(["less", mount.path / commands], capture_output=True, check=True).stdout
+            assert paged == cat(mount.path / commands)
+            assert b"\r\n..a line that begins with a dot\r\n" in paged
+            with tail("-n", "1", "-f", mount.path / answers) as process:
+                assert process.stdout is not None
+                assert process.stdout.readline() == b"221 bye\r\n"
+
+
+def spoken(transcript: str, mark: str) -> bytes:
+    """What one side said, of the lines that swaks marks."""
+    lines = [line.rstrip("\r") for line in transcript.split("\n") if line.startswith(mark)]
+    return "".join(line[len(mark) :] + "\r\n" for line in lines).encode()
+
+
 def cat(path: Path) -> bytes:
     return subprocess.run(["cat", path], capture_output=True, check=True).stdout
 

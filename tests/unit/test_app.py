@@ -27,6 +27,8 @@ ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(flowfs.__file__).parent.pare
 FLOWFS = [sys.executable, "-P", "-m", "flowfs"]
 NAME = "010.000.000.001.01025-010.000.000.002.00080"
 
+INTERRUPTED = "flowfs: interrupted while loading, nothing is left mounted\n"
+
 needs_fuse = pytest.mark.needs("fuse")
 
 
@@ -158,6 +160,8 @@ def test_a_file_is_there_when_the_command_returns(place: Path, capture: Path) ->
     told = status(place)
     assert told["sources"] == [str(capture)]
     assert told["filter"] == "tcp port 80"
+    assert "started" not in told
+    assert 0 < time.time_ns() - told["started_ns"] < 60 * 10**9
     assert told["received_packets"] == told["statistics"]["packets"] == 2
     assert told["read_bytes"] == told["total_bytes"] == capture.stat().st_size
     assert told["finished"]
@@ -350,15 +354,65 @@ def test_not_to_wait(place: Path, capture: Path) -> None:
 
 
 @needs_fuse
+def test_not_to_wait_for_a_writer(place: Path, tmp_path: Path, capture: Path) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    done = flowfs_("mount", place, "-r", fifo, "--no-wait", "tcp port 80")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert list(place.iterdir()) == []
+    assert not status(place)["finished"]
+    fifo.write_bytes(capture.read_bytes())
+    until((place / NAME).exists)
+    assert (place / NAME).read_bytes() == b"hello"
+    until(lambda: status(place)["finished"])
+    assert flowfs_("umount", place).returncode == 0
+    until(lambda: not daemons(place))
+
+
+@needs_fuse
+def test_nobody_has_to_write_for_a_mount_to_be_taken_away(place: Path, tmp_path: Path) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    assert flowfs_("mount", place, "-r", fifo, "--no-wait").returncode == 0
+    assert flowfs_("umount", place).returncode == 0
+    until(lambda: not daemons(place))
+
+
+@needs_fuse
+def test_a_writer_of_something_else_is_in_the_warnings(place: Path, tmp_path: Path) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    assert flowfs_("mount", place, "-r", fifo, "--no-wait").returncode == 0
+    fifo.write_bytes(b"Hello, this is some text")
+    until(lambda: status(place)["finished"])
+    assert until(lambda: status(place)["warnings"])[0] == f"{fifo} is not a capture file (pcap or pcapng)"
+    assert flowfs_("umount", place).returncode == 0
+    until(lambda: not daemons(place))
+
+
+@needs_fuse
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_who_does_not_wait_any_longer_has_no_mount(
     place: Path, capture: Path, number: signal.Signals
 ) -> None:
     with loading(place, capture) as (process, _):
         process.send_signal(number)
-        assert process.wait(10) == (-number if number == signal.SIGKILL else 128 + number)
+        killed = number == signal.SIGKILL
+        assert process.wait(10) == (-number if killed else 128 + number)
+        assert is_mounted(place) in (killed, False)
+        assert process.stderr is not None
+        assert process.stderr.read() == ("" if killed else INTERRUPTED)
         until(lambda: not daemons(place))
     assert not is_mounted(place)
+
+
+@needs_fuse
+def test_who_takes_a_mount_away_while_it_is_loaded_is_no_success(place: Path, capture: Path) -> None:
+    with loading(place, capture) as (process, _):
+        assert flowfs_("umount", place).returncode == 0
+        assert process.wait(10) == 1
+        assert process.stderr is not None
+        assert process.stderr.read().splitlines()[1:] == ["flowfs: ended before it was ready"]
 
 
 @pytest.mark.parametrize("foreground", [("-f",), ()], ids=["foreground", "background"])
@@ -373,7 +427,7 @@ def test_who_waits_for_a_writer_says_so_and_can_be_ended(
         assert process.stderr.readline().startswith(f"flowfs: {fifo}: waiting for somebody to write")
         process.send_signal(number)
         assert process.wait(10) == 128 + number
-        assert process.stderr.read() == ""
+        assert process.stderr.read() == INTERRUPTED
 
 
 @needs_fuse
@@ -432,6 +486,27 @@ def test_the_mount_is_the_callers_of_sudo(capture: Path, monkeypatch: pytest.Mon
 
 
 # --- live --------------------------------------------------------------------------------------
+
+OTHER_NAME = """
+ip link add v0 type veth peer name v1
+ip link property add dev v0 altname other0
+"$@"
+"""
+
+
+@pytest.mark.needs("netns")
+def test_one_interface_by_two_names(place: Path) -> None:
+    names = [f"-i{name}" for name in ("lo", "v0", "v1", "other0")]
+    done = subprocess.run(
+        ["unshare", "--net", "sh", "-ec", OTHER_NAME, "sh", *FLOWFS, "mount", str(place), *names],
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    said = "flowfs: -i v0 and -i other0 are two names of one interface\n"
+    assert (done.returncode, done.stderr) == (2, said)
 
 
 @needs_fuse

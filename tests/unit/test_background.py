@@ -85,6 +85,10 @@ def test_the_status_of_what_does_not_become_ready() -> None:
     assert start(work) == (3, [("error", "no such thing")], [])
 
 
+def test_what_ends_well_before_it_is_ready_has_failed() -> None:
+    assert start(lambda voice: 0) == (1, [("error", "ended before it was ready")], [])
+
+
 def test_a_fault_in_the_work(capfd: pytest.CaptureFixture[str]) -> None:
     def work(voice: Voice) -> int:
         raise ZeroDivisionError
@@ -124,14 +128,14 @@ def test_the_child_leaves_terminal_and_directory(capfd: pytest.CaptureFixture[st
 
 def test_standard_input_is_kept_for_those_who_read_it() -> None:
     def work(voice: Voice) -> int:
-        return int(os.path.realpath("/proc/self/fd/0") == os.devnull)
+        return 5 if os.path.realpath("/proc/self/fd/0") == os.devnull else 6
 
     kept = os.dup(0)
     reading, writing = os.pipe()
     os.dup2(reading, 0)
     try:
-        assert start(work)[0] == 1
-        assert start(work, keep_input=True)[0] == 0
+        assert start(work)[0] == 5
+        assert start(work, keep_input=True)[0] == 6
     finally:
         os.dup2(kept, 0)
         for descriptor in (kept, reading, writing):
@@ -166,6 +170,19 @@ def test_an_interrupted_parent_ends_the_child(number: int) -> None:
     assert signal.getsignal(number) == before
     with pytest.raises(ChildProcessError):
         os.wait()
+
+
+def test_an_interrupted_parent_hears_how_the_child_ended() -> None:
+    """One that is killed while it tidies up leaves that to the parent."""
+
+    def work(voice: Voice) -> int:
+        signal.signal(signal.SIGTERM, lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+        time.sleep(0.2)
+        os.kill(os.getppid(), signal.SIGINT)
+        time.sleep(10)
+        return 0
+
+    assert start(work) == (128 + signal.SIGINT, [], ["died"])
 
 
 def test_a_parent_that_does_not_read_does_not_stop_the_child() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import tempfile
 import types
@@ -12,7 +13,7 @@ from typing import cast
 import pytest
 
 import craft
-from craft import monitors, tunnels
+from craft import monitors, pcapng, tunnels
 from flowfs.capture import Capture, CaptureError, Drops, FilterError, open_file
 from flowfs.core.engine import Engine
 from recording import (
@@ -164,7 +165,13 @@ def test_a_name_that_is_no_utf8(tmp_path: Path) -> None:
     ("name", "content", "message"),
     [
         ("empty", b"", "is empty, not a capture"),
-        ("header", craft.pcap([])[:10], "cut short in its very header"),
+        ("byte", craft.pcap([])[:1], "is not a capture file (pcap or pcapng)"),
+        ("magic", craft.pcap([])[:4], "is cut short in its very header"),
+        ("header", craft.pcap([])[:23], "is cut short in its very header"),
+        ("section", pcapng.section()[:11], "is cut short in its very header"),
+        ("word", b"oops", "is not a capture file (pcap or pcapng)"),
+        ("line", b"Hello\n", "is not a capture file (pcap or pcapng)"),
+        ("line.gz", gzip.compress(b"Hello\n"), "is not a capture file (pcap or pcapng)"),
         ("text", b"Hello, this is some text.\n" * 10, "is not a capture file (pcap or pcapng)"),
         ("x.gz", b"\x1f\x8b\x08\0" + bytes(20), "what is compressed in it is damaged"),
         ("x.zst", b"\x28\xb5\x2f\xfd" + bytes(20), "what is compressed in it is damaged"),

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
+import lzma
 import os
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,7 +18,7 @@ import pytest
 import trio
 
 import craft
-from flowfs.capture import Capture, CaptureError, Drops, open_file, opening
+from flowfs.capture import Capture, CaptureError, Drops, FilterError, open_file, opening
 from flowfs.core.engine import Engine
 from recording import (
     ENVIRONMENT,
@@ -170,6 +174,106 @@ def test_nothing_is_said_of_what_is_there(tmp_path: Path, monkeypatch: pytest.Mo
         os.write(writing, craft.pcap([]))
         open_file(path, 0, say=said.append).close()
     assert said == []
+
+
+# --- without waiting ---------------------------------------------------------------------------
+
+PACKED: dict[str, Callable[[bytes], bytes]] = {
+    "plain": bytes,
+    "gzip": gzip.compress,
+    "bzip2": bz2.compress,
+    "xz": lzma.compress,
+}
+
+
+@pytest.mark.parametrize("packer", PACKED)
+@pytest.mark.parametrize("at_first", [0, 1, 5, 23, 30])
+@pytest.mark.parametrize("step", [1, 10_000])
+def test_a_pipe_that_is_not_waited_for_is_read_as_it_comes(packer: str, at_first: int, step: int) -> None:
+    data = PACKED[packer](craft.pcap(packets(3)))
+    with pipe() as (path, writing):
+        os.write(writing, data[:at_first])
+
+        def fill() -> None:
+            with os.fdopen(writing, "wb", buffering=0) as file:
+                for start in range(at_first, len(data), step):
+                    time.sleep(0.0005)
+                    file.write(data[start : start + step])
+
+        source = open_file(path, 0, wait=False)
+        thread = threading.Thread(target=fill)
+        thread.start()
+        recorder, capture = run([source])
+        thread.join()
+    assert recorder.frames == frames(3)
+    assert recorder.finished
+    assert capture.warnings == []
+
+
+@pytest.mark.parametrize("came", [b"", craft.pcap([])[:3], craft.pcap([])[:20], gzip.compress(b"x" * 99)[:9]])
+def test_a_pipe_of_which_little_has_come_can_be_stopped(came: bytes) -> None:
+    with pipe() as (path, writing):
+        if came:
+            os.write(writing, came)
+        source = open_file(path, 0, wait=False)
+
+        async def wait(capture: Capture, recorder: Recorder) -> None:
+            await trio.sleep(0.1)
+
+        started = time.monotonic()
+        recorder, capture = run([source], wait)
+        assert time.monotonic() - started < 5
+    assert recorder.frames == []
+    assert not recorder.finished
+    assert capture.warnings == []
+
+
+def test_a_fifo_without_a_writer_is_begun_before_what_is_later(tmp_path: Path) -> None:
+    """Its packets are in order with those of a file, as if it had been waited for."""
+    fifo, file = tmp_path / "fifo", write(tmp_path / "a.pcap", 5)
+    os.mkfifo(fifo)
+    early = [packet._replace(time_ns=packet.time_ns - 10**9) for packet in packets(3)]
+    sources = [open_file(str(file), 0, wait=False), open_file(str(fifo), 1, wait=False)]
+
+    async def fill(capture: Capture, recorder: Recorder) -> None:
+        await trio.sleep(0.1)
+        assert recorder.frames == []
+        fifo.write_bytes(craft.pcap(early))
+        await until(lambda: recorder.finished)
+
+    recorder, _ = run(sources, fill)
+    assert recorder.sources == [1] * 3 + [0] * 5
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"", "{} is empty, not a capture"),
+        (b"Hello, this is some text", "{} is not a capture file (pcap or pcapng)"),
+        (craft.pcap([])[:20], "{} is cut short in its very header: no packets in it"),
+        (craft.pcap(packets(1), 189), "{}: frames of USB (link type 189) are left out"),
+        (b"\x1f\x8b" + bytes(20), "{}: cannot be read further ("),
+    ],
+)
+def test_what_is_found_out_later_is_said(tmp_path: Path, content: bytes, why: str) -> None:
+    """Of a pipe that is opened before anything comes, though it turns out to be no capture."""
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    source = open_file(str(fifo), 0, filter="tcp", wait=False)
+    fifo.write_bytes(content)
+    recorder, capture = run([source])
+    assert recorder.frames == []
+    assert recorder.finished
+    assert [line[: len(why.format(fifo))] for line in capture.warnings] == [why.format(fifo)]
+
+
+def test_what_has_come_already_is_judged_at_once(tmp_path: Path) -> None:
+    with pipe() as (path, writing):
+        os.write(writing, b"Hello")
+        with pytest.raises(CaptureError, match="is not a capture file"):
+            open_file(path, 0, wait=False)
+    with pipe() as (path, _), pytest.raises(FilterError, match="bad filter"):
+        open_file(path, 0, filter="tcp prt 25", wait=False)
 
 
 def test_a_writer_who_goes_without_a_word(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -166,6 +167,11 @@ def test_a_filter_from_a_file(tmp_path: Path) -> None:
         (f"mount /mnt -r x {__file__}", "is a file, not a filter: -r comes before each file"),
         ("mount /mnt", "nothing to capture: give -i INTERFACE"),
         ("mount /mnt -i lo -r a.pcap", "-i and -r exclude each other"),
+        (
+            "mount /mnt -i any -i lo",
+            "-i any takes all interfaces, and would take their packets twice with -i lo",
+        ),
+        ("mount /mnt -i lo -i eth0 -i lo", "-i lo is given twice"),
         ("mount /mnt -i", "-i/--interface: expected one argument"),
         ("mount /mnt -i lo host 10.0.0.1 and -s", "-s/--snapshot-length: expected one argument"),
         ("mount /mnt -i lo -s 5", "-s 5: must be from 64 to 262144"),
@@ -206,6 +212,19 @@ def test_help(line: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert "flowfs mount" in said.out or "flowfs umount" in said.out
     assert max(map(len, said.out.splitlines())) <= 110
     assert said.err == ""
+
+
+@pytest.mark.parametrize(
+    "line", ["-h", "mount -h", "umount -h", "", "munt", "mount", "mount /mnt -x", "umount"]
+)
+def test_commands_are_named_as_they_are_called(
+    line: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FLOWFS_COMMAND", "100%/contrib/run")
+    status_of(line)
+    said = "".join(capsys.readouterr())
+    assert re.search(r"100%/contrib/run (u?mount|-)", said)
+    assert not re.search(r"(?<!: )\bflowfs (u?mount|-)", said)
 
 
 @pytest.mark.parametrize("line", ["-V", "--version", "mount -V", "umount -V"])

@@ -25,6 +25,9 @@ def test_only_a_place_and_a_source_are_needed() -> None:
     [
         ("-i", {"interfaces": ("eth0", "")}),
         ("-i eth0", {"interfaces": ("eth0", "lo", "eth0")}),
+        ("-i any takes all interfaces", {"interfaces": ("any", "lo")}),
+        ("twice with -i lo -i eth0", {"interfaces": ("lo", "any", "eth0")}),
+        ("-i any is given twice", {"interfaces": ("any", "any")}),
         ("-r", {"files": ("",)}),
         ("-r -", {"files": ("-", "a.pcap", "-")}),
         ("-i and -r", {"interfaces": ("eth0",), "files": ("a.pcap",)}),

@@ -75,7 +75,7 @@ def test_nothing_is_waited_for_that_can_be_no_capture(tmp_path: Path) -> None:
     path = tmp_path / "a"
     for content in (b"Hello", b"Hello, this is some text."):
         path.write_bytes(content)
-        with pytest.raises(CaptureError, match=r"is not a capture file|cut short in its very header"):
+        with pytest.raises(CaptureError, match="is not a capture file"):
             open_file(str(path), 0, follow=True)
     path.write_bytes(b"")
     recorder, capture = run([open_file(str(path), 0, follow=True)])  # opened so, but not followed

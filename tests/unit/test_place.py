@@ -121,6 +121,17 @@ def test_a_mount_of_somebody_else(monkeypatch: pytest.MonkeyPatch) -> None:
     assert fault(prepare, "/x") == "/x: flowfs is mounted there already; take it away by: flowfs umount /x"
 
 
+@pytest.mark.parametrize("called", ["flowfs", "contrib/run"])
+def test_hints_name_the_command_as_it_is_called(monkeypatch: pytest.MonkeyPatch, called: str) -> None:
+    monkeypatch.setenv("FLOWFS_COMMAND", called)
+    monkeypatch.setattr(place, "check_device", lambda: None)
+    monkeypatch.setattr(place, "_is_dead", lambda _: False)
+    monkeypatch.setattr(place, "_take_away", lambda *_, **__: "Device or resource busy")
+    monkeypatch.setattr(place, "mounted_at", lambda path: Mounted(path, place.TYPE, "0:1", os.getuid()))
+    assert fault(prepare, "/x").endswith(f"; take it away by: {called} umount /x")
+    assert fault(unmount, "/x").endswith(f"; leave it first, or: {called} umount -z /x")
+
+
 @pytest.mark.parametrize(
     ("kind", "command"), [(place.TYPE, "flowfs umount -z"), ("fuse.sshfs", "sudo umount -l")]
 )
