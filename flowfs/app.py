@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import trio
 
-from . import dissect, rights
+from . import dissect, rights, summary
 from .background import Voice
 from .capture import Capture, Source, open_file, open_interface
 from .complaints import Complaints
@@ -52,12 +52,15 @@ def run(config: Config, engine: Engine, voice: Voice) -> None:
         gc.freeze()  # what is here stays: it need not be looked through again and again
         gc.enable()
         trio.run(house.live, heard_enough)
-    voice.say(house.summary())
+    house.say_summary()
 
 
 def _build(config: Config, engine: Engine, voice: Voice, stack: contextlib.ExitStack) -> "_House":
     """Everything opened, mounted, and without root's rights."""
     options = _mount_options(config)
+    rights.seal()  # before there is a packet, even one in the kernel's buffer
+    if config.lock_memory:
+        rights.lock_memory()
     user = rights.owner(config.user)
     sources = _open_sources(config, voice, stack)
     if user is not None:
@@ -79,8 +82,6 @@ def _build(config: Config, engine: Engine, voice: Voice, stack: contextlib.ExitS
         dissect.load()
         rights.drop(user)
         voice.note(f"the mount is {user.name}'s, and root's rights are given up")
-    else:
-        rights.seal()
     return house
 
 
@@ -192,7 +193,7 @@ class _House:
             task_status.started()
             async for number in received:
                 if number == signal.SIGUSR1:
-                    self._voice.say(self.summary())
+                    self.say_summary()
                 else:
                     self.mount.terminate()
 
@@ -244,18 +245,26 @@ class _House:
             "left_out_packets": sum(source.left_out for source in self._capture.sources),
             "dropped_by_kernel": drops.kernel,
             "dropped_by_interface": drops.interface,
+            "interfaces": self._interfaces(),
             "warnings": list(self._capture.warnings),
         }
 
-    def summary(self) -> str:
-        """One line for people."""
-        numbers = self._engine.statistics()
-        drops = self._capture.drops()
-        removed = f", {numbers['flows_removed']} removed" if numbers["flows_removed"] else ""
-        return (
-            f"{numbers['packets']} packets captured, {drops.kernel + drops.interface} dropped by the kernel,"
-            f" {numbers['flows_total']} flows, {numbers['flows_evicted']} evicted{removed}"
-        )
+    def _interfaces(self) -> dict[str, dict[str, int]]:
+        """What became of the packets of each interface."""
+        each = {source.name: source.drops() for source in self._capture.sources if source.live}
+        return {
+            name: {
+                "received_packets": drops.received,
+                "dropped_by_kernel": drops.kernel,
+                "dropped_by_interface": drops.interface,
+            }
+            for name, drops in each.items()
+        }
+
+    def say_summary(self) -> None:
+        """The numbers, in lines for people."""
+        for line in summary.lines(self._engine.statistics(), self._interfaces()):
+            self._voice.say(line)
 
 
 class _Waker:

@@ -32,6 +32,7 @@ cdef class Flows:
     cdef long long awaited
     cdef long long scheduled
     cdef public int source
+    cdef readonly object drops
 
     @cython.locals(stream=Stream)
     cdef Stream whose(self, Segment segment, const unsigned char* base)

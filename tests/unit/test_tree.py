@@ -15,7 +15,8 @@ from craft import Conversation, batch
 from flowfs.core.engine import Engine
 from flowfs.core.limits import CONNECTION_BYTES, Limits
 from flowfs.tree import ROOT, Reason, Tree, TreeError
-from flowfs.tree.tree import CONTROL, FIRST_FLOW, STATUS
+from flowfs.tree.control import CONTROL, STATUS
+from flowfs.tree.tree import FIRST_FLOW
 
 MIB = 1 << 20
 
@@ -222,7 +223,7 @@ def test_unlink_evicts(directory: Directory) -> None:
     assert directory.names() == [second.client_name().encode()]
     assert directory.engine.statistics()["flows_removed"] == 1
     refused(Reason.NOT_FOUND, directory.tree.unlink, ROOT, first.client_name().encode())
-    assert directory.tree.changes() == ([], [])  # who removed the name knows
+    assert directory.tree.changes() == ([], [], [])  # who removed the name knows
 
 
 def test_nothing_else_can_be_unlinked(directory: Directory) -> None:
@@ -249,20 +250,20 @@ def test_only_what_was_given_away_is_told_of(directory: Directory) -> None:
     for conversation in (known, unknown):
         directory.feed(conversation.client(3, b"def"))
     assert directory.tree.changed()
-    assert directory.tree.changes() == ([inode], [])
+    assert directory.tree.changes() == ([inode], [], [])
     assert not directory.tree.changed()
     directory.feed(known.client(6, b"ghi"))
-    assert directory.tree.changes() == ([], [])  # it was told already that it knows nothing
+    assert directory.tree.changes() == ([], [], [])  # it was told already that it knows nothing
     for conversation in (known, unknown):
         directory.evict(conversation)
-    assert directory.tree.changes() == ([], [known.client_name().encode()])
+    assert directory.tree.changes() == ([], [known.client_name().encode()], [])
 
 
 def test_a_change_of_state_is_a_change(directory: Directory) -> None:
     conversation = directory.flow()
     inode = directory.lookup(conversation).inode
     directory.feed(conversation.server_ack(3).close())
-    assert directory.tree.changes() == ([inode], [])
+    assert directory.tree.changes() == ([inode], [], [])
 
 
 def test_what_was_listed_was_given_away(directory: Directory) -> None:
@@ -270,7 +271,7 @@ def test_what_was_listed_was_given_away(directory: Directory) -> None:
     assert directory.names() == [conversation.client_name().encode()]
     directory.feed(conversation.client(3, b"def"))
     directory.evict(conversation)
-    assert directory.tree.changes() == ([FIRST_FLOW + 1], [conversation.client_name().encode()])
+    assert directory.tree.changes() == ([FIRST_FLOW + 1], [conversation.client_name().encode()], [])
 
 
 # --- the worst moment ------------------------------------------------------------------------------
