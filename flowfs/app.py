@@ -59,9 +59,9 @@ def _build(config: Config, engine: Engine, voice: Voice, stack: contextlib.ExitS
     """Everything opened, mounted, and without root's rights."""
     options = _mount_options(config)
     rights.seal()  # before there is a packet, even one in the kernel's buffer
-    if config.lock_memory:
-        rights.lock_memory()
     user = rights.owner(config.user)
+    if config.lock_memory:
+        rights.lock_memory(for_good=user is None)
     sources = _open_sources(config, voice, stack)
     if user is not None:
         _clear_the_way(config.mountpoint, user, voice)

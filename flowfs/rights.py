@@ -18,6 +18,7 @@ from pathlib import Path
 
 _PR_GET_DUMPABLE, _PR_SET_DUMPABLE = 3, 4  # <linux/prctl.h>
 _MCL_CURRENT, _MCL_FUTURE, _MCL_ONFAULT = 1, 2, 4  # <sys/mman.h>, Linux 4.4
+_CAP_IPC_LOCK = 14  # <linux/capability.h>
 
 
 class RightsError(Exception):
@@ -79,7 +80,7 @@ def drop(user: User) -> None:
     seal()
     if os.getresuid() != (user.uid,) * 3 or os.getresgid() != (user.gid,) * 3 or 0 in os.getgroups():
         raise RightsError(f"cannot become {user.name}: some of root's rights are left")
-    status = dict(line.split(":\t", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    status = _own_status()
     if any(int(status[field], 16) for field in ("CapPrm", "CapEff", "CapAmb")):
         raise RightsError(f"cannot become {user.name}: capabilities are left")
 
@@ -119,21 +120,33 @@ def seal() -> None:
         raise RightsError("the kernel does not keep the memory of this process out of core dumps")
 
 
-def lock_memory() -> None:
+def lock_memory(*, for_good: bool) -> None:
     """Keep all memory that there is and will be from swap, as soon as it is used. Raises RightsError.
 
     What is locked counts by its addresses, used or not, and an allocation beyond the limit would fail at any
-    time: so without a limit, or not at all. It outlasts the loss of rights, but not a fork.
+    time: so without a limit, or not at all. It outlasts the loss of rights, but not a fork. `for_good`: rights
+    are not given up, so that the right to lock without a limit stays.
     """
     unlimited = resource.RLIM_INFINITY
     with contextlib.suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_MEMLOCK, (unlimited, unlimited))
     limit = resource.getrlimit(resource.RLIMIT_MEMLOCK)[0]
-    if limit != unlimited:
+    if limit != unlimited and not (for_good and _capabilities() >> _CAP_IPC_LOCK & 1):
         raise RightsError(
             f"--lock-memory: no more than {limit // 1024} KiB may be locked, and there must be no limit: use"
-            " sudo, or ulimit -l unlimited (LimitMEMLOCK=infinity in a systemd unit)"
+            " sudo, or ulimit -l unlimited (LimitMEMLOCK=infinity in a systemd unit, --ulimit memlock=-1 for a"
+            " container)"
         )
     process = ctypes.CDLL(None, use_errno=True)
     if process.mlockall(_MCL_CURRENT | _MCL_FUTURE | _MCL_ONFAULT) != 0:
         raise RightsError(f"--lock-memory: {os.strerror(ctypes.get_errno())}; do without")
+
+
+def _capabilities() -> int:
+    """Those in effect, see capabilities(7)."""
+    return int(_own_status()["CapEff"], 16)
+
+
+def _own_status() -> dict[str, str]:
+    """proc_pid_status(5)."""
+    return dict(line.split(":\t", 1) for line in Path("/proc/self/status").read_text().splitlines())

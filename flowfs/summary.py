@@ -66,7 +66,7 @@ def _dropped(interfaces: Mapping[str, Numbers]) -> Iterator[str]:
                 "by the interface": interface,
             }
             said = " and ".join(f"{count:,} {where}" for where, count in how.items() if count)
-            yield f"dropped on {name}: {said}; {share:.2g} % of its packets. Flows that lived then say so"
+            yield f"dropped on {name}: {said}; {share:.1f} % of its packets. Flows that lived then say so"
 
 
 def _mb(count: int) -> str:

@@ -23,7 +23,8 @@ class Metric(NamedTuple):
     """One number of status.json: what it is called here, and what it means.
 
     `labels` are those of its sample; the rows of one `name` stand together and share kind and meaning.
-    `parts`: the number is in each of what status.json has under this key, and that one's name is a label: so named.
+    `parts`: the number is in each of what status.json has under this key, and that one's name is
+    its label: so named.
     """
 
     key: str
@@ -185,12 +186,12 @@ _FLOWS = (
     ),
     *_gauges(
         {
-            "flows": "Flows that have a file.",
             "flows_free": "Flows for which there is room beside these.",
             "flows_open": "Flows that go on and that no reader has open.",
             "pinned_bytes": "Memory of evicted flows that a reader still has open.",
         }
     ),
+    Metric("flows", "flows_present", GAUGE, "Flows that have a file."),  # flows_total is another thing
     *_of_pools("used", "Memory in use."),
     *_of_pools("limit", "Memory that may be used (--max-memory and others)."),
 )
