@@ -124,8 +124,8 @@ def lock_memory(*, for_good: bool) -> None:
     """Keep all memory that there is and will be from swap, as soon as it is used. Raises RightsError.
 
     What is locked counts by its addresses, used or not, and an allocation beyond the limit would fail at any
-    time: so without a limit, or not at all. It outlasts the loss of rights, but not a fork. `for_good`: rights
-    are not given up, so that the right to lock without a limit stays.
+    time: so without a limit, or not at all. It outlasts the loss of rights, but not a fork. `for_good`:
+    rights are not given up, so that the right to lock without a limit stays.
     """
     unlimited = resource.RLIM_INFINITY
     with contextlib.suppress(OSError, ValueError):
@@ -134,8 +134,7 @@ def lock_memory(*, for_good: bool) -> None:
     if limit != unlimited and not (for_good and _capabilities() >> _CAP_IPC_LOCK & 1):
         raise RightsError(
             f"--lock-memory: no more than {limit // 1024} KiB may be locked, and there must be no limit: use"
-            " sudo, or ulimit -l unlimited (LimitMEMLOCK=infinity in a systemd unit, --ulimit memlock=-1 for a"
-            " container)"
+            " sudo, or ulimit -l unlimited (systemd: LimitMEMLOCK=infinity; containers: --ulimit memlock=-1)"
         )
     process = ctypes.CDLL(None, use_errno=True)
     if process.mlockall(_MCL_CURRENT | _MCL_FUTURE | _MCL_ONFAULT) != 0:

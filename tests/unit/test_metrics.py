@@ -13,7 +13,7 @@ from craft import Conversation
 from engines import feed, started
 from flowfs import __version__
 from flowfs.core.counters import FRAGMENT_FATES, NAMES, PAYLOAD_FATES
-from flowfs.tree.metrics import COUNTER, GAUGE, PREFIX, TABLE, metrics_text
+from flowfs.tree.metrics import COUNTER, GAUGE, PREFIX, TABLE, Metric, metrics_text
 from flowfs.tree.status import status
 
 INTERFACES = {
@@ -65,9 +65,9 @@ def test_each_number_of_the_engine_has_its_place() -> None:
 
 
 @pytest.mark.parametrize("metric", TABLE, ids=lambda metric: f"{metric.key} {metric.parts}")
-def test_the_rules_of_names(metric: object) -> None:
+def test_the_rules_of_names(metric: Metric) -> None:
     """https://prometheus.io/docs/practices/naming: total, base units, no suffix that means something else."""
-    _, name, kind, meaning, labels, *_ = metric  # type: ignore[misc]
+    _, name, kind, meaning, labels, *_ = metric
     assert re.fullmatch(r"[a-z]+(_[a-z]+)*", name)
     assert kind in (COUNTER, GAUGE)
     assert name.endswith("_total") == (kind == COUNTER)

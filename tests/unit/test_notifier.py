@@ -90,7 +90,7 @@ def test_it_is_told_of_each_change_once() -> None:
 
 def test_it_is_told_nothing_without_being_asked_to() -> None:
     async def script(kernel: Kernel, notifier: Notifier) -> None:
-        kernel.pending = ([1025], [])
+        kernel.pending = ([1025], [], [])
         await trio.sleep(100)
 
     assert played(script).inodes == []

@@ -185,7 +185,8 @@ def test_all_memory_is_locked_as_it_is_used_also_what_comes_later(for_good: bool
         memory.write(b"x" * (1 << 20))
         if not for_good:
             os.setresuid(NOBODY.uid, NOBODY.uid, NOBODY.uid)
-        mmap.mmap(-1, size)
+        more = mmap.mmap(-1, size)
+        assert len(more) == size
         assert locked_bytes() >= 2 * size
 
     in_a_process(attempt)
