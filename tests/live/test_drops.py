@@ -46,8 +46,9 @@ def load(told: Talk, until: float) -> None:
 
 
 def drain(told: Talk) -> None:
-    while told.server.recv(1 << 20):
-        pass
+    with told.server:
+        while told.server.recv(1 << 20):
+            pass
 
 
 def quiet(mount: Mount) -> bool:

@@ -7,8 +7,8 @@ import faulthandler
 import mmap
 import os
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -105,6 +105,28 @@ def test_within_the_pin_limit_it_is_read_on(mount: Served) -> None:
     os.close(file)
 
 
+@contextmanager
+def child(work: Callable[[], None]) -> Iterator[int]:
+    """A process that does `work`; whoever is not done in the end is killed."""
+    process = os.fork()
+    if process == 0:
+        try:
+            work()
+        finally:
+            os._exit(0)
+    try:
+        yield process
+    finally:
+        with suppress(ProcessLookupError, ChildProcessError):
+            os.kill(process, signal.SIGKILL)
+            os.waitpid(process, 0)
+
+
+def ended(process: int) -> bool:
+    """Whether a child has ended; its status can still be asked for."""
+    return os.waitid(os.P_PID, process, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+
 def looks_twice(path: Path, flags: int, again: int, ready: int) -> None:
     """Maps a file, looks at it, and once more when told to."""
     faulthandler.disable()  # the end is what is wanted
@@ -124,40 +146,37 @@ def test_a_mapping_shows_nothing_afterwards(mount: Served, how: int, closed: boo
     conversation = flow(mount, closed=closed)
     shown, ready = os.pipe()
     again, tell = os.pipe()
-    child = os.fork()
-    if child == 0:
-        try:
-            looks_twice(mount.client(conversation), how, again, ready)
-        finally:
-            os._exit(0)
-    assert os.read(shown, 2) == b"ss"
-    with open(mount.client(conversation), "rb", buffering=0) as file:
-        mount.evict(conversation)
-        assert eventually(lambda: refused(file.fileno(), 0))
-        assert eventually(lambda: os.fstat(file.fileno()).st_nlink == 0)
-    os.write(tell, b"x")
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGBUS
+    path = mount.client(conversation)
+    with child(lambda: looks_twice(path, how, again, ready)) as process:
+        assert os.read(shown, 2) == b"ss"
+        with path.open("rb", buffering=0) as file:
+            mount.evict(conversation)
+            assert eventually(lambda: refused(file.fileno(), 0))
+            assert eventually(lambda: os.fstat(file.fileno()).st_nlink == 0)
+        os.write(tell, b"x")
+        assert eventually(lambda: ended(process))
+        assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == -signal.SIGBUS
     for descriptor in (shown, ready, again, tell):
         os.close(descriptor)
 
 
-def test_readers_while_everything_goes(mount: Served) -> None:
+def test_a_reader_while_it_goes(mount: Served) -> None:
     """Reading and forgetting wait for each other's pages, and never for ever; what is read is what was."""
-    conversations = [flow(mount, port) for port in (40_000, 40_001)]
-    files = [os.open(mount.client(one), os.O_RDONLY) for one in conversations[1:]]
-    child = os.fork()
-    if child == 0:
-        status = 1
-        try:
-            while not refused(files[0], 0):
-                assert set(os.pread(files[0], MIB, 0)) <= {ord("s")}
-            status = 0
-        except OSError as error:
-            status = 0 if error.errno == errno.EIO else 1
-        finally:
-            os._exit(status)
-    mount.evict(conversations[1])
-    assert eventually(lambda: os.waitpid(child, os.WNOHANG)[0] == child)
-    assert refused(files[0], 0)
-    for file in files:
-        os.close(file)
+    conversation = flow(mount)
+    path = mount.client(conversation)
+    with child(lambda: reads_on(path)) as process:
+        with opened(path) as file:
+            mount.evict(conversation)
+            assert eventually(lambda: refused(file, 0))
+        assert eventually(lambda: ended(process))
+        assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == errno.EIO
+
+
+def reads_on(path: Path) -> None:
+    """Reads until that fails, and ends with the errno."""
+    file = os.open(path, os.O_RDONLY)
+    try:
+        while set(os.pread(file, MIB, 0)) == {ord("s")}:
+            pass
+    except OSError as error:
+        os._exit(error.errno or 255)
