@@ -19,7 +19,7 @@ import trio
 
 from . import dissect, rights, summary
 from .background import Voice
-from .capture import Capture, Source, open_file, open_interface
+from .capture import Capture, Drops, Source, open_file, open_interface
 from .complaints import Complaints
 from .config import Config, ConfigError
 from .core import compiled
@@ -231,7 +231,8 @@ class _House:
 
     def about(self) -> dict[str, object]:
         """What status.json says of the capture."""
-        drops = self._capture.drops()
+        each = self._each()
+        interfaces = self._by_interface(each)
         done, total = self._capture.progress
         return {
             "pid": os.getpid(),
@@ -241,29 +242,33 @@ class _House:
             "live": self._capture.live,
             "read_bytes": done,
             "total_bytes": total,
-            "received_packets": drops.received,
+            "received_packets": sum(drops.received for _, drops in each),
             "left_out_packets": sum(source.left_out for source in self._capture.sources),
-            "dropped_by_kernel": drops.kernel,
-            "dropped_by_interface": drops.interface,
-            "interfaces": self._interfaces(),
+            "dropped_by_kernel": sum(one["dropped_by_kernel"] for one in interfaces.values()),
+            "dropped_by_interface": sum(one["dropped_by_interface"] for one in interfaces.values()),
+            "interfaces": interfaces,
             "warnings": list(self._capture.warnings),
         }
 
-    def _interfaces(self) -> dict[str, dict[str, int]]:
-        """What became of the packets of each interface."""
-        each = {source.name: source.drops() for source in self._capture.sources if source.live}
+    def _each(self) -> list[tuple[str, Drops]]:
+        """What became of the packets of each source at one moment; files may have one name."""
+        return [(source.name, source.drops()) for source in self._capture.sources]
+
+    def _by_interface(self, each: Sequence[tuple[str, Drops]]) -> dict[str, dict[str, int]]:
+        """What became of the packets of each interface; files are none."""
         return {
             name: {
                 "received_packets": drops.received,
                 "dropped_by_kernel": drops.kernel,
                 "dropped_by_interface": drops.interface,
             }
-            for name, drops in each.items()
+            for name, drops in each
+            if self._capture.live
         }
 
     def say_summary(self) -> None:
         """The numbers, in lines for people."""
-        for line in summary.lines(self._engine.statistics(), self._interfaces()):
+        for line in summary.lines(self._engine.statistics(), self._by_interface(self._each())):
             self._voice.say(line)
 
 
