@@ -17,9 +17,9 @@ from collections.abc import Callable, Iterator, Sequence
 
 import trio
 
-from . import dissect, rights
+from . import dissect, rights, summary
 from .background import Voice
-from .capture import Capture, Source, open_file, open_interface, same_interface
+from .capture import Capture, Drops, Source, open_file, open_interface, same_interface
 from .complaints import Complaints
 from .config import Config, ConfigError
 from .core import compiled
@@ -52,13 +52,16 @@ def run(config: Config, engine: Engine, voice: Voice) -> None:
         gc.freeze()  # what is here stays: it need not be looked through again and again
         gc.enable()
         trio.run(house.live, heard_enough)
-    voice.say(house.summary())
+    house.say_summary()
 
 
 def _build(config: Config, engine: Engine, voice: Voice, stack: contextlib.ExitStack) -> "_House":
     """Everything opened, mounted, and without root's rights."""
     options = _mount_options(config)
+    rights.seal()  # before there is a packet, even one in the kernel's buffer
     user = rights.owner(config.user)
+    if config.lock_memory:
+        rights.lock_memory(for_good=user is None)
     sources = _open_sources(config, voice, stack)
     if user is not None:
         _clear_the_way(config.mountpoint, user, voice)
@@ -79,8 +82,6 @@ def _build(config: Config, engine: Engine, voice: Voice, stack: contextlib.ExitS
         dissect.load()
         rights.drop(user)
         voice.note(f"the mount is {user.name}'s, and root's rights are given up")
-    else:
-        rights.seal()
     return house
 
 
@@ -201,7 +202,7 @@ class _House:
             task_status.started()
             async for number in received:
                 if number == signal.SIGUSR1:
-                    self._voice.say(self.summary())
+                    self.say_summary()
                 else:
                     self.mount.terminate()
 
@@ -239,7 +240,8 @@ class _House:
 
     def about(self) -> dict[str, object]:
         """What status.json says of the capture."""
-        drops = self._capture.drops()
+        each = self._each()
+        interfaces = self._by_interface(each)
         done, total = self._capture.progress
         return {
             "pid": os.getpid(),
@@ -249,22 +251,34 @@ class _House:
             "live": self._capture.live,
             "read_bytes": done,
             "total_bytes": total,
-            "received_packets": drops.received,
+            "received_packets": sum(drops.received for _, drops in each),
             "left_out_packets": sum(source.left_out for source in self._capture.sources),
-            "dropped_by_kernel": drops.kernel,
-            "dropped_by_interface": drops.interface,
+            "dropped_by_kernel": sum(one["dropped_by_kernel"] for one in interfaces.values()),
+            "dropped_by_interface": sum(one["dropped_by_interface"] for one in interfaces.values()),
+            "interfaces": interfaces,
             "warnings": list(self._capture.warnings),
         }
 
-    def summary(self) -> str:
-        """One line for people."""
-        numbers = self._engine.statistics()
-        drops = self._capture.drops()
-        removed = f", {numbers['flows_removed']} removed" if numbers["flows_removed"] else ""
-        return (
-            f"{numbers['packets']} packets captured, {drops.kernel + drops.interface} dropped by the kernel,"
-            f" {numbers['flows_total']} flows, {numbers['flows_evicted']} evicted{removed}"
-        )
+    def _each(self) -> list[tuple[str, Drops]]:
+        """What became of the packets of each source at one moment; files may have one name."""
+        return [(source.name, source.drops()) for source in self._capture.sources]
+
+    def _by_interface(self, each: Sequence[tuple[str, Drops]]) -> dict[str, dict[str, int]]:
+        """What became of the packets of each interface; files are none."""
+        return {
+            name: {
+                "received_packets": drops.received,
+                "dropped_by_kernel": drops.kernel,
+                "dropped_by_interface": drops.interface,
+            }
+            for name, drops in each
+            if self._capture.live
+        }
+
+    def say_summary(self) -> None:
+        """The numbers, in lines for people."""
+        for line in summary.lines(self._engine.statistics(), self._by_interface(self._each())):
+            self._voice.say(line)
 
 
 class _Waker:

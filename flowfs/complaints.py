@@ -43,6 +43,12 @@ class Complaints:
                 "flows",
                 f"flows are refused, --max-flows {limits.max_flows} of active ones are there",
             )
+        if counters.dropped_packets:
+            yield (
+                "drops",
+                "packets are dropped before they can be captured: flows may have holes, which ones is in"
+                " .flowfs/meta/NAME.json (dropped_packets); a larger buffer (-B) or a narrower filter helps",
+            )
         cut_at = self._engine.cut_at_bytes
         if cut_at and cut_at >= self._cut_possible_at():
             how = f"packets are cut at {cut_at} bytes by the capture's snapshot length"

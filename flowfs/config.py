@@ -44,7 +44,7 @@ class Config:
     """What `flowfs mount` was told. Raises ConfigError.
 
     `user`: who gets the mount, "" for the caller of sudo. `wait`: return once the files are loaded.
-    `tunnels`: look into IP packets that carry others.
+    `lock_memory`: keep all of it from swap. `tunnels`: look into IP packets that carry others.
     """
 
     mountpoint: str
@@ -61,6 +61,7 @@ class Config:
     mount_options: tuple[str, ...] = ()
     foreground: bool = False
     debug: bool = False
+    lock_memory: bool = False
     wait: bool = True
     user: str = ""
     quiet: bool = False

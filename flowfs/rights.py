@@ -1,10 +1,12 @@
 """Whose mount it is, and how root stops being root.
 
 Root opens the capture and mounts, in the name of the user who gets the mount; then it gives every right up,
-for good. Always true after drop(): no user id, group or capability of root is left, and the memory, in which
-there is what people sent, can neither be dumped nor be looked into by other processes of that user.
+for good. Always true after drop(): no user id, group or capability of root is left; and from seal() on the
+memory, in which there is what people sent, can neither be dumped nor be looked into by other processes of the
+same user. A process begins unsealed again when it becomes another user, not when it forks.
 """
 
+import contextlib
 import ctypes
 import errno
 import os
@@ -14,7 +16,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-_PR_SET_DUMPABLE = 4  # <linux/prctl.h>
+_PR_GET_DUMPABLE, _PR_SET_DUMPABLE = 3, 4  # <linux/prctl.h>
+_MCL_CURRENT, _MCL_FUTURE, _MCL_ONFAULT = 1, 2, 4  # <sys/mman.h>, Linux 4.4
+_CAP_IPC_LOCK = 14  # <linux/capability.h>
 
 
 class RightsError(Exception):
@@ -66,6 +70,7 @@ def act_for(user: User) -> None:
         os.setgroups([user.gid])
     os.setresgid(user.gid, 0, 0)
     os.setresuid(user.uid, 0, 0)
+    seal()
 
 
 def drop(user: User) -> None:
@@ -75,7 +80,7 @@ def drop(user: User) -> None:
     seal()
     if os.getresuid() != (user.uid,) * 3 or os.getresgid() != (user.gid,) * 3 or 0 in os.getgroups():
         raise RightsError(f"cannot become {user.name}: some of root's rights are left")
-    status = dict(line.split(":\t", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    status = _own_status()
     if any(int(status[field], 16) for field in ("CapPrm", "CapEff", "CapAmb")):
         raise RightsError(f"cannot become {user.name}: capabilities are left")
 
@@ -92,6 +97,7 @@ def reach(user: User, path: str) -> int:
             act_for(user)
             os.setresgid(user.gid, user.gid, user.gid)
             os.setresuid(user.uid, user.uid, user.uid)
+            seal()
             os.statvfs(path)
             result = 0 if os.access(path, os.X_OK) else errno.EACCES
         except OSError as error:
@@ -102,6 +108,44 @@ def reach(user: User, path: str) -> int:
 
 
 def seal() -> None:
-    """Leave no memory behind in core dumps, and show none to other processes of the same user."""
+    """Leave no memory behind in core dumps, and show none to other processes of the same user.
+
+    The limit is for kernels that write files, and the other for those that pipe to a program, which do not
+    ask for the limit (core(5)). Raises RightsError if the kernel does not do so.
+    """
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+    process = ctypes.CDLL(None)
+    process.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+    if process.prctl(_PR_GET_DUMPABLE, 0, 0, 0, 0) != 0:
+        raise RightsError("the kernel does not keep the memory of this process out of core dumps")
+
+
+def lock_memory(*, for_good: bool) -> None:
+    """Keep all memory that there is and will be from swap, as soon as it is used. Raises RightsError.
+
+    What is locked counts by its addresses, used or not, and an allocation beyond the limit would fail at any
+    time: so without a limit, or not at all. It outlasts the loss of rights, but not a fork. `for_good`:
+    rights are not given up, so that the right to lock without a limit stays.
+    """
+    unlimited = resource.RLIM_INFINITY
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_MEMLOCK, (unlimited, unlimited))
+    limit = resource.getrlimit(resource.RLIMIT_MEMLOCK)[0]
+    if limit != unlimited and not (for_good and _capabilities() >> _CAP_IPC_LOCK & 1):
+        raise RightsError(
+            f"--lock-memory: no more than {limit // 1024} KiB may be locked, and there must be no limit: use"
+            " sudo, or ulimit -l unlimited (systemd: LimitMEMLOCK=infinity; containers: --ulimit memlock=-1)"
+        )
+    process = ctypes.CDLL(None, use_errno=True)
+    if process.mlockall(_MCL_CURRENT | _MCL_FUTURE | _MCL_ONFAULT) != 0:
+        raise RightsError(f"--lock-memory: {os.strerror(ctypes.get_errno())}; do without")
+
+
+def _capabilities() -> int:
+    """Those in effect, see capabilities(7)."""
+    return int(_own_status()["CapEff"], 16)
+
+
+def _own_status() -> dict[str, str]:
+    """proc_pid_status(5)."""
+    return dict(line.split(":\t", 1) for line in Path("/proc/self/status").read_text().splitlines())

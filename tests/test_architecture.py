@@ -36,7 +36,8 @@ ROOMS: Mapping[str, frozenset[str]] = {
         "rights": "",
         "early": "dissect config core",
         "complaints": "config core",
-        "app": "complaints mount capture dissect tree config core background rights flowfs",
+        "summary": "",
+        "app": "complaints summary mount capture dissect tree config core background rights flowfs",
         "cli": "early app mount capture background rights called config core flowfs",
         "__main__": "cli",
     }.items()
@@ -54,6 +55,7 @@ CORE: Mapping[str, frozenset[str]] = {
         "records": "memory limits",
         "notes": "counters limits",
         "seq": "",
+        "drops": "limits",
         "turn": "",
         "order": "memory",
         "decode": "memory counters limits",
@@ -73,7 +75,7 @@ CORE: Mapping[str, frozenset[str]] = {
         "afar": "ends assembly pending notes ranges limits",
         "stream": "afar assembly flow notes ranges seq counters limits",
         "recent": "stream memory",
-        "flows": "recent stream afar assembly store flow pending decode notes order seq counters limits",
+        "flows": "recent stream afar assembly store flow pending decode drops notes order seq counters limits",
         "timeouts": "flows stream flow order limits",
         "rivals": "timeouts flows stream assembly flow decode order limits",
         "midway": "rivals stream assembly flow pending decode limits",
@@ -113,6 +115,7 @@ PLAIN = {
     "memory": "memory.pxd stands for it in C",
     "seq": "seq.pxd stands for it in C",
     "ranges": "touched once a hole, not once a packet",
+    "drops": "told of some ten times a second at the most",
     "turn": "two locks of threading, which are C already",
 }
 

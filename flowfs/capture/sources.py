@@ -7,6 +7,7 @@ BATCH_PACKETS packets and, unless they are few, about BATCH_BYTES bytes.
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -45,6 +46,14 @@ class Drops:
     received: int = 0
     kernel: int = 0
     interface: int = 0
+
+
+class Lost(NamedTuple):
+    """What was dropped between two moments."""
+
+    packets: int
+    since_ns: int
+    until_ns: int
 
 
 class Source:
@@ -94,6 +103,7 @@ class Interface(Source):
         self._batch_packets = BATCH_PACKETS
         self._raw = (0, 0)
         self._lost = [0, 0]
+        self._counted_ns = time.time_ns()
 
     def next_batch(self) -> Batch:
         """See Source."""
@@ -111,15 +121,21 @@ class Interface(Source):
             self._batch_packets = max(MIN_BATCH_PACKETS, min(BATCH_PACKETS, fitting))
         return Batch(frames, memoryview(meta), self.link_type, MICROSECOND_NS)
 
-    def count(self) -> None:
-        """Read the kernel's counters, which must not go round between two calls."""
+    def count(self) -> Lost:
+        """Read the kernel's counters, which must not go round between two calls; what is new in them.
+
+        The kernel stamps packets by the clock that is read here, so a dropped one's stamp would lie between.
+        """
+        begun_ns, since_ns = time.time_ns(), self._counted_ns
         try:
             raw = self._reader.stats()[1:]
         except (pcapy.PcapError, ValueError):  # gone or closed; what was counted stays
-            return
-        for place, (new, old) in enumerate(zip(raw, self._raw, strict=True)):
-            self._lost[place] += (new - old) & 0xFFFFFFFF
+            return Lost(0, since_ns, begun_ns)
+        fresh = [(new - old) & 0xFFFFFFFF for new, old in zip(raw, self._raw, strict=True)]
+        self._lost = [lost + more for lost, more in zip(self._lost, fresh, strict=True)]
         self._raw = raw
+        self._counted_ns = begun_ns
+        return Lost(sum(fresh), since_ns, time.time_ns())
 
     def drops(self) -> Drops:
         # libpcap's own count of what was received has the packets of `lo` twice.

@@ -204,5 +204,7 @@ class Capture:
     def _count(self) -> list[Interface]:
         interfaces = [source for source in self.sources if isinstance(source, Interface)]
         for interface in interfaces:
-            interface.count()
+            lost = interface.count()
+            if lost.packets:
+                self._engine.drop(interface.number, lost.since_ns, lost.until_ns, lost.packets)
         return interfaces

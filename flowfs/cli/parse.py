@@ -107,6 +107,7 @@ def _add_budgets(group: Group) -> None:
     add("--max-table", metavar="SIZE", help="for connections and names (128M)")
     add("--max-fragments", metavar="SIZE", help="for IP fragments that wait for the rest (4M)")
     add("--max-flows", metavar="N", help="files at the most (as many as --max-table holds)")
+    add("--lock-memory", action="store_true", help="keep what was captured out of swap (needs sudo)")
     add("--idle-timeout", metavar="TIME", help="a connection silent for so long is over (10m)")
 
 
@@ -159,6 +160,7 @@ def mount_config(arguments: Sequence[str]) -> Config:
         mount_options=tuple(told.options or ()),
         foreground=told.foreground or told.debug,
         debug=told.debug,
+        lock_memory=told.lock_memory,
         wait=told.wait,
         user=told.user or "",
         quiet=told.quiet,

@@ -77,7 +77,7 @@ class Room:
 class Owner(Link):
     """What a file needs to know of the connection whose direction it is."""
 
-    __slots__ = ("carried", "files", "first_ns", "generation", "source")
+    __slots__ = ("carried", "files", "first_ns", "generation", "other_source", "source")
 
     def __init__(self, generation: int, first_ns: int, source: int) -> None:
         self.owns_nothing(generation, first_ns, source)
@@ -87,7 +87,7 @@ class Owner(Link):
         self.unlinked()
         self.generation = generation
         self.first_ns = first_ns
-        self.source = source
+        self.source = self.other_source = source  # where its packets came by
         self.files = 0  # of this connection that the store has
         self.carried = False  # there was a file
 

@@ -1,6 +1,7 @@
 cdef class Counters:
     cdef public long long packets
     cdef public long long captured_bytes
+    cdef public long long dropped_packets
     cdef public long long doubted_times
     cdef public long long segments
     cdef public long long tunnelled

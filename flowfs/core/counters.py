@@ -36,6 +36,7 @@ FRAGMENT_FATES = (
 NAMES = (
     "packets",
     "captured_bytes",
+    "dropped_packets",  # by the kernel or the interface, before they came here
     "doubted_times",  # packets whose time stamp lies too far ahead to be believed alone
     "segments",
     "tunnelled",  # segments that came out of a tunnel
@@ -86,7 +87,8 @@ class Counters:
     __slots__ = NAMES
 
     def __init__(self) -> None:
-        self.packets = self.captured_bytes = self.segments = self.dissected = self.unknown_frames = 0
+        self.packets = self.captured_bytes = self.dropped_packets = 0
+        self.segments = self.dissected = self.unknown_frames = 0
         self.not_tcp = self.fragments = self.bad_headers = self.bad_flags = self.cut_short = 0
         self.fragments_reassembled = self.fragments_duplicate = self.fragments_discarded = 0
         self.fragments_expired = self.fragments_evicted = self.fragments_bad = self.fragments_cut_short = 0

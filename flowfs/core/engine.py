@@ -86,6 +86,7 @@ class Changes(NamedTuple):
     appeared: int  # files
     grown: list[Flow]  # those with `watched` set that grew or changed
     gone: list[Flow]  # evicted ones with `named` set
+    freed: list[Flow]  # those that were open at some time and of which bytes were freed
 
 
 class Engine:
@@ -148,6 +149,12 @@ class Engine:
                 self._advance(now_ns)
                 more = self._catch_up()
 
+    def drop(self, source: int, since_ns: int, until_ns: int, count: int) -> None:
+        """So many packets of a source were lost before they came here, between two times of their clock."""
+        with self.turn:
+            self.counters.dropped_packets += count
+            self.flows.drops.add(source, since_ns, until_ns, count)
+
     def finish(self) -> None:
         """The captures have ended."""
         with self.turn:
@@ -168,13 +175,13 @@ class Engine:
     def changed(self) -> bool:
         """Whether changes() has anything to say. Takes no turn."""
         store = self.store
-        return bool(store.appeared or store.grown or store.gone)
+        return bool(store.appeared or store.grown or store.gone or store.freed)
 
     def changes(self) -> Changes:
         """What happened since the last call."""
         with self.turn:
             store = self.store
-            changes = Changes(store.appeared, store.grown, store.gone)
+            changes = Changes(store.appeared, store.grown, store.gone, store.take_freed())
             store.appeared = 0
             store.grown = []
             store.gone = []
@@ -233,6 +240,7 @@ class Engine:
                 flows_open=store.ranking.active.length,
                 cut_at_bytes=self.cut_at_bytes,
                 connections_tracked=self.flows.live,
+                drop_intervals=self.flows.drops.intervals,
                 payload_used_bytes=store.arena.used_bytes,
                 payload_limit_bytes=store.arena.capacity_bytes,
                 pinned_bytes=store.pinned_bytes,

@@ -23,6 +23,8 @@ cdef class Flow(Ranked):
     cdef readonly bint evicted
     cdef public bint watched
     cdef public bint named
+    cdef bint cached
+    cdef bint freed
     cdef public bint partial
     cdef public bint unverified
     cdef long long run_start

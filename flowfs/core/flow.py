@@ -38,11 +38,13 @@ class Flow(Ranked):
     """
 
     __slots__ = (
+        "cached",
         "changed_ns",
         "evicted",
         "extents",
         "first_extent",
         "first_ns",
+        "freed",
         "generation",
         "key",
         "lost",
@@ -81,6 +83,8 @@ class Flow(Ranked):
         self.state = OPEN
         self.source = 0
         self.evicted = self.watched = self.named = False
+        self.cached = False  # somebody had it open: the kernel may keep bytes of it
+        self.freed = False  # stands in Store.freed
         self.partial = False  # the stream's first byte was not seen, or went with an earlier file
         self.unverified = False  # there are bytes in it whose checksum was wrong [V2 T1]
         self.run_start = 0  # since here without a gap

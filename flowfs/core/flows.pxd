@@ -36,6 +36,7 @@ cdef class Flows:
     cdef long long scheduled
     cdef readonly long long due_ns
     cdef public int source
+    cdef readonly object drops
 
     @cython.locals(stream=Stream)
     cdef Stream whose(self, Segment segment, const unsigned char* base)

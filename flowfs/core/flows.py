@@ -31,6 +31,7 @@ if not cython.compiled:
     from .store import Store
     from .stream import Connection, Stream
 
+from .drops import Drops
 from .flow import FIN as ENDED_BY_FIN
 from .flow import IDLE, OPEN
 from .flow import RST as ENDED_BY_RST
@@ -45,6 +46,7 @@ from .limits import (
 )
 from .notes import About
 
+_ALWAYS = (1 << 63) - 1  # later than any time
 _SPARE_DEADLINES = 64  # dead ones that are not worth a look
 
 
@@ -75,6 +77,7 @@ class Flows:
         self.scheduled = 0
         self.due_ns = 0  # nothing is due before that: what each packet looks at
         self.source = 0
+        self.drops = Drops()
 
     def whose(self, segment: Segment, base: bytes) -> Stream | None:
         """The stream that a segment is of; None if it is of no connection that is known."""
@@ -317,7 +320,17 @@ class Flows:
         """What is known of the file beside its bytes; an evicted one knows but its own."""
         connection = flow.owner
         if connection is None:
-            return About(0, flow.partial, flow.unverified, flow.gaps(), [], [], {}, 0)
+            return About(
+                0,
+                flow.partial,
+                flow.unverified,
+                flow.gaps(),
+                [],
+                [],
+                {},
+                0,
+                self._dropped(flow, flow.partial),
+            )
         stream = connection.one if connection.one.flow is flow else connection.other
         notes = stream.notes
         return About(
@@ -326,7 +339,15 @@ class Flows:
             list(notes.urgent or ()) if notes is not None else [],
             notes.fates_by_name() if notes is not None else {},
             stream.tail_missing_bytes,
+            self._dropped(flow, stream.partial),
         )
+
+    def _dropped(self, flow: Flow, partial: bool) -> int:
+        """How many packets were dropped in a file's life; of one picked up midway it may be the beginning."""
+        connection = flow.owner
+        sources = {flow.source} if connection is None else {connection.source, connection.other_source}
+        since_ns = NEVER if partial else flow.first_ns
+        return self.drops.during(sources, since_ns, flow.changed_ns if flow.state != OPEN else _ALWAYS)
 
     def _has_room(self, now_ns: int) -> bool:
         """Whether one more connection fits, after others were forgotten if need be [M2]."""

@@ -43,6 +43,8 @@ cdef class Lives(Reopening):
     @cython.locals(connection=Connection, peer=Stream, far=cython.bint)
     cdef bint _data(self, Stream stream, Segment segment, const unsigned char* base, long long now_ns) except -1
 
+    cdef void _note_source(self, Connection connection) noexcept
+
     @cython.locals(queue=Queue)
     cdef _count(self, Connection connection, Stream stream, long long now_ns)
     cdef bint _is_for_other(self, Stream stream, long long ack) except -1

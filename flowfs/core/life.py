@@ -123,6 +123,7 @@ class Lives(Reopening):
         if connection.queue is not self.active and peer.packets:
             connection.touched_ns = now_ns
             self.active.append(connection)
+            self._note_source(connection)
         return True
 
     def _acknowledge(self, stream: Stream, segment: Segment, now_ns: int) -> None:
@@ -205,6 +206,11 @@ class Lives(Reopening):
                 connection.touched_ns = now_ns
                 queue.append(connection)
 
+    def _note_source(self, connection: Connection) -> None:
+        """Where packets come by, looked at as a side is first seen: each direction may have its own tap."""
+        if self.source != connection.source:
+            connection.other_source = self.source
+
     def _is_for_other(self, stream: Stream, ack: int) -> bool:
         """Whether the peer's ACK is for the other of two ISNs that were offered, and that is not chosen.
 
@@ -236,6 +242,7 @@ class Lives(Reopening):
             self.counters.dropped_syn_bytes += segment.end - segment.start
             return None
         self._count(chosen.connection, chosen, now_ns)
+        self._note_source(chosen.connection)
         chosen.read_syn(base, segment.header + 20, segment.options_end, segment.window, chosen.peer)
         if segment.end > segment.start:
             chosen.receive_syn_data(base[segment.start : segment.end], now_ns)

@@ -116,4 +116,5 @@ MAX_CONFLICTS = 64  # [O1] recorded a stream; the rest is counted
 MAX_COMPARED_HOLES = 64  # [O1] within one segment that comes again: each takes 0.3 µs
 MAX_TTLS = 64  # [O1] ranges that came with another TTL than the stream's first segment
 MAX_URGENT = 256  # [L8]
+MAX_DROP_INTERVALS = 1024  # of one interface: 100 s in which the kernel drops all the time, then coarser
 MAX_CUTS = 64  # [H6] ranges cut by the snapshot length that are remembered until passed

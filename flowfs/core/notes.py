@@ -41,6 +41,11 @@ class About(NamedTuple):
     urgent: list[int]
     bytes_by_fate: dict[str, int]  # of this direction, as far as not stored; names as in PAYLOAD_FATES
     tail_missing_bytes: int
+    dropped_packets: int
+    """So many were lost before they came here, while the connection lived: some may have been its own.
+
+    Those of the interfaces that its packets came by.
+    """
 
 
 class Notes:

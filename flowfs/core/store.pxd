@@ -28,6 +28,7 @@ cdef class Store:
     cdef public long long appeared
     cdef public list grown
     cdef public list gone
+    cdef readonly list freed
     cdef public list orphans
 
     @cython.locals(flow=Flow)
@@ -94,6 +95,10 @@ cdef class Store:
     cdef _shelve_tail(self, Flow flow)
     cdef _shelve(self, Flow flow, long long start, long long reference)
     cdef _tell(self, Flow flow)
+    cdef _tell_freed(self, Flow flow)
+
+    @cython.locals(flow=Flow)
+    cpdef list take_freed(self)
 
     cdef _drop_row(self, long long row)
 

@@ -55,6 +55,7 @@ class Store:
         self.appeared = 0
         self.grown: list[Flow] = []
         self.gone: list[Flow] = []
+        self.freed: list[Flow] = []  # `cached` ones of which bytes were freed
         self.orphans: list[Flow] = []  # evicted, and their owner was not told yet
 
     # --- files -------------------------------------------------------------------------------------
@@ -120,6 +121,7 @@ class Store:
         """A reader takes the flow: it goes last when memory is short. Raises Evicted."""
         if flow.evicted:
             raise Evicted
+        flow.cached = True
         flow.opens += 1
         if flow.opens == 1:
             self.ranking.add(flow)
@@ -313,6 +315,7 @@ class Store:
         flow.held_bytes -= freed
         self.ranking.grew(flow, -freed)
         self._tell(flow)
+        self._tell_freed(flow)
 
     def _free_blocks(self, flow: Flow) -> None:
         """Give back all memory of the flow."""
@@ -325,6 +328,7 @@ class Store:
             flow.tail_position = NOWHERE
         flow.start = flow.tail_start = flow.tail_end = flow.size
         flow.held_bytes = 0
+        self._tell_freed(flow)
 
     def _release_block(self, reference: int) -> int:
         """Give back the block of an extent; returns its size in bytes."""
@@ -351,6 +355,20 @@ class Store:
         if flow.watched:
             flow.watched = False
             self.grown.append(flow)
+
+    def _tell_freed(self, flow: Flow) -> None:
+        """Remember that bytes went that a reader may have where it can still read them."""
+        if flow.cached and not flow.freed:
+            flow.freed = True
+            self.freed.append(flow)
+
+    def take_freed(self) -> list[Flow]:
+        """Files that were open at some time and of which bytes were freed since this was last asked."""
+        freed = self.freed
+        self.freed = []
+        for flow in freed:
+            flow.freed = False
+        return freed
 
     def _drop_row(self, row: int) -> None:
         self.rows[row] = None

@@ -2,9 +2,14 @@
 
 Knows inodes and names, no requests. Always true: on trio's thread the kernel is told to forget attributes
 only, which never waits; names go from another thread, since that waits for the directory's lock, which may
-be held by someone who waits for us. A full invalidation of an inode or a store into the page cache can wait
-for a page that only we can fill, so neither is used. What is kept is bounded: by the flows that there are,
+be held by someone who waits for us; and so do pages, from a third, since that waits for those that are being
+filled, by us. A store into the page cache is not used. What is kept is bounded: by the flows that there are,
 MAX_NAMES and MAX_UNKNOWN.
+
+Pages of bytes that were freed: the kernel fills a page under its lock, and forgets it under that as well. So
+what it read before bytes were freed it has forgotten once it was told of that, some milliseconds later, and
+what it reads afterwards it is refused. It takes them out of mappings, too, whose next access is a SIGBUS
+then; only pages that the process has written to, in a private mapping, are its own.
 """
 
 from __future__ import annotations
@@ -37,6 +42,20 @@ def forget_attributes(inode: int) -> bool:
     return True
 
 
+def forget_pages(inodes: Sequence[int]) -> None:
+    """Tell the kernel to forget what it holds of these inodes' bytes, also where they are mapped.
+
+    Waits for pages that are being read.
+    """
+    for inode in inodes:
+        try:
+            pyfuse3.invalidate_inode(inode)
+        except FileNotFoundError:
+            pass  # who does not know the inode has nothing of it, and may not open it any more
+        except OSError as error:
+            _log.debug("inode %d: %s", inode, error)
+
+
 def forget_names(names: Sequence[bytes]) -> list[bytes]:
     """Tell the kernel that names in the root have gone; returns those that it does not know.
 
@@ -66,15 +85,19 @@ class Notifier:
         tree: Tree,
         attributes: Callable[[int], bool] = forget_attributes,
         names: Callable[[Sequence[bytes]], list[bytes]] = forget_names,
+        pages: Callable[[Sequence[int]], None] = forget_pages,
     ) -> None:
         self._tree = tree
         self._forget_attributes = attributes
         self._forget_names = names
+        self._forget_pages = pages
         self._changed = trio.Event()
         self._grown: OrderedDict[int, None] = OrderedDict()  # inodes; a dict is slow to pop at the front
         self._unknown: dict[int, float] = {}  # inode: when the kernel first did not know it
         self._names: list[bytes] = []
         self._names_wait = trio.Event()
+        self._freed: dict[int, None] = {}  # inodes
+        self._freed_wait = trio.Event()
         self.dropped = 0  # names beyond MAX_NAMES: the kernel asks again once their 300 s are over
 
     def notify(self) -> None:
@@ -98,6 +121,7 @@ class Notifier:
         """Until cancelled."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._take_names_away)
+            nursery.start_soon(self._take_pages_away)
             while True:
                 with trio.move_on_after(RETRY_S if self._unknown else float("inf")):
                     await self._changed.wait()
@@ -109,8 +133,11 @@ class Notifier:
     def _collect(self) -> None:
         if not self._tree.changed():
             return
-        inodes, names = self._tree.changes()
+        inodes, names, freed = self._tree.changes()
         self._grown.update(dict.fromkeys(inodes))
+        if freed:
+            self._freed.update(dict.fromkeys(freed))
+            self._freed_wait.set()
         room = MAX_NAMES - len(self._names)
         self._names += names[:room]
         self.dropped += max(0, len(names) - room)
@@ -147,3 +174,10 @@ class Notifier:
                 names = await trio.to_thread.run_sync(self._forget_names, names, abandon_on_cancel=True)
                 if not names:
                     break
+
+    async def _take_pages_away(self) -> None:
+        while True:
+            await self._freed_wait.wait()
+            self._freed_wait = trio.Event()
+            freed, self._freed = self._freed, {}
+            await trio.to_thread.run_sync(self._forget_pages, list(freed), abandon_on_cancel=True)

@@ -18,7 +18,7 @@ from typing import Any, Concatenate, NoReturn, ParamSpec, TypeVar
 import pyfuse3
 import trio
 
-from ..tree import MAX_NAME_BYTES, READ_BYTES, Attributes, Reason, Tree, TreeError
+from ..tree import MAX_NAME_BYTES, READ_BYTES, ROOT, Attributes, Reason, Tree, TreeError
 
 _ERRNO = {
     Reason.NOT_FOUND: errno.ENOENT,
@@ -160,12 +160,14 @@ class Operations(pyfuse3.Operations):
     @_handler
     def release(self, fh: int) -> None:
         self._tree.release(fh)
+        self._settle(ROOT)  # what was kept for this reader is freed: nobody else may come to ask
 
     # --- everything that writes --------------------------------------------------------------------
 
     @_handler
     def unlink(self, parent_inode: int, name: bytes, ctx: pyfuse3.RequestContext) -> None:
         self._tree.unlink(parent_inode, name)
+        self._settle(ROOT)  # as in release()
 
     async def _refuse(self, *args: Any, **kwargs: Any) -> NoReturn:
         raise pyfuse3.FUSEError(errno.EROFS)

@@ -3,10 +3,10 @@
 Owns inode numbers, attributes and open handles. Knows no kernel and never waits. Bytes and their lifetime are
 the engine's, the spelling of names is that of `names`.
 
-An inode number is 1 for the root, a small number for `.flowfs` and what is in it, and FIRST_FLOW + serial
-for a flow. So the number alone finds the flow, and nothing has to be remembered for those who hold a number:
-there are no lookups to count, and nothing that a FORGET would end. Serials are never used twice, so neither
-are inode numbers.
+An inode number is 1 for the root, a small number for `.flowfs` and what is in it, FIRST_FLOW + serial for a
+flow, and FIRST_META + serial for what is known of it. So the number alone finds the flow, and nothing has to
+be remembered for those who hold a number: there are no lookups to count, and nothing that a FORGET would end.
+Serials are never used twice, so neither are inode numbers.
 
 The capture changes flows while the tree looks at them. What holds nevertheless:
  - `watched` is set before a size is read, and the store clears it after it has set a size: growth that an
@@ -27,19 +27,16 @@ from typing import NamedTuple
 
 from ..core.engine import Engine
 from ..core.flow import OPEN, Evicted, Flow
+from .control import CONTROL, CONTROL_NAME, DIRECTORIES, FILES, FIRST_META, META, META_SUFFIX, Control
 from .names import name_of, parse
-from .status import status_json
 
 ROOT = 1
-CONTROL = 2  # .flowfs
-STATUS = 3  # .flowfs/status.json
 FIRST_FLOW = 1024  # the inode number of serial 0, which no flow has
 
-CONTROL_NAME = b".flowfs"
 MAX_NAME_BYTES = 255  # NAME_MAX of limits.h; the longest name of a flow has 120
 
 ROOT_MODE = stat.S_IFDIR | 0o700
-CONTROL_MODE = stat.S_IFDIR | 0o500
+DIRECTORY_MODE = stat.S_IFDIR | 0o500  # of those below the root
 FILE_MODE = stat.S_IFREG | 0o400
 BLOCK_BYTES = 512  # the unit of st_blocks
 READ_BYTES = 131072  # st_blksize: cat and cp read so much at once
@@ -108,12 +105,13 @@ class Space(NamedTuple):
 class Tree:
     """One directory of flows. To be called from one thread; the engine may be fed from another meanwhile.
 
-    `about` gives what is to stand in `status.json` besides the engine's counters.
+    `about` gives what is to stand in `status.json` besides the engine's counters, `sources` among it: the
+    names of interfaces and files by their numbers.
     """
 
     def __init__(self, engine: Engine, about: Callable[[], Mapping[str, object]] = dict) -> None:
         self._engine = engine
-        self._about = about
+        self._control = Control(engine, about)
         self._numbers = itertools.count(1)
         self._flows: dict[int, Flow] = {}  # by handle
         self._snapshots: dict[int, bytes] = {}  # by handle
@@ -127,23 +125,29 @@ class Tree:
         """The attributes of `name` in the directory `parent`. NOT_FOUND, NOT_A_DIRECTORY, STALE."""
         if parent == ROOT:
             if name == CONTROL_NAME:
-                return self._control_attributes()
+                return self._control_attributes(CONTROL)
             return self._named_attributes(self._find(name))
         self._require_directory(parent)
-        if name != b"status.json":
-            raise TreeError(Reason.NOT_FOUND)
-        return self._status_attributes()
+        if parent == CONTROL and name in FILES:
+            return self._file_attributes(FILES[name])
+        if parent == CONTROL and name in DIRECTORIES:
+            return self._control_attributes(DIRECTORIES[name])
+        if parent == META and name.endswith(META_SUFFIX):
+            return self._meta_attributes(self._find(name.removesuffix(META_SUFFIX)))
+        raise TreeError(Reason.NOT_FOUND)
 
     def attributes(self, inode: int) -> Attributes:
         """The attributes of an inode. STALE once its flow was evicted and nobody has it open."""
+        if inode > FIRST_META:
+            return self._meta_attributes(self._flow(inode - FIRST_META + FIRST_FLOW))
         if inode > FIRST_FLOW:
             return self._flow_attributes(self._flow(inode))
         if inode == ROOT:
             return self._root_attributes()
-        if inode == CONTROL:
-            return self._control_attributes()
-        if inode == STATUS:
-            return self._status_attributes()
+        if inode in (CONTROL, META):
+            return self._control_attributes(inode)
+        if inode in FILES.values():
+            return self._file_attributes(inode)
         raise TreeError(Reason.STALE)
 
     def entries(self, inode: int, cookie: int) -> Iterator[tuple[bytes, Attributes, int]]:
@@ -160,8 +164,20 @@ class Tree:
             yield b"..", self._root_attributes(), _DOT_DOT_COOKIE
         if inode == ROOT:
             yield from self._flow_entries(max(cookie - FIRST_FLOW, 0))
-        elif cookie < STATUS:
-            yield b"status.json", self._status_attributes(), STATUS
+        elif inode == META:
+            yield from self._meta_entries(max(cookie - FIRST_META, 0))
+        else:
+            for name, number in (*FILES.items(), *DIRECTORIES.items()):
+                if cookie < number:
+                    yield name, self.attributes(number), number
+
+    def _meta_entries(self, serial: int) -> Iterator[tuple[bytes, Attributes, int]]:
+        while flows := self._engine.list_after(serial, _LIST_COUNT):
+            for flow in flows:
+                if not flow.evicted:
+                    attributes = self._meta_attributes(flow)
+                    yield name_of(flow.key, flow.generation) + META_SUFFIX, attributes, attributes.inode
+            serial = flows[-1].serial
 
     def _flow_entries(self, serial: int) -> Iterator[tuple[bytes, Attributes, int]]:
         while flows := self._engine.list_after(serial, _LIST_COUNT):
@@ -187,7 +203,7 @@ class Tree:
         return flow
 
     def _require_directory(self, inode: int) -> None:
-        if inode in (ROOT, CONTROL):
+        if inode in (ROOT, CONTROL, META):
             return
         self.attributes(inode)
         raise TreeError(Reason.NOT_A_DIRECTORY)
@@ -212,14 +228,22 @@ class Tree:
         now_ns = self._directory_time()
         return Attributes(ROOT, ROOT_MODE, 2, 0, 0, now_ns, now_ns, now_ns, DIRECTORY_S)
 
-    def _control_attributes(self) -> Attributes:
+    def _control_attributes(self, inode: int) -> Attributes:
         now_ns = self._directory_time()
-        return Attributes(CONTROL, CONTROL_MODE, 2, 0, 0, now_ns, now_ns, now_ns, DIRECTORY_S)
+        return Attributes(inode, DIRECTORY_MODE, 2, 0, 0, now_ns, now_ns, now_ns, DIRECTORY_S)
 
-    def _status_attributes(self) -> Attributes:
-        size = len(self._status())
+    def _file_attributes(self, inode: int) -> Attributes:
+        size = len(self._control.text(inode))
         now_ns = time.time_ns()
-        return Attributes(STATUS, FILE_MODE, 1, size, 0, now_ns, now_ns, now_ns, AT_ONCE_S)
+        return Attributes(inode, FILE_MODE, 1, size, 0, now_ns, now_ns, now_ns, AT_ONCE_S)
+
+    def _meta_attributes(self, flow: Flow) -> Attributes:
+        size = len(self._control.meta(flow))
+        inode, links = FIRST_META + flow.serial, 0 if flow.evicted else 1
+        changed_ns = max(flow.last_ns, flow.changed_ns)
+        return Attributes(
+            *(inode, FILE_MODE, links, size, 0, flow.first_ns, changed_ns, changed_ns, AT_ONCE_S)
+        )
 
     def _directory_time(self) -> int:
         """When a flow appeared or went: the time at which somebody first asked afterwards."""
@@ -240,13 +264,17 @@ class Tree:
 
         STALE if the flow was evicted, IS_A_DIRECTORY.
         """
-        if inode > FIRST_FLOW:
+        if inode > FIRST_META:
+            text = self._control.meta(self._flow(inode - FIRST_META + FIRST_FLOW))
+        elif inode > FIRST_FLOW:
             return self._open_flow(inode)
-        if inode != STATUS:
+        elif inode in FILES.values():
+            text = self._control.text(inode)
+        else:
             self.attributes(inode)
             raise TreeError(Reason.IS_A_DIRECTORY)
         handle = next(self._numbers)
-        self._snapshots[handle] = self._status()
+        self._snapshots[handle] = text
         return Opened(handle, cacheable=False)
 
     def _open_flow(self, inode: int) -> Opened:
@@ -288,9 +316,6 @@ class Tree:
             raise TreeError(Reason.NOT_OPEN)
         return text
 
-    def _status(self) -> bytes:
-        return status_json(self._engine, self._about())
-
     # --- everything else ---------------------------------------------------------------------------
 
     def unlink(self, parent: int, name: bytes) -> None:
@@ -317,10 +342,11 @@ class Tree:
         """Whether `changes()` has anything. Cheap."""
         return self._engine.changed()
 
-    def changes(self) -> tuple[list[int], list[bytes]]:
-        """Since it was last asked: inodes whose attributes were given away and hold no more, and names in the
-        root that were given away and have gone.
+    def changes(self) -> tuple[list[int], list[bytes], list[int]]:
+        """Since it was last asked: inodes whose attributes were given away and hold no more, names in the
+        root that were given away and have gone, and inodes that were once open and of which bytes went.
         """
         changes = self._engine.changes()
         grown = [FIRST_FLOW + flow.serial for flow in changes.grown]
-        return grown, [name_of(flow.key, flow.generation) for flow in changes.gone]
+        freed = [FIRST_FLOW + flow.serial for flow in changes.freed]
+        return grown, [name_of(flow.key, flow.generation) for flow in changes.gone], freed

@@ -153,7 +153,13 @@ def test_dots_and_the_hidden_directory(mount: Served) -> None:
     listed = run("ls", "-a", mount.path).stdout.split()
     assert listed[:2] == [".", ".."]
     assert len(listed) == 3
-    assert run("ls", "-a", mount.path / ".flowfs").stdout.split() == [".", "..", "status.json"]
+    assert run("ls", "-a", mount.path / ".flowfs").stdout.split() == [
+        ".",
+        "..",
+        "meta",
+        "metrics",
+        "status.json",
+    ]
     assert not (mount.path / ".flowfs/other").exists()
     assert run("find", mount.path, "-type", "f").stdout.count("\n") == 1
 

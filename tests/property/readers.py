@@ -100,7 +100,7 @@ class Reader:
     def look_at_changes(self) -> None:
         """Whoever watches is told of each change, and whoever knows the name of the end."""
         asked = self.engine.changed()
-        appeared, grown, gone = self.engine.changes()
+        appeared, grown, gone, _ = self.engine.changes()
         assert asked == bool(appeared or grown or gone)
         assert not self.engine.changed()
         told = {flow.serial for flow in grown}

@@ -294,17 +294,17 @@ def test_changes(engine: Engine) -> None:
     assert not engine.changed()
     feed(engine, conversation)
     assert engine.changed()
-    assert engine.changes() == (2, [], [])
+    assert engine.changes() == (2, [], [], [])
     assert not engine.changed()
     client, server = engine.list_after(0, 9)
     client.watched = client.named = True
     conversation.packets.clear()
     feed(engine, conversation.client(3, b"def").client(6, b"ghi").server(3, b"uvw"))
-    assert engine.changes() == (0, [client], [])
+    assert engine.changes() == (0, [client], [], [])
     engine.remove(client)
     engine.remove(server)
     assert engine.changed()
-    assert engine.changes() == (0, [], [client])
+    assert engine.changes() == (0, [], [client], [])
 
 
 def test_states_are_changes(engine: Engine) -> None:

@@ -16,19 +16,20 @@ class Kernel:
     """Notes what it is told; `unknown` are inodes and names that it does not know."""
 
     def __init__(self) -> None:
-        self.pending: tuple[list[int], list[bytes]] = ([], [])
+        self.pending: tuple[list[int], list[bytes], list[int]] = ([], [], [])
         self.unknown: set[int | bytes] = set()
         self.inodes: list[int] = []
         self.names: list[bytes] = []
         self.batches = 0
+        self.pages: list[list[int]] = []
 
     # the tree
 
     def changed(self) -> bool:
-        return self.pending != ([], [])
+        return self.pending != ([], [], [])
 
-    def changes(self) -> tuple[list[int], list[bytes]]:
-        pending, self.pending = self.pending, ([], [])
+    def changes(self) -> tuple[list[int], list[bytes], list[int]]:
+        pending, self.pending = self.pending, ([], [], [])
         return pending
 
     # the kernel
@@ -42,6 +43,9 @@ class Kernel:
         self.names += names
         return [name for name in names if name in self.unknown]
 
+    def forget_pages(self, inodes: Sequence[int]) -> None:
+        self.pages.append(list(inodes))
+
 
 Script = Callable[[Kernel, Notifier], Awaitable[None]]
 
@@ -51,7 +55,7 @@ def played(script: Script) -> Kernel:
     kernel = Kernel()
 
     async def main() -> None:
-        notifier = Notifier(kernel, kernel.forget_attributes, kernel.forget_names)  # type: ignore[arg-type]
+        notifier = Notifier(kernel, kernel.forget_attributes, kernel.forget_names, kernel.forget_pages)  # type: ignore[arg-type]
         async with trio.open_nursery() as nursery:
             nursery.start_soon(notifier.run)
             await script(kernel, notifier)
@@ -62,9 +66,13 @@ def played(script: Script) -> Kernel:
 
 
 async def change(
-    kernel: Kernel, notifier: Notifier, inodes: Sequence[int] = (), names: Sequence[bytes] = ()
+    kernel: Kernel,
+    notifier: Notifier,
+    inodes: Sequence[int] = (),
+    names: Sequence[bytes] = (),
+    freed: Sequence[int] = (),
 ) -> None:
-    kernel.pending = (list(inodes), list(names))
+    kernel.pending = (list(inodes), list(names), list(freed))
     notifier.notify()
     await trio.sleep(RETRY_S / 2)
 
@@ -82,7 +90,7 @@ def test_it_is_told_of_each_change_once() -> None:
 
 def test_it_is_told_nothing_without_being_asked_to() -> None:
     async def script(kernel: Kernel, notifier: Notifier) -> None:
-        kernel.pending = ([1025], [])
+        kernel.pending = ([1025], [], [])
         await trio.sleep(100)
 
     assert played(script).inodes == []
@@ -90,7 +98,7 @@ def test_it_is_told_nothing_without_being_asked_to() -> None:
 
 def test_many_notices_are_one() -> None:
     async def script(kernel: Kernel, notifier: Notifier) -> None:
-        kernel.pending = ([1025], [])
+        kernel.pending = ([1025], [], [])
         for _ in range(1000):
             notifier.notify()
         await trio.sleep(1)
@@ -154,7 +162,7 @@ def test_names_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_settling_tells_of_that_inode_alone() -> None:
     async def script(kernel: Kernel, notifier: Notifier) -> None:
-        kernel.pending = ([1025, 1026, 1027], [])
+        kernel.pending = ([1025, 1026, 1027], [], [])
         notifier.settle(1030)
         assert kernel.inodes == []
         notifier.settle(1026)
@@ -170,7 +178,7 @@ def test_what_settling_collected_is_told_without_being_asked() -> None:
     """Whoever made the changes finds none left, and does not notify."""
 
     async def script(kernel: Kernel, notifier: Notifier) -> None:
-        kernel.pending = ([1025, 1026], [])
+        kernel.pending = ([1025, 1026], [], [])
         notifier.settle(1026)
         await trio.sleep(1)
 
@@ -179,7 +187,7 @@ def test_what_settling_collected_is_told_without_being_asked() -> None:
 
 def test_others_have_their_turn_meanwhile() -> None:
     async def script(kernel: Kernel, notifier: Notifier) -> None:
-        kernel.pending = (list(range(10_000)), [])
+        kernel.pending = (list(range(10_000)), [], [])
         notifier.notify()
         turns = 0
         while len(kernel.inodes) < 10_000:
@@ -188,3 +196,23 @@ def test_others_have_their_turn_meanwhile() -> None:
         assert turns > 10_000 / module.CHUNK / 2
 
     played(script)
+
+
+def test_pages_are_forgotten_once_and_apart_from_the_rest() -> None:
+    async def script(kernel: Kernel, notifier: Notifier) -> None:
+        await change(kernel, notifier, [1], [b"a"], [7, 8, 7])
+        await change(kernel, notifier, [2])
+        await change(kernel, notifier, freed=[7])
+
+    kernel = played(script)
+    assert kernel.pages == [[7, 8], [7]]
+    assert kernel.inodes == [1, 2]
+
+
+def test_pages_are_forgotten_also_if_settling_found_them() -> None:
+    async def script(kernel: Kernel, notifier: Notifier) -> None:
+        kernel.pending = ([], [], [7])
+        notifier.settle(1)
+        await trio.sleep(RETRY_S)
+
+    assert played(script).pages == [[7]]

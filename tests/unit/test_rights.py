@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
+import mmap
 import os
 import resource
 import traceback
@@ -11,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from flowfs.rights import RightsError, User, act_for, drop, owner, reach, seal
+from flowfs.rights import RightsError, User, act_for, drop, lock_memory, owner, reach, seal
 
 NOBODY = User("nobody", 65534, 65534)
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root has rights to give up")
@@ -120,3 +122,89 @@ def test_what_a_user_can_reach(tmp_path: Path) -> None:
     (tmp_path / "closed").chmod(0o700)
     assert reach(NOBODY, str(tmp_path / "closed" / "inner")) == errno.EACCES
     assert os.geteuid() == 0
+
+
+def test_sealed_again_after_becoming_another_user_and_after_a_fork() -> None:
+    """The kernel forgets that a process is not dumpable when its user changes, not when it forks."""
+
+    def attempt() -> None:
+        seal()
+        if os.geteuid() == 0:
+            act_for(NOBODY)
+            assert dumpable() == 0
+            drop(NOBODY)
+        assert dumpable() == 0
+        in_a_process(lambda: None if dumpable() == 0 else os._exit(1))
+
+    in_a_process(attempt)
+
+
+@as_root
+def test_a_kernel_that_would_dump_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("flowfs.rights._PR_SET_DUMPABLE", 3)  # asks instead of setting
+
+    def attempt() -> None:
+        with pytest.raises(RightsError, match="core dumps"):
+            seal()
+
+    in_a_process(attempt)
+
+
+def dumpable() -> int:
+    """prctl(2), PR_GET_DUMPABLE."""
+    return int(ctypes.CDLL(None).prctl(3, 0, 0, 0, 0))
+
+
+def locked_bytes() -> int:
+    """VmLck."""
+    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if "VmLck" in line)
+    return int(line.split()[1]) * 1024
+
+
+def may_raise_limits() -> bool:
+    """Whether root is really allowed to."""
+    status = dict(line.split(":\t", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    unlimited = resource.getrlimit(resource.RLIMIT_MEMLOCK)[1] == resource.RLIM_INFINITY
+    return unlimited or bool(int(status["CapEff"], 16) >> 24 & 1)  # CAP_SYS_RESOURCE
+
+
+@as_root
+@pytest.mark.parametrize("for_good", [True, False])
+def test_all_memory_is_locked_as_it_is_used_also_what_comes_later(for_good: bool) -> None:
+    if not for_good and not may_raise_limits():
+        pytest.skip("root may not raise limits here")
+    size = 256 << 20
+
+    def attempt() -> None:
+        before = resident_bytes()
+        lock_memory(for_good=for_good)
+        assert locked_bytes() > 0
+        memory = mmap.mmap(-1, size)
+        assert locked_bytes() >= size
+        assert resident_bytes() - before < size // 4
+        memory.write(b"x" * (1 << 20))
+        if not for_good:
+            os.setresuid(NOBODY.uid, NOBODY.uid, NOBODY.uid)
+        more = mmap.mmap(-1, size)
+        assert len(more) == size
+        assert locked_bytes() >= 2 * size
+
+    in_a_process(attempt)
+
+
+def resident_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def test_memory_cannot_be_locked_within_a_limit() -> None:
+    def attempt() -> None:
+        resource.setrlimit(resource.RLIMIT_MEMLOCK, (65536, 65536))
+        if os.geteuid() == 0:
+            os.setresuid(NOBODY.uid, NOBODY.uid, NOBODY.uid)
+        with pytest.raises(RightsError, match=r"^--lock-memory: no more than 64 KiB .* sudo, or ulimit -l"):
+            lock_memory(for_good=True)
+        with pytest.raises(RightsError):
+            lock_memory(for_good=False)
+        assert locked_bytes() == 0
+
+    in_a_process(attempt)

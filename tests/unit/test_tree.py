@@ -14,8 +14,10 @@ from hypothesis import strategies as st
 from craft import Conversation, batch
 from flowfs.core.engine import Engine
 from flowfs.core.limits import CONNECTION_BYTES, Limits
+from flowfs.core.notes import About
 from flowfs.tree import ROOT, Reason, Tree, TreeError
-from flowfs.tree.tree import CONTROL, FIRST_FLOW, STATUS
+from flowfs.tree.control import CONTROL, FIRST_META, META, METRICS, STATUS
+from flowfs.tree.tree import FIRST_FLOW
 
 MIB = 1 << 20
 
@@ -91,14 +93,17 @@ def test_names_that_are_not_there(directory: Directory) -> None:
 
 def test_directories_and_files_are_told_apart(directory: Directory) -> None:
     inode = directory.lookup(directory.flow()).inode
-    for file in (inode, STATUS):
+    meta = FIRST_META + inode - FIRST_FLOW
+    for file in (inode, STATUS, METRICS, meta):
         refused(Reason.NOT_A_DIRECTORY, directory.tree.lookup, file, b"x")
         refused(Reason.NOT_A_DIRECTORY, list, directory.tree.entries(file, 0))
-    for folder in (ROOT, CONTROL):
+    for folder in (ROOT, CONTROL, META):
         refused(Reason.IS_A_DIRECTORY, directory.tree.open, folder)
 
 
-@pytest.mark.parametrize("inode", [0, 4, FIRST_FLOW, FIRST_FLOW + 1, FIRST_FLOW + 2, 1 << 60])
+@pytest.mark.parametrize(
+    "inode", [0, 6, FIRST_FLOW, FIRST_FLOW + 1, FIRST_FLOW + 2, FIRST_META, FIRST_META + 1, 1 << 60]
+)
 def test_inodes_that_are_not_there(directory: Directory, inode: int) -> None:
     for ask in (directory.tree.attributes, directory.tree.open):
         refused(Reason.STALE, ask, inode)
@@ -109,10 +114,9 @@ def test_the_hidden_directory(directory: Directory) -> None:
     hidden = directory.tree.lookup(ROOT, b".flowfs")
     assert stat.S_ISDIR(hidden.mode)
     listed = list(directory.tree.entries(hidden.inode, 0))
-    assert [name for name, _, _ in listed] == [b".", b"..", b"status.json"]
-    assert [attributes.inode for _, attributes, _ in listed] == [CONTROL, ROOT, STATUS]
+    assert [name for name, _, _ in listed] == [b".", b"..", b"status.json", b"metrics", b"meta"]
+    assert [attributes.inode for _, attributes, _ in listed] == [CONTROL, ROOT, STATUS, METRICS, META]
     for done, (_, _, cookie) in enumerate(listed, 1):
-        assert list(directory.tree.entries(CONTROL, cookie)) == listed[done:] or done < 3
         assert [name for name, _, _ in directory.tree.entries(CONTROL, cookie)] == [
             name for name, _, _ in listed[done:]
         ]
@@ -212,6 +216,61 @@ def test_status_tells_what_others_know(directory: Directory) -> None:
     assert tree.lookup(CONTROL, b"status.json").size == len(text)
 
 
+def test_metrics_are_of_the_moment_of_opening(directory: Directory) -> None:
+    tree = directory.tree
+    opened = tree.open(METRICS)
+    text = tree.read(opened.handle, 0, 1 << 20)
+    directory.flow()
+    assert tree.read(opened.handle, 0, 1 << 20) == text
+    assert b"\nflowfs_flows_total 0\n" in text
+    assert b"\nflowfs_flows_total 1\n" in tree.read(tree.open(METRICS).handle, 0, 1 << 20)
+    assert not opened.cacheable
+    assert tree.lookup(CONTROL, b"metrics").size == len(tree.read(tree.open(METRICS).handle, 0, 1 << 20))
+
+
+def test_what_is_known_of_a_flow(directory: Directory) -> None:
+    tree = Tree(directory.engine, about=lambda: {"sources": ["eth0"]})
+    conversation = directory.flow(b"abc")
+    directory.engine.drop(0, 0, 1 << 62, 5)
+    name = conversation.client_name().encode() + b".json"
+    found = tree.lookup(META, name)
+    assert (stat.S_IMODE(found.mode), found.valid_s) == (0o400, 0)
+    assert [(name, attributes) for name, attributes, _ in tree.entries(META, 0)][2:] == [(name, found)]
+    text = tree.read(tree.open(found.inode).handle, 0, 100_000)
+    known = json.loads(text)
+    assert found.size == len(text)
+    assert known["name"] == conversation.client_name()
+    assert (known["source"], known["state"], known["size"]) == ("eth0", "open", 3)
+    assert known["dropped_packets"] == 5
+    assert set(About._fields) <= set(known)
+
+
+def test_what_is_known_goes_with_the_flow(directory: Directory) -> None:
+    conversation = directory.flow()
+    name = conversation.client_name().encode() + b".json"
+    inode = directory.tree.lookup(META, name).inode
+    for other in (conversation.client_name().encode(), b".json", b"x.json", b"status.json", name + b".json"):
+        refused(Reason.NOT_FOUND, directory.tree.lookup, META, other)
+    refused(Reason.READ_ONLY, directory.tree.unlink, META, name)
+    held = directory.tree.open(directory.lookup(conversation).inode).handle
+    directory.evict(conversation)
+    assert json.loads(directory.tree.read(directory.tree.open(inode).handle, 0, 9999))["size"] == 3
+    directory.tree.release(held)
+    for ask in (directory.tree.attributes, directory.tree.open):
+        refused(Reason.STALE, ask, inode)
+    assert [*directory.tree.entries(META, 2)] == []
+
+
+def test_a_listing_of_what_is_known_goes_on_where_it_was(directory: Directory) -> None:
+    for port in range(1, 4):
+        directory.flow(port=port)
+    listed = list(directory.tree.entries(META, 0))
+    for done, (_, _, cookie) in enumerate(listed, 1):
+        assert [name for name, _, _ in directory.tree.entries(META, cookie)] == [
+            name for name, _, _ in listed[done:]
+        ]
+
+
 # --- evicting --------------------------------------------------------------------------------------
 
 
@@ -222,7 +281,7 @@ def test_unlink_evicts(directory: Directory) -> None:
     assert directory.names() == [second.client_name().encode()]
     assert directory.engine.statistics()["flows_removed"] == 1
     refused(Reason.NOT_FOUND, directory.tree.unlink, ROOT, first.client_name().encode())
-    assert directory.tree.changes() == ([], [])  # who removed the name knows
+    assert directory.tree.changes() == ([], [], [])  # who removed the name knows
 
 
 def test_nothing_else_can_be_unlinked(directory: Directory) -> None:
@@ -249,20 +308,50 @@ def test_only_what_was_given_away_is_told_of(directory: Directory) -> None:
     for conversation in (known, unknown):
         directory.feed(conversation.client(3, b"def"))
     assert directory.tree.changed()
-    assert directory.tree.changes() == ([inode], [])
+    assert directory.tree.changes() == ([inode], [], [])
     assert not directory.tree.changed()
     directory.feed(known.client(6, b"ghi"))
-    assert directory.tree.changes() == ([], [])  # it was told already that it knows nothing
+    assert directory.tree.changes() == ([], [], [])  # it was told already that it knows nothing
     for conversation in (known, unknown):
         directory.evict(conversation)
-    assert directory.tree.changes() == ([], [known.client_name().encode()])
+    assert directory.tree.changes() == ([], [known.client_name().encode()], [])
+
+
+def test_bytes_that_were_freed_are_told_of_if_somebody_had_the_file_open(directory: Directory) -> None:
+    opened, held, never = (directory.flow(port=port) for port in (1, 2, 3))
+    inodes = [directory.lookup(conversation).inode for conversation in (opened, held)]
+    handles = [directory.tree.open(inode).handle for inode in inodes]
+    directory.tree.release(handles[0])
+    directory.tree.changes()
+    for conversation in (opened, held, never):
+        directory.evict(conversation)
+    assert directory.tree.changes()[2] == inodes[:1]
+    assert not directory.tree.changed()
+    directory.tree.release(handles[1])
+    assert directory.tree.changed()
+    assert directory.tree.changes()[2] == inodes[1:]
+
+
+def test_a_head_that_was_freed_is_told_of_each_time() -> None:
+    directory = Directory(payload_bytes=MIB)
+    conversation = Conversation().handshake().client(0, b"a" * 60_000)
+    directory.feed(conversation)
+    inode = directory.lookup(conversation).inode
+    directory.tree.open(inode)
+    directory.tree.changes()
+    told = 0
+    for number in range(1, 60):
+        directory.feed(conversation.client(60_000 * number, b"b" * 60_000))
+        told += directory.tree.changes()[2] == [inode]
+    assert told > 10
+    assert directory.engine.statistics()["trimmed_bytes"] > MIB
 
 
 def test_a_change_of_state_is_a_change(directory: Directory) -> None:
     conversation = directory.flow()
     inode = directory.lookup(conversation).inode
     directory.feed(conversation.server_ack(3).close())
-    assert directory.tree.changes() == ([inode], [])
+    assert directory.tree.changes() == ([inode], [], [])
 
 
 def test_what_was_listed_was_given_away(directory: Directory) -> None:
@@ -270,7 +359,7 @@ def test_what_was_listed_was_given_away(directory: Directory) -> None:
     assert directory.names() == [conversation.client_name().encode()]
     directory.feed(conversation.client(3, b"def"))
     directory.evict(conversation)
-    assert directory.tree.changes() == ([FIRST_FLOW + 1], [conversation.client_name().encode()])
+    assert directory.tree.changes() == ([FIRST_FLOW + 1], [conversation.client_name().encode()], [])
 
 
 # --- the worst moment ------------------------------------------------------------------------------

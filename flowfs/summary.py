@@ -1,0 +1,73 @@
+"""What a mount says of itself when it ends, and when it is asked to: lines for people.
+
+Knows the names of the numbers in `status.json`, and no counting. Always true: whatever was lost has a line; a
+line is short when there is nothing to say. Who adds another kind of loss adds it to LOSSES.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+Numbers = Mapping[str, int]
+
+
+def _evicted(numbers: Numbers) -> str:
+    freed = numbers["evicted_bytes"] + numbers["trimmed_bytes"]
+    if not freed and not numbers["flows_evicted"]:
+        return ""
+    trimmed = f", {_mb(numbers['trimmed_bytes'])} of it from the beginning of others" * bool(
+        numbers["trimmed_bytes"]
+    )
+    return f"freed for want of memory: {_mb(freed)}, with {numbers['flows_evicted']:,} whole flows{trimmed}"
+
+
+def _refused(numbers: Numbers) -> str:
+    full = {
+        "connections_refused": "of connections (--max-table is full)",
+        "flows_refused": "of flows (--max-flows are there)",
+    }
+    said = [f"{numbers[key]:,} {why}" for key, why in full.items() if numbers[key]]
+    return f"refused: segments {' and '.join(said)}" if said else ""
+
+
+def _not_archived(numbers: Numbers) -> str:
+    failures = numbers.get("archive_failures", 0)
+    return f"not archived: {failures:,} flows" if failures else ""
+
+
+LOSSES: tuple[Callable[[Numbers], str], ...] = (_refused, _evicted, _not_archived)
+"""Each gives a line of what was lost in its way, "" if nothing was."""
+
+
+def lines(numbers: Numbers, interfaces: Mapping[str, Numbers]) -> list[str]:
+    """The first is of all; one for each kind of loss that there was.
+
+    `numbers` are the engine's, `interfaces` has received_packets, dropped_by_kernel and dropped_by_interface
+    of each.
+    """
+    removed = f", {numbers['flows_removed']} removed" if numbers["flows_removed"] else ""
+    dropped = sum(one["dropped_by_kernel"] + one["dropped_by_interface"] for one in interfaces.values())
+    first = (
+        f"{numbers['packets']} packets captured, {dropped} dropped by the kernel,"
+        f" {numbers['flows_total']} flows, {numbers['flows_evicted']} evicted{removed}"
+    )
+    return [first, *_dropped(interfaces), *filter(None, (loss(numbers) for loss in LOSSES))]
+
+
+def _dropped(interfaces: Mapping[str, Numbers]) -> Iterator[str]:
+    """A line for each interface that lost something."""
+    for name, one in interfaces.items():
+        kernel, interface = one["dropped_by_kernel"], one["dropped_by_interface"]
+        if kernel or interface:
+            total = one["received_packets"] + kernel + interface
+            share = 100 * (kernel + interface) / total
+            how = {
+                "by the kernel, for want of room in its buffer (-B)": kernel,
+                "by the interface": interface,
+            }
+            said = " and ".join(f"{count:,} {where}" for where, count in how.items() if count)
+            yield f"dropped on {name}: {said}; {share:.1f} % of its packets. Flows that lived then say so"
+
+
+def _mb(count: int) -> str:
+    return f"{count / 1e6:,.1f} MB"

@@ -1,0 +1,38 @@
+"""The text of `.flowfs/meta/NAME.json`: what is known of one flow beside its bytes.
+
+Knows no directory. Offsets and sizes are in bytes of the file, times in nanoseconds since 1970.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from ..core.flow import STATE_NAMES, Flow
+from ..core.notes import About
+from .names import name_of
+
+
+def described(flow: Flow, about: About, sources: Sequence[str]) -> dict[str, object]:
+    """All of it, as JSON can hold it; `sources` are the names of interfaces and files by their numbers."""
+    known = about._asdict()
+    known["holes"] = [
+        {"offset": offset, "length": length, "reason": reason} for offset, length, reason in about.holes
+    ]
+    known["conflicts"] = [conflict._asdict() for conflict in about.conflicts]
+    return {
+        "name": name_of(flow.key, flow.generation).decode("ascii"),
+        "state": STATE_NAMES[flow.state],
+        "source": sources[flow.source] if flow.source < len(sources) else str(flow.source),
+        "size": flow.size,
+        "freed_bytes": flow.start,
+        "first_ns": flow.first_ns,
+        "last_ns": flow.last_ns,
+        "changed_ns": flow.changed_ns,
+        **known,
+    }
+
+
+def meta_json(flow: Flow, about: About, sources: Sequence[str]) -> bytes:
+    """UTF-8 JSON, one object, a line each."""
+    return json.dumps(described(flow, about, sources), indent=2, ensure_ascii=False).encode() + b"\n"
