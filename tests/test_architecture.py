@@ -75,7 +75,8 @@ CORE: Mapping[str, frozenset[str]] = {
         "afar": "ends assembly pending notes ranges limits",
         "stream": "afar assembly flow notes ranges seq counters limits",
         "recent": "stream memory",
-        "flows": "recent stream afar assembly store flow pending decode drops notes order seq counters limits",
+        "flows": "recent stream afar assembly store flow pending decode drops notes order seq"
+        " counters limits",
         "timeouts": "flows stream flow order limits",
         "rivals": "timeouts flows stream assembly flow decode order limits",
         "midway": "rivals stream assembly flow pending decode limits",

@@ -14,13 +14,9 @@ from craft import Conversation, Packet, batches, ethernet, fragment, fragments, 
 from engines import started
 from flowfs.core.engine import Engine
 from flowfs.core.limits import (
-    ACKED_HOLE_NS,
     CONNECTION_BYTES,
     MIB,
-    ONE_WAY_NS,
     RIVALS_SHARE,
-    SETTLE_NS,
-    TICK_NS,
     Limits,
 )
 
