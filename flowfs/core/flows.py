@@ -313,6 +313,7 @@ class Flows:
             list(notes.urgent or ()) if notes is not None else [],
             notes.fates_by_name() if notes is not None else {},
             stream.tail_missing_bytes,
+            stream.rcv_nxt - stream.origin - flow.size,
         )
 
     def tick(self, now_ns: int) -> bool:
