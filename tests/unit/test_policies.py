@@ -330,7 +330,9 @@ def test_a_million_bytes_each(policy: str) -> None:
         house.wait(1)
     left = house.there()
     if policy == "largest":
-        assert max(flow.held_bytes for flow in left) - min(flow.held_bytes for flow in left) <= 4 * BLOCK_BYTES
+        assert (
+            max(flow.held_bytes for flow in left) - min(flow.held_bytes for flow in left) <= 4 * BLOCK_BYTES
+        )
     else:
         assert left == house.flows[-8:]
     house.empty()
