@@ -37,7 +37,7 @@ class Ranked(Link):
         self.opens = 0
         self.ended = False
         self.is_large = False  # stands in Ranking.large
-        self.place = -1  # in a policy's heap
+        self.place = -1  # on the ladder of a policy that has one
 
 
 class BySize:

@@ -1,16 +1,20 @@
 cimport cython
 from .evict cimport Ranked, Ranking
+from .ladder cimport Ladder
 
-cdef long long IDLE_VICTIM_NS
+cdef long long IDLE_VICTIM_NS, _SECOND_NS, _APPEARED_TOGETHER
 
 
 cdef class Ordered(Ranking):
-    cdef list heap
+    cdef Ladder ladder
 
-    cdef bint before(self, Ranked one, Ranked other) except -1
+    cdef long long rung(self, Ranked flow) noexcept
 
+    @cython.locals(place=cython.int)
     cpdef add(self, Ranked flow)
+
     cpdef remove(self, Ranked flow)
+    cdef move(self, Ranked flow)
 
     @cython.locals(first=Ranked, held=Ranked)
     cpdef object victim(self, long long now_ns, long long held_limit_bytes, Ranked keep)
@@ -20,37 +24,24 @@ cdef class Ordered(Ranking):
 
     cdef bint _goes_whole(self, Ranked flow, long long now_ns) except -1
     cdef _weigh(self, Ranked flow)
+
+    @cython.locals(first=Ranked)
     cdef Ranked _first(self, Ranked keep)
-    cdef Ranked _second(self)
-
-    cdef _enter(self, Ranked flow)
-
-    @cython.locals(last=Ranked)
-    cdef _leave(self, Ranked flow)
-
-    @cython.locals(heap=list, place=cython.Py_ssize_t, child=cython.Py_ssize_t)
-    cdef _move(self, Ranked flow)
-
-    cdef _put(self, Ranked flow, Py_ssize_t place)
 
 
 cdef class Oldest(Ordered):
-    pass
+    cdef long long rung(self, Ranked flow) noexcept
 
 
 cdef class Largest(Ordered):
-    cdef bint before(self, Ranked one, Ranked other) except -1
+    cdef long long rung(self, Ranked flow) noexcept
     cdef bint _goes_whole(self, Ranked flow, long long now_ns) except -1
     cdef _weigh(self, Ranked flow)
 
 
 cdef class LeastRecent(Ordered):
-    cdef bint before(self, Ranked one, Ranked other) except -1
-    cpdef add(self, Ranked flow)
+    cdef long long rung(self, Ranked flow) noexcept
     cpdef touch(self, Ranked flow, long long now_ns)
-
-    @cython.locals(first=Ranked, active=Ranked)
-    cdef Ranked _first(self, Ranked keep)
 
 
 cpdef Ranking ranking_of(str policy, long long large_bytes)

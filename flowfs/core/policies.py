@@ -19,8 +19,8 @@ closed-first is in `evict`. What the three others share, of which each changes b
 
 How a flow is closed or idle, and the room for connections [M2], are no matter of policy.
 
-A heap finds who is first in O(1), and a change of one flow costs O(log n); nothing costs anything a packet
-that is not so in closed-first, but for the move of a flow that came back from a reader.
+Choosing and moving one flow costs O(1), whatever the number of flows: see `ladder`. Nothing costs anything a
+packet that is not so in closed-first; of lru it is a move a second and flow that has payload.
 """
 
 from __future__ import annotations
@@ -31,33 +31,48 @@ import cython
 
 if not cython.compiled:
     from .evict import Ranked, Ranking
+    from .ladder import Ladder
 
-from .limits import IDLE_VICTIM_NS
+from .limits import IDLE_VICTIM_NS, SECOND_NS
+
+_SECOND_NS = SECOND_NS  # a C integer when compiled
+_APPEARED_TOGETHER = 64  # flows on a rung: one that comes back goes past so many others at most
 
 
 class Ordered(Ranking):
-    """Flows in one order, which a subclass defines: before() says which of two goes before the other."""
+    """Flows in one order, which a subclass defines: the lowest rung goes first."""
 
-    __slots__ = ("heap",)
+    __slots__ = ("ladder",)
 
     def __init__(self, large_bytes: int) -> None:
         Ranking.__init__(self, large_bytes)
-        self.heap: list[Ranked] = []  # a binary heap; each member knows its `place` in it
+        self.ladder = Ladder(False)
 
-    def before(self, one: Ranked, other: Ranked) -> bool:
-        """Whether `one` goes before `other`."""
-        return one.serial < other.serial
+    def rung(self, flow: Ranked) -> int:
+        """Where `flow` stands in the order."""
+        return 0
 
     def add(self, flow: Ranked) -> None:
         """Take in a flow, or put it where it belongs after `ended` or `opens` changed."""
+        place = flow.place
+        flow.place = -1  # so that remove() leaves it where it stands: whether it is closed does not matter
         Ranking.add(self, flow)
-        if flow.opens == 0:
-            self._enter(flow)
+        flow.place = place
+        if flow.opens:
+            self.ladder.leave(flow)
+        elif place < 0:
+            self.ladder.put(flow, self.rung(flow))
 
     def remove(self, flow: Ranked) -> None:
         """Forget a flow."""
-        self._leave(flow)
+        self.ladder.leave(flow)
         Ranking.remove(self, flow)
+
+    def move(self, flow: Ranked) -> None:
+        """The flow has changed: put it where it belongs, if it is in the order."""
+        if flow.place >= 0 and self.ladder.rung_of(flow) != self.rung(flow):
+            self.ladder.leave(flow)
+            self.ladder.put(flow, self.rung(flow))
 
     def victim(self, now_ns: int, held_limit_bytes: int, keep: Ranked | None) -> Any:
         """The flow that should give memory next, see Ranking.victim()."""
@@ -85,57 +100,10 @@ class Ordered(Ranking):
 
     def _first(self, keep: Ranked | None) -> Any:
         """The first in the order; not `keep`, unless that can give its head."""
-        if not self.heap:
-            return None
-        if self.heap[0] is keep and not self._can_give_its_head(self.heap[0]):
-            return self._second()
-        return self.heap[0]
-
-    def _second(self) -> Any:
-        """The second in the order."""
-        if len(self.heap) < 3:
-            return self.heap[1] if len(self.heap) == 2 else None
-        return self.heap[1] if self.before(self.heap[1], self.heap[2]) else self.heap[2]
-
-    # --- the heap ----------------------------------------------------------------------------------
-
-    def _enter(self, flow: Ranked) -> None:
-        """Take in a flow that is not there."""
-        flow.place = len(self.heap)
-        self.heap.append(flow)
-        self._move(flow)
-
-    def _leave(self, flow: Ranked) -> None:
-        """Take out a flow, if it is there."""
-        if flow.place < 0:
-            return
-        last = self.heap.pop()
-        if last is not flow:
-            self._put(last, flow.place)
-            self._move(last)
-        flow.place = -1
-
-    def _move(self, flow: Ranked) -> None:
-        """Put a flow to its place, after it has changed."""
-        heap = self.heap
-        place = flow.place
-        while place > 0 and self.before(flow, heap[(place - 1) // 2]):
-            self._put(heap[(place - 1) // 2], place)
-            place = (place - 1) // 2
-        child = 2 * place + 1
-        while child < len(heap):
-            if child + 1 < len(heap) and self.before(heap[child + 1], heap[child]):
-                child += 1
-            if not self.before(heap[child], flow):
-                break
-            self._put(heap[child], place)
-            place = child
-            child = 2 * place + 1
-        self._put(flow, place)
-
-    def _put(self, flow: Ranked, place: int) -> None:
-        self.heap[place] = flow
-        flow.place = place
+        first = self.ladder.first()
+        if first is not None and first is keep and not self._can_give_its_head(first):
+            return self.ladder.second()
+        return first
 
 
 class Oldest(Ordered):
@@ -143,64 +111,48 @@ class Oldest(Ordered):
 
     __slots__ = ()
 
+    def __init__(self, large_bytes: int) -> None:
+        Ordered.__init__(self, large_bytes)
+        self.ladder = Ladder(True)
+
+    def rung(self, flow: Ranked) -> int:
+        """So many at a time: among these, the ladder sorts."""
+        return flow.serial // _APPEARED_TOGETHER
+
 
 class Largest(Ordered):
-    """The head of whoever holds most; of several, that of the oldest."""
+    """The head of whoever holds most; of several, of the one that has held so much for longest.
+
+    There are no more rungs than there can be sizes: of a budget of 256 MiB, in units of 256 B, it is 1448.
+    """
 
     __slots__ = ()
 
-    def before(self, one: Ranked, other: Ranked) -> bool:
-        """Whether `one` holds more."""
-        if one.held_bytes != other.held_bytes:
-            return one.held_bytes > other.held_bytes
-        return one.serial < other.serial
+    def rung(self, flow: Ranked) -> int:
+        """The most is the lowest."""
+        return -flow.held_bytes
 
     def _goes_whole(self, flow: Ranked, now_ns: int) -> bool:
         return False
 
     def _weigh(self, flow: Ranked) -> None:
-        if flow.place >= 0:
-            self._move(flow)
+        self.move(flow)
 
 
 class LeastRecent(Ordered):
-    """Whoever was longest without payload; as for all, that is kept to the second.
-
-    Most open flows stand in that order in `active` as it is, for nothing. In the heap are those that do not:
-    closed ones, and those that came back from a reader, until there is payload for them. Those of the latter
-    at the end of `active` do no harm there: whoever stands behind one is younger.
-    """
+    """Whoever was longest without payload, to the second; so for a flow that comes back from a reader, too."""
 
     __slots__ = ()
 
-    def before(self, one: Ranked, other: Ranked) -> bool:
-        """Whether the last payload of `one` is older."""
-        if one.touched_ns != other.touched_ns:
-            return one.touched_ns < other.touched_ns
-        return one.serial < other.serial
-
-    def add(self, flow: Ranked) -> None:
-        """Take in a flow, or put it where it belongs after `ended` or `opens` changed."""
-        is_new = flow.queue is None and not flow.ended
-        Ranking.add(self, flow)
-        if flow.opens == 0 and not is_new:
-            self._enter(flow)
+    def rung(self, flow: Ranked) -> int:
+        """The second in which it was last seen to have payload."""
+        return flow.touched_ns // _SECOND_NS
 
     def touch(self, flow: Ranked, now_ns: int) -> None:
         """Payload came."""
         Ranking.touch(self, flow, now_ns)
-        if flow.place >= 0 and flow.touched_ns == now_ns:
-            if flow.ended:
-                self._move(flow)
-            else:
-                self._leave(flow)
-
-    def _first(self, keep: Ranked | None) -> Any:
-        first = Ordered._first(self, keep)
-        active = self._oldest(self.active, keep)
-        if first is None or (active is not None and self.before(active, first)):
-            return active
-        return first
+        if flow.touched_ns == now_ns:
+            self.move(flow)
 
 
 def ranking_of(policy: str, large_bytes: int) -> Ranking:

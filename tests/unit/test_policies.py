@@ -70,7 +70,7 @@ class House:
 def key(house: House, policy: str, flow: Flow) -> tuple[int, int]:
     """The slow model: the least goes first."""
     if policy == "lru":
-        return house.touched_ns[flow], 0  # of several with the same second anyone may go
+        return house.touched_ns[flow] // SECOND_NS, 0  # of several with the same second anyone may go
     return (0 if policy == "oldest" else -flow.held_bytes), flow.serial
 
 
