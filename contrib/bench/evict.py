@@ -2,8 +2,8 @@
 
 Owns the clock and a store for each number of flows. What is timed is choosing the victim and freeing it, in
 chunks; between them as many flows come. The small stores are many, so that as much memory is visited as in the
-large one, and the processor's caches make no difference: what is left is what the order costs. `--hot` has a
-single small store, which fits into the caches.
+large one, and the processor's caches make no difference: what is left is what the order costs. With `--hot`
+there is a single small store, which fits into the caches.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ from pathlib import Path
 
 sys.path.append(str(Path(__file__).resolve().parents[2]))  # at the end: an installed flowfs comes first
 
+from flowfs.core import compiled
 from flowfs.core.counters import Counters
-from flowfs.core.flow import FIN, Flow
+from flowfs.core.flow import FIN
 from flowfs.core.limits import EVICT_POLICIES, IDLE_VICTIM_NS, Limits
 from flowfs.core.store import Store
 
@@ -109,9 +110,7 @@ def main() -> None:
     parser.add_argument("--only", choices=EVICT_POLICIES)
     parser.add_argument("--closed", type=float, default=0.5, help="so many of the flows are closed (0.5)")
     options = parser.parse_args()
-    print(
-        f"core: {'interpreted' if str(sys.modules[Flow.__module__].__file__).endswith('.py') else 'compiled'}"
-    )
+    print(f"core: {'compiled' if compiled() else 'interpreted'}")
     herds = 1 if options.hot else max(1, options.large // options.small)
     for policy in (options.only,) if options.only else EVICT_POLICIES:
         cost = measure(policy, options.small, options.large, options.chunks, herds, options.closed)

@@ -140,7 +140,7 @@ class Largest(Ordered):
 
 
 class LeastRecent(Ordered):
-    """Whoever was longest without payload, to the second; so for a flow that comes back from a reader, too."""
+    """Whoever was longest without payload, to the second; reading does not count."""
 
     __slots__ = ()
 
