@@ -1,7 +1,7 @@
 """What an eviction costs with a thousand flows and with a million, by policy.
 
 Owns the clock and a store for each number of flows. What is timed is choosing the victim and freeing it, in
-chunks; between them as many flows come. The small stores are many, so that as much memory is visited as in the
+chunks; between them as many flows come. The small stores are many, so that they take as much memory as the
 large one, and the processor's caches make no difference: what is left is what the order costs. With `--hot`
 there is a single small store, which fits into the caches.
 """
