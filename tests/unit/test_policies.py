@@ -193,9 +193,9 @@ def test_lru_does_not_care_who_is_closed() -> None:
     house.empty()
 
 
-def test_lru_remembers_where_a_reader_took_it_from() -> None:
-    """Reading is no payload: whoever is let go of stands where it stood."""
-    house = House("lru")
+@pytest.mark.parametrize("policy", ["lru", "oldest"])
+def test_whoever_was_read_stands_where_it_stood(policy: str) -> None:
+    house = House(policy)
     flows = []
     for _ in range(3):
         flows.append(house.create())
