@@ -101,7 +101,7 @@ class Ordered(Ranking):
     def _first(self, keep: Ranked | None) -> Any:
         """The first in the order; not `keep`, unless that can give its head."""
         first = self.ladder.first()
-        if first is not None and first is keep and not self._can_give_its_head(first):
+        if keep is not None and first is keep and not self._can_give_its_head(keep):
             return self.ladder.second()
         return first
 

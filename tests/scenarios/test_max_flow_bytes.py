@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -20,8 +21,7 @@ BLOCK_BYTES = 64 * KIB
 
 
 def limits_of(size: int, keep: str, **others: int) -> Limits:
-    settings = {"payload_bytes": SMALL.payload_bytes, "out_of_order_bytes": SMALL.out_of_order_bytes}
-    return Limits(**settings | others, max_flow_bytes=size, keep=keep)
+    return replace(SMALL, max_flow_bytes=size, keep=keep, **others)
 
 
 def sent(count: int, *, isn: int = 1000, step: int = 1448, shuffle: bool = False) -> Conversation:
