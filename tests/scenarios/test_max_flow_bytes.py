@@ -20,8 +20,8 @@ SIZES = (1, 2, 255, 256, 257, 1000, 1448, 65_536, 65_537, 200_000)
 BLOCK_BYTES = 64 * KIB
 
 
-def limits_of(size: int, keep: str, **others: int) -> Limits:
-    return replace(SMALL, max_flow_bytes=size, keep=keep, **others)
+def limits_of(size: int, keep: str, payload_bytes: int = SMALL.payload_bytes) -> Limits:
+    return replace(SMALL, payload_bytes=payload_bytes, max_flow_bytes=size, keep=keep)
 
 
 def sent(count: int, *, isn: int = 1000, step: int = 1448, shuffle: bool = False) -> Conversation:
