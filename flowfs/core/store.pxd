@@ -21,6 +21,7 @@ cdef class Store:
     cdef public long long now_ns
     cdef readonly long long head_bytes
     cdef readonly long long tail_bytes
+    cdef bint keeps_tail
     cdef long long next_serial
     cdef readonly long long count
     cdef readonly long long pinned_bytes

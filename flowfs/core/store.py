@@ -47,7 +47,8 @@ class Store:
         self.ranking: Ranking = ranking_of(limits.evict, 2 * LARGEST_BLOCK_BYTES)
         # The offset in its stream at which a file stops growing; how much of its end is kept in any case.
         self.head_bytes = limits.max_flow_bytes if limits.keep == "head" else UNLIMITED_BYTES
-        self.tail_bytes = limits.max_flow_bytes if limits.keep == "tail" else UNLIMITED_BYTES
+        self.keeps_tail = limits.keep == "tail"
+        self.tail_bytes = limits.max_flow_bytes if self.keeps_tail else UNLIMITED_BYTES
         self.now_ns = 0
         self.next_serial = 1
         self.count = 0
@@ -207,7 +208,8 @@ class Store:
         self._shelve(flow, flow.size, CLASSES)
         flow.size += count
         flow.tail_start = flow.tail_end = flow.run_start = flow.size
-        self._free_what_passed(flow)
+        if self.keeps_tail:
+            self._free_what_passed(flow)
 
     def read(self, flow: Flow, offset: int, size: int) -> bytes:
         """At most `size` bytes from `offset`, short only at the end of the file. Raises Evicted [R6]."""
@@ -255,7 +257,8 @@ class Store:
         room_bytes = flow.limit_bytes - flow.size
         if room_bytes <= 0:
             return False
-        self._free_what_passed(flow)
+        if self.keeps_tail:
+            self._free_what_passed(flow)
         run_bytes = flow.size - flow.run_start
         level = size_class(min(max(run_bytes, wanted_bytes), room_bytes, self.tail_bytes))
         if level == 0 and flow.lost is not None:
@@ -315,8 +318,6 @@ class Store:
 
     def _free_what_passed(self, flow: Flow) -> None:
         """Free all but the last `tail_bytes`, by whole extents."""
-        if self.tail_bytes == UNLIMITED_BYTES:
-            return
         passed = flow.size - self.tail_bytes
         while flow.extents is not None and extent(flow, 0)[2] <= passed:
             self.counters.trimmed_beyond_bytes += self._trim_head(flow)
