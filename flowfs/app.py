@@ -24,6 +24,7 @@ from .complaints import Complaints
 from .config import Config, ConfigError
 from .core import compiled
 from .core.engine import Engine
+from .core.limits import UNLIMITED_BYTES, Limits
 from .mount import Mount, MountError, MountOptionError, MountOptions, unmount
 from .tree import Tree
 
@@ -248,6 +249,7 @@ class _House:
             "started_ns": self._started_ns,
             "sources": [source.name for source in self._capture.sources],
             "filter": self._config.filter,
+            **kept(self._config.limits),
             "live": self._capture.live,
             "read_bytes": done,
             "total_bytes": total,
@@ -279,6 +281,12 @@ class _House:
         """The numbers, in lines for people."""
         for line in summary.lines(self._engine.statistics(), self._by_interface(self._each())):
             self._voice.say(line)
+
+
+def kept(limits: Limits) -> dict[str, object]:
+    """What status.json says of the files that are not meant to be whole; `max_flow_bytes` null: all are."""
+    most = limits.max_flow_bytes if limits.max_flow_bytes < UNLIMITED_BYTES else None
+    return {"evict": limits.evict, "max_flow_bytes": most, "keep": limits.keep}
 
 
 class _Waker:

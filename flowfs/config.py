@@ -9,7 +9,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from .core.limits import CHECKSUM_MODES, KIB, MIB, SECOND_NS, Limits
+from .core.limits import (
+    CHECKSUM_MODES,
+    EVICT_POLICIES,
+    KEEP_ENDS,
+    KIB,
+    MIB,
+    SECOND_NS,
+    UNLIMITED_BYTES,
+    Limits,
+)
 
 ANY = "any"  # libpcap's name for all interfaces together
 MAX_SNAPLEN = 262144  # libpcap's MAXIMUM_SNAPLEN
@@ -77,8 +86,12 @@ class Config:
         _within("--max-fragments", limits.fragment_bytes, MIB, MAX_BUDGET, show_size)
         _within("--max-flows", limits.max_flows, 0, MAX_FLOWS)
         _within("--idle-timeout", limits.idle_ns, MIN_IDLE_NS, MAX_IDLE_NS, show_duration)
-        if limits.checksum not in CHECKSUM_MODES:
-            raise ConfigError(f"--checksum {limits.checksum}: one of {', '.join(CHECKSUM_MODES)}")
+        _within("--max-flow-bytes", limits.max_flow_bytes, 1, UNLIMITED_BYTES, show_size)
+        _one_of("--evict", limits.evict, EVICT_POLICIES)
+        _one_of("--keep", limits.keep, KEEP_ENDS)
+        _one_of("--checksum", limits.checksum, CHECKSUM_MODES)
+        if limits.keep != "head" and limits.max_flow_bytes == UNLIMITED_BYTES:
+            raise ConfigError(f"--keep {limits.keep}: of how much? give --max-flow-bytes (-b), too")
         if "\0" in self.filter:
             raise ConfigError("FILTER: a filter has no zero bytes")
         self._check_sources()
@@ -118,6 +131,11 @@ class Config:
         for option, value, default in defaults:
             if value != default:
                 raise ConfigError(f"{option} is about interfaces (-i), and a file (-r) is read as it is")
+
+
+def _one_of(option: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ConfigError(f"{option} {value}: one of {', '.join(choices)}")
 
 
 def _within(option: str, value: int, least: int, most: int, show: Callable[[int], str] = str) -> None:

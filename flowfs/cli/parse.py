@@ -13,7 +13,7 @@ from typing import NoReturn
 from flowfs import __version__
 from flowfs.called import command
 from flowfs.config import BUFFER_KIB, MAX_SNAPLEN, Config, ConfigError, duration, number, size
-from flowfs.core.limits import CHECKSUM_MODES, Limits
+from flowfs.core.limits import CHECKSUM_MODES, EVICT_POLICIES, KEEP_ENDS, Limits
 
 _MOUNT_USAGE = "{flowfs} mount MOUNTPOINT (-i IFACE | -r FILE)... [options] [FILTER...]"
 _MOUNT_HELP = """\
@@ -40,6 +40,12 @@ _OPTIONS_HELP = (
     " defaults, [no]auto, nofail, [no]user, users, owner, group, _netdev, [no]dev, [no]suid, [no]exec,"
     " [no]atime, [no]relatime, [no]diratime, sync, async, x-*"
 )
+_EVICT_HELP = (
+    "who goes first when --max-memory is full. closed-first: closed flows, then idle ones, then the head of"
+    " the largest; lru: who was longest without payload; oldest: who appeared first; largest: the head of who"
+    " holds most (closed-first)"
+)
+_KEEP_HELP = "of a file that has -b: head, it stops growing; tail, at least its last bytes can be read (head)"
 _USER_HELP = "root: whose mount it is; nobody else can read it, not even root (who called sudo)"
 
 # What filters begin with, see pcap-filter(7).
@@ -102,10 +108,13 @@ def _add_sources(group: Group) -> None:
 
 def _add_budgets(group: Group) -> None:
     add = group.add_argument
-    add("--max-memory", metavar="SIZE", help="for payload; the oldest flows go when it is full (256M)")
+    add("--max-memory", metavar="SIZE", help="for payload; --evict says who goes when it is full (256M)")
     add("--max-out-of-order", metavar="SIZE", help="for payload that waits for what comes before it (64M)")
     add("--max-table", metavar="SIZE", help="for connections and names (128M)")
     add("--max-fragments", metavar="SIZE", help="for IP fragments that wait for the rest (4M)")
+    add("--evict", choices=EVICT_POLICIES, default="closed-first", metavar="POLICY", help=_EVICT_HELP)
+    add("-b", "--max-flow-bytes", metavar="SIZE", help="of each file, keep so much (all)")
+    add("--keep", choices=KEEP_ENDS, default="head", help=_KEEP_HELP)
     add("--max-flows", metavar="N", help="files at the most (as many as --max-table holds)")
     add("--lock-memory", action="store_true", help="keep what was captured out of swap (needs sudo)")
     add("--idle-timeout", metavar="TIME", help="a connection silent for so long is over (10m)")
@@ -184,6 +193,9 @@ def _limits(told: argparse.Namespace) -> Limits:
         table_bytes=_given(size, "--max-table", told.max_table, usual.table_bytes),
         fragment_bytes=_given(size, "--max-fragments", told.max_fragments, usual.fragment_bytes),
         max_flows=_given(number, "--max-flows", told.max_flows, usual.max_flows),
+        evict=told.evict,
+        max_flow_bytes=_given(size, "--max-flow-bytes", told.max_flow_bytes, usual.max_flow_bytes),
+        keep=told.keep,
         idle_ns=_given(duration, "--idle-timeout", told.idle_timeout, usual.idle_ns),
         checksum=told.checksum,
     )

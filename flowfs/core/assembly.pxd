@@ -138,8 +138,13 @@ cdef class Assembly:
     @cython.locals(flow=Flow, stored=cython.longlong)
     cpdef store_next(self, const unsigned char* base, Py_ssize_t start, Py_ssize_t end, long long now_ns)
 
+    cdef _refuse(self, long long count)
+
+    @cython.locals(lacking=cython.longlong)
+    cdef _leave_out(self, Flow flow, long long count)
+
     @cython.locals(flow=Flow)
     cpdef lose(self, long long count, int reason, long long now_ns)
 
-    @cython.locals(flow=Flow, owner=Owner)
+    @cython.locals(flow=Flow, owner=Owner, store=Store)
     cdef Flow _file(self, long long now_ns)

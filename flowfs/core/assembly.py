@@ -6,6 +6,7 @@ a hole is lost. Always true:
  - bytes go to the store in order and once: `rcv_nxt` is the next offset that it gets, and never decreases;
  - the first wins, byte by byte, also among bytes not yet readable [O1];
  - nothing from behind `fin` is stored: it waits, in case that was no FIN;
+ - of a stream whose file has all that it is to hold, all goes on but that bytes are counted, not stored;
  - `pending` is None when nothing waits.
 
 Letters in brackets: [H1 … H6] when a hole is lost and what that means, [L3 … L10] life of a connection.
@@ -96,24 +97,8 @@ class Assembly:
     """One direction's bytes. Offset 0 is the first data byte of the stream, once `anchored`."""
 
     __slots__ = (
-        "anchored",
-        "cuts",
-        "fin",
-        "fin_acked",
-        "flow",
-        "hole_ns",
-        "key",
-        "notes",
-        "noted_bytes",
-        "origin",
-        "owner",
-        "partial",
-        "pending",
-        "rcv_nxt",
-        "room",
-        "share_bytes",
-        "ttl",
-        "unverified",
+        *("anchored", "cuts", "fin", "fin_acked", "flow", "hole_ns", "key", "notes", "noted_bytes", "origin"),
+        *("owner", "partial", "pending", "rcv_nxt", "room", "share_bytes", "ttl", "unverified"),
     )
 
     def __init__(self, key: bytes, owner: Owner, room: Room) -> None:
@@ -400,15 +385,32 @@ class Assembly:
         """base[start:end] is next."""
         flow = self._file(now_ns)
         if flow is None:
-            self.room.counters.dropped_refused_bytes += end - start
-            self.note(REFUSED, end - start)
+            self._refuse(end - start)
         else:
             stored = self.room.store.append(flow, base, start, end, now_ns)
             if stored < end - start:
-                self.room.counters.dropped_memory_bytes += end - start - stored
-                self.note(MEMORY, end - start - stored)
-                self.room.store.skip(flow, end - start - stored, LOST_FOR_MEMORY)
+                self._leave_out(flow, end - start - stored)
         self.rcv_nxt += end - start
+
+    def _refuse(self, count: int) -> None:
+        """The next `count` bytes have no file: nobody wants them in one, or there is no room for it."""
+        if self.rcv_nxt >= self.room.store.head_bytes:
+            self.room.counters.dropped_beyond_bytes += count
+        else:
+            self.room.counters.dropped_refused_bytes += count
+            self.note(REFUSED, count)
+
+    def _leave_out(self, flow: Flow, count: int) -> None:
+        """`count` bytes have no place behind the end of the file: its limit is there, or memory is short.
+
+        Those beyond the limit are not noted: `rcv_nxt` tells how many they are.
+        """
+        lacking = min(count, flow.limit_bytes - flow.size)
+        if lacking:
+            self.room.counters.dropped_memory_bytes += lacking
+            self.note(MEMORY, lacking)
+            self.room.store.skip(flow, lacking, LOST_FOR_MEMORY)
+        self.room.counters.dropped_beyond_bytes += count - lacking
 
     def lose(self, count: int, reason: int, now_ns: int) -> None:
         """The next `count` bytes are lost."""
@@ -418,13 +420,20 @@ class Assembly:
         self.rcv_nxt += count
 
     def _file(self, now_ns: int) -> Flow | None:
-        """The file, made with the first byte [L10], anew after an eviction; None if it was refused."""
+        """The file, made with the first byte [L10], anew after an eviction.
+
+        None if it was refused, or would begin behind the bytes that are wanted.
+        """
         flow = self.flow
         if flow is not None and not flow.evicted:
             return flow
         owner = self.owner
-        flow = self.room.store.create(self.key, owner.generation, owner)
+        store = self.room.store
+        if self.rcv_nxt >= store.head_bytes:
+            return None
+        flow = store.create(self.key, owner.generation, owner)
         if flow is not None:
+            flow.limit_bytes = store.head_bytes - self.rcv_nxt
             flow.first_ns = owner.first_ns
             flow.changed_ns = now_ns
             flow.source = owner.source

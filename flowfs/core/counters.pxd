@@ -39,6 +39,7 @@ cdef class Counters:
     cdef public long long dropped_tentative_bytes
     cdef public long long dropped_checksum_bytes
     cdef public long long dropped_unacknowledging_bytes
+    cdef public long long dropped_beyond_bytes
     cdef public long long unverified_bytes
     cdef public long long bad_checksums
     cdef public long long conflicts
@@ -64,3 +65,4 @@ cdef class Counters:
     cdef public long long flows_removed
     cdef public long long removed_bytes
     cdef public long long trimmed_bytes
+    cdef public long long trimmed_beyond_bytes

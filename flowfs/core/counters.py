@@ -21,6 +21,7 @@ PAYLOAD_FATES = (
     "dropped_tentative_bytes",  # in doubt, and not confirmed by the peer [T1]
     "dropped_checksum_bytes",  # of a segment with a wrong checksum [V2 strict]
     "dropped_unacknowledging_bytes",  # a segment without ACK is no part of a connection (RFC 9293, 3.10.7.4)
+    "dropped_beyond_bytes",  # behind the first --max-flow-bytes of a stream
 )
 
 FRAGMENT_FATES = (
@@ -77,7 +78,8 @@ NAMES = (
     "evicted_bytes",
     "flows_removed",  # by whoever reads: that is no loss
     "removed_bytes",
-    "trimmed_bytes",
+    "trimmed_bytes",  # of flows that are there, since memory was short
+    "trimmed_beyond_bytes",  # before the last --max-flow-bytes of a flow, which keeps its tail
 )
 
 
@@ -106,6 +108,7 @@ class Counters:
         self.stray_packets = self.late_packets = self.connections = self.connections_refused = 0
         self.connections_expired = self.flows_total = self.flows_refused = self.flows_evicted = 0
         self.flows_removed = self.evicted_bytes = self.removed_bytes = self.trimmed_bytes = 0
+        self.dropped_beyond_bytes = self.trimmed_beyond_bytes = 0
 
     def as_dict(self) -> dict[str, int]:
         """A copy of all numbers, by name."""

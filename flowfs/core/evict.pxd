@@ -7,8 +7,10 @@ cdef long long IDLE_VICTIM_NS
 cdef class Ranked(Link):
     cdef readonly long long held_bytes
     cdef readonly long long last_ns
+    cdef readonly long long serial
     cdef long long touched_ns
     cdef readonly int opens
+    cdef int place
     cdef bint ended
     cdef bint is_large
     cdef void unranked(self) noexcept
@@ -42,6 +44,10 @@ cdef class Ranking:
     @cython.locals(closed=Ranked, held=Ranked, idlest=Ranked)
     cpdef object victim(self, long long now_ns, long long held_limit_bytes, Ranked keep)
 
+    @cython.locals(idlest=Ranked)
+    cpdef object leaver(self, long long now_ns)
+
+    cdef bint _can_give_its_head(self, Ranked flow) except -1
     cdef Ranked _oldest(self, Queue queue, Ranked keep)
 
     @cython.locals(large=cython.bint)

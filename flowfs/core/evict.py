@@ -1,9 +1,9 @@
 """Which flow goes first when memory is short. Ranks; never frees.
 
-The order [M3]: the oldest closed flow that nobody has open; then the flow idle longest, if it is idle;
-then the head of the largest; then whatever was longest without payload. Flows that somebody has open
-come last, unless they hold more than their share of the budget. Each step costs O(1), however many
-flows there are.
+The order, that of closed-first [M3]: the oldest closed flow that nobody has open; then the flow idle longest,
+if it is idle; then the head of the largest; then whatever was longest without payload. Flows that somebody
+has open come last, unless they hold more than their share of the budget. Each step costs O(1), however many
+flows there are. `policies` has the other orders.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from .limits import IDLE_VICTIM_NS, TOUCH_NS
 class Ranked(Link):
     """A flow as far as the ranking sees it."""
 
-    __slots__ = ("ended", "held_bytes", "is_large", "last_ns", "opens", "touched_ns")
+    serial: int  # the order of appearance, which the subclass sets
+    __slots__ = ("ended", "held_bytes", "is_large", "last_ns", "opens", "place", "serial", "touched_ns")
 
     def __init__(self) -> None:
         self.unranked()
@@ -36,6 +37,7 @@ class Ranked(Link):
         self.opens = 0
         self.ended = False
         self.is_large = False  # stands in Ranking.large
+        self.place = -1  # on the ladder of a policy that has one
 
 
 class BySize:
@@ -152,12 +154,25 @@ class Ranking:
             return largest
         return held if idlest is None else idlest
 
+    def leaver(self, now_ns: int) -> Any:
+        """The flow that should go to make place for another: closed or idle; None if there is none [M2]."""
+        if self.closed.oldest is not None:
+            return self.closed.oldest
+        idlest = self.active.oldest
+        if idlest is not None and now_ns - idlest.last_ns >= IDLE_VICTIM_NS:
+            return idlest
+        return None
+
     def _oldest(self, queue: Queue, keep: Ranked | None) -> Any:
-        """The oldest member of a queue; not `keep`, unless that is open and has a head to give."""
+        """The oldest member of a queue; not `keep`, unless that can give its head."""
         oldest = queue.oldest
-        if keep is not None and oldest is keep and (keep.ended or keep.held_bytes < self.large_bytes):
+        if keep is not None and oldest is keep and not self._can_give_its_head(keep):
             return keep.newer
         return oldest
+
+    def _can_give_its_head(self, flow: Ranked) -> bool:
+        """Whether a flow that is being written may give memory: it is open, and has more than one block."""
+        return not flow.ended and flow.held_bytes >= self.large_bytes
 
     def _weigh(self, flow: Ranked) -> None:
         large = flow.held_bytes >= self.large_bytes

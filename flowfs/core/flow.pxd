@@ -4,12 +4,12 @@ from .evict cimport Ranked
 from .memory cimport item
 
 cdef long long NOWHERE
+cdef long long UNLIMITED_BYTES
 cdef long long CLASS_MASK
 
 
 @cython.final
 cdef class Flow(Ranked):
-    cdef readonly long long serial
     cdef long long row
     cdef readonly bytes key
     cdef readonly long long generation
@@ -27,12 +27,13 @@ cdef class Flow(Ranked):
     cdef bint freed
     cdef public bint partial
     cdef public bint unverified
+    cdef int tail_class
+    cdef public long long limit_bytes
     cdef long long run_start
     cdef object lost
     cdef long long tail_start
     cdef long long tail_end
     cdef long long tail_position
-    cdef int tail_class
     cdef array extents
     cdef long long first_extent
     cdef void begin(self, long long serial, bytes key, long long generation, object owner) noexcept

@@ -17,6 +17,7 @@ if not cython.compiled:
     from .evict import Ranked
     from .memory import item
 
+from .limits import UNLIMITED_BYTES
 from .ranges import Ranges
 
 OPEN, FIN, RST, IDLE = 0, 1, 2, 3
@@ -47,13 +48,13 @@ class Flow(Ranked):
         "freed",
         "generation",
         "key",
+        "limit_bytes",
         "lost",
         "named",
         "owner",
         "partial",
         "row",
         "run_start",
-        "serial",
         "size",
         "source",
         "start",
@@ -87,6 +88,7 @@ class Flow(Ranked):
         self.freed = False  # stands in Store.freed
         self.partial = False  # the stream's first byte was not seen, or went with an earlier file
         self.unverified = False  # there are bytes in it whose checksum was wrong [V2 T1]
+        self.limit_bytes = UNLIMITED_BYTES  # where it stops growing
         self.run_start = 0  # since here without a gap
         self.lost: Ranges | None = None
         # The extent that is being filled; those before it, as (start, position | class) a pair, in `extents`.

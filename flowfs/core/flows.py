@@ -320,17 +320,8 @@ class Flows:
         """What is known of the file beside its bytes; an evicted one knows but its own."""
         connection = flow.owner
         if connection is None:
-            return About(
-                0,
-                flow.partial,
-                flow.unverified,
-                flow.gaps(),
-                [],
-                [],
-                {},
-                0,
-                self._dropped(flow, flow.partial),
-            )
+            dropped = self._dropped(flow, flow.partial)
+            return About(0, flow.partial, flow.unverified, flow.gaps(), [], [], {}, 0, dropped)
         stream = connection.one if connection.one.flow is flow else connection.other
         notes = stream.notes
         return About(
@@ -340,6 +331,7 @@ class Flows:
             notes.fates_by_name() if notes is not None else {},
             stream.tail_missing_bytes,
             self._dropped(flow, stream.partial),
+            stream.rcv_nxt - stream.origin - flow.size,
         )
 
     def _dropped(self, flow: Flow, partial: bool) -> int:

@@ -13,6 +13,9 @@ MILLISECOND_NS = 1_000_000
 
 
 CHECKSUM_MODES = ("auto", "strict", "off")
+EVICT_POLICIES = ("closed-first", "lru", "oldest", "largest")
+KEEP_ENDS = ("head", "tail")
+UNLIMITED_BYTES = 1 << 62
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,15 @@ class Limits:
 
     max_flows: int = 0
     """Files at the most; 0: as many as the table holds."""
+
+    evict: str = "closed-first"
+    """Who goes first when there is no room for payload, one of EVICT_POLICIES: see `policies` [M3]."""
+
+    max_flow_bytes: int = UNLIMITED_BYTES
+    """What is kept of each direction's stream, at the end that `keep` says."""
+
+    keep: str = "head"
+    """Which end max_flow_bytes is about, one of KEEP_ENDS: the first bytes, or at least the last."""
 
     idle_ns: int = 600 * SECOND_NS
     """A connection without a packet for so long is over [L9]."""

@@ -15,7 +15,7 @@ from .limits import MAX_CONFLICTS, MAX_TTLS, MAX_URGENT
 
 # Numbers of PAYLOAD_FATES.
 STORED, DUPLICATE, LATE, KEEPALIVE, AFTER_FIN, AFTER_CLOSE, PRE_START, WINDOW, OUT_OF_ORDER = range(9)
-MEMORY, REFUSED, RST, SYN, TENTATIVE, CHECKSUM, UNACKNOWLEDGING = range(9, 16)
+MEMORY, REFUSED, RST, SYN, TENTATIVE, CHECKSUM, UNACKNOWLEDGING, BEYOND = range(9, 17)
 
 UNKNOWN_TTL = -1
 
@@ -46,6 +46,7 @@ class About(NamedTuple):
 
     Those of the interfaces that its packets came by.
     """
+    beyond_bytes: int = 0  # of the stream, lost ones too, behind the end of a file that reached its limit
 
 
 class Notes:

@@ -3,12 +3,14 @@ from cpython.array cimport array
 from .arena cimport CLASSES, LARGEST_BLOCK_BYTES, UNIT_BYTES, Arena, size_class
 from .counters cimport Counters
 from .evict cimport Ranking
+from .policies cimport ranking_of
 from .flow cimport CLASS_MASK, NOWHERE, Flow, extent, extent_block, extent_count, extent_of, name_key
 from .memory cimport emptied, push
 
 cdef int _SMALLER_CLASSES
 cdef long long _MIN_ROWS
 cdef int OPEN
+cdef long long UNLIMITED_BYTES
 
 
 cdef class Store:
@@ -17,6 +19,9 @@ cdef class Store:
     cdef long long max_flows
     cdef readonly Ranking ranking
     cdef public long long now_ns
+    cdef readonly long long head_bytes
+    cdef readonly long long tail_bytes
+    cdef bint keeps_tail
     cdef long long next_serial
     cdef readonly long long count
     cdef readonly long long pinned_bytes
@@ -70,7 +75,9 @@ cdef class Store:
     )
     cdef bytes _gather(self, Flow flow, long long offset, long long end)
 
-    @cython.locals(run_bytes=cython.longlong, level=cython.int, position=cython.longlong)
+    @cython.locals(
+        room_bytes=cython.longlong, run_bytes=cython.longlong, level=cython.int, position=cython.longlong
+    )
     cdef bint _extend(self, Flow flow, long long wanted_bytes) except -1
 
     @cython.locals(found=cython.int)
@@ -81,10 +88,14 @@ cdef class Store:
 
     cdef _evict_now(self, Flow flow)
 
+    @cython.locals(leaver=Flow)
     cdef bint _make_flow_room(self) except -1
 
-    @cython.locals(reference=cython.longlong, following=cython.longlong, freed=cython.longlong)
-    cdef _trim_head(self, Flow flow)
+    @cython.locals(passed=cython.longlong)
+    cdef _free_what_passed(self, Flow flow)
+
+    @cython.locals(reference=cython.longlong, following=cython.longlong, freed=cython.longlong, trimmed=cython.longlong)
+    cdef long long _trim_head(self, Flow flow) except -1
 
     @cython.locals(index=cython.longlong)
     cdef _free_blocks(self, Flow flow)

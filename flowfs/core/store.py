@@ -6,7 +6,10 @@ of the stream in a block of the arena; what lies between extents was lost and re
  - a byte below `size` never changes: it reads as itself, as a zero of a listed gap, or raises Evicted
    [R1 R4 R6];
  - `size` never decreases [R2], and a gap is listed before `size` grows over it;
- - the blocks of all files together are arena.used_bytes ≤ the budget, whatever comes in [M1].
+ - the blocks of all files together are arena.used_bytes ≤ the budget, whatever comes in [M1];
+ - a file has at most its `limit_bytes`. Of one that keeps its tail at least the last `tail_bytes` are held
+   unless memory is short, and less than `tail_bytes` + 2 blocks. None of these is larger than 64 KiB, or than
+   the smallest that holds `tail_bytes`; before gaps they may be partly empty.
 """
 
 from __future__ import annotations
@@ -23,9 +26,10 @@ if not cython.compiled:
     from .evict import Ranking
     from .flow import CLASS_MASK, NOWHERE, Flow, extent, extent_block, extent_count, extent_of, name_key
     from .memory import emptied, push
+    from .policies import ranking_of
 
 from .flow import OPEN, Evicted
-from .limits import PINNED_SHARE, Limits
+from .limits import PINNED_SHARE, UNLIMITED_BYTES, Limits
 from .ranges import Ranges
 
 _SMALLER_CLASSES = 3  # a block of 1/8 of what was wanted is taken rather than evicting for a whole one
@@ -40,7 +44,11 @@ class Store:
         self.arena = Arena(limits.payload_bytes)
         self.counters = counters
         self.max_flows = limits.max_flows
-        self.ranking = Ranking(2 * LARGEST_BLOCK_BYTES)
+        self.ranking: Ranking = ranking_of(limits.evict, 2 * LARGEST_BLOCK_BYTES)
+        # The offset in its stream at which a file stops growing; how much of its end is kept in any case.
+        self.head_bytes = limits.max_flow_bytes if limits.keep == "head" else UNLIMITED_BYTES
+        self.keeps_tail = limits.keep == "tail"
+        self.tail_bytes = limits.max_flow_bytes if self.keeps_tail else UNLIMITED_BYTES
         self.now_ns = 0
         self.next_serial = 1
         self.count = 0
@@ -169,7 +177,10 @@ class Store:
     # --- bytes -------------------------------------------------------------------------------------
 
     def append(self, flow: Flow, base: bytes, start: int, end: int, now_ns: int) -> int:
-        """Add base[start:end] to the end of the file; returns how many bytes there was room for."""
+        """Add base[start:end] to the end of the file; returns how many bytes there was room for.
+
+        That of memory, and that up to `limit_bytes`.
+        """
         self.ranking.touch(flow, now_ns)
         done = start
         while done < end:
@@ -184,10 +195,13 @@ class Store:
         return done - start
 
     def skip(self, flow: Flow, count: int, reason: int) -> None:
-        """The next `count` bytes of the stream are lost: list them, then grow over them [R4].
+        """The next `count` bytes of the stream are lost: list them, then grow over them, to the limit [R4].
 
         Each gap begins a new block, however short: so what is recorded of gaps is paid for by the budget.
         """
+        count = min(count, flow.limit_bytes - flow.size)
+        if count <= 0:
+            return
         if flow.lost is None:
             flow.lost = Ranges()
         flow.lost.append(flow.size, flow.size + count, reason)
@@ -196,6 +210,8 @@ class Store:
         self._shelve(flow, flow.size, CLASSES)
         flow.size += count
         flow.tail_start = flow.tail_end = flow.run_start = flow.size
+        if self.keeps_tail:
+            self._free_what_passed(flow)
 
     def read(self, flow: Flow, offset: int, size: int) -> bytes:
         """At most `size` bytes from `offset`, short only at the end of the file. Raises Evicted [R6]."""
@@ -209,7 +225,8 @@ class Store:
         return self._gather(flow, offset, end)
 
     def differs(self, flow: Flow, offset: int, base: bytes, start: int, end: int) -> bool:
-        """Whether base[start:end] is not what is stored at `offset`; freed bytes are taken to be the same."""
+        """Whether base[start:end] is not what is stored at `offset`; what is not held counts as the same."""
+        end = min(end, start + flow.size - offset)
         if offset < flow.start:
             start += flow.start - offset
             offset = flow.start
@@ -239,8 +256,13 @@ class Store:
 
     def _extend(self, flow: Flow, wanted_bytes: int) -> bool:
         """Give the flow a further block, as large as what it has without a gap: at most half is to spare."""
+        room_bytes = flow.limit_bytes - flow.size
+        if room_bytes <= 0:
+            return False
+        if self.keeps_tail:
+            self._free_what_passed(flow)
         run_bytes = flow.size - flow.run_start
-        level = size_class(run_bytes if run_bytes > wanted_bytes else wanted_bytes)
+        level = size_class(min(max(run_bytes, wanted_bytes), room_bytes, self.tail_bytes))
         if level == 0 and flow.lost is not None:
             level = 1  # what is recorded of a gap takes 70 bytes: more than a small block should have to bear
         level = self._class_at_hand(flow, level)
@@ -249,7 +271,7 @@ class Store:
         position = self.arena.allocate(level)
         self._shelve_tail(flow)
         flow.tail_start = flow.size
-        flow.tail_end = flow.size + (UNIT_BYTES << level)
+        flow.tail_end = flow.size + min(UNIT_BYTES << level, room_bytes)
         flow.tail_position = position
         flow.tail_class = level
         flow.held_bytes += UNIT_BYTES << level
@@ -274,7 +296,7 @@ class Store:
                 return False
             flow = keep
         if self.ranking.head_is_enough and flow.extents is not None:
-            self._trim_head(flow)
+            self.counters.trimmed_bytes += self._trim_head(flow)
             return True
         self._evict_now(flow)
         return True
@@ -290,18 +312,24 @@ class Store:
 
     def _make_flow_room(self) -> bool:
         """Evict one closed or idle flow."""
-        victim = self.ranking.victim(self.now_ns, self.pin_limit_bytes, None)
-        if victim is None or self.ranking.head_is_enough:
+        leaver = self.ranking.leaver(self.now_ns)
+        if leaver is None:
             return False
-        self.evict(victim)
+        self.evict(leaver)
         return True
 
-    def _trim_head(self, flow: Flow) -> None:
-        """Free the first extent of a flow that has more than one."""
+    def _free_what_passed(self, flow: Flow) -> None:
+        """Free all but the last `tail_bytes`, by whole extents."""
+        passed = flow.size - self.tail_bytes
+        while flow.extents is not None and extent(flow, 0)[2] <= passed:
+            self.counters.trimmed_beyond_bytes += self._trim_head(flow)
+
+    def _trim_head(self, flow: Flow) -> int:
+        """Free the first extent of a flow that has more than one; returns how many bytes of it were left."""
         extents: Any = flow.extents
         _, reference, following = extent(flow, 0)
         freed = self._release_block(reference)
-        self.counters.trimmed_bytes += following - flow.start
+        trimmed = following - flow.start
         flow.start = following
         flow.first_extent += 1
         if extent_count(flow) == 0:
@@ -316,6 +344,7 @@ class Store:
         self.ranking.grew(flow, -freed)
         self._tell(flow)
         self._tell_freed(flow)
+        return trimmed
 
     def _free_blocks(self, flow: Flow) -> None:
         """Give back all memory of the flow."""

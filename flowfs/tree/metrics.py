@@ -182,6 +182,7 @@ _FLOWS = (
             "flows_removed": "Flows that were removed by a user.",
             "removed_bytes": "Bytes of these that could still be read then.",
             "trimmed_bytes": "Bytes at the beginning of flows that were freed because memory was short.",
+            "trimmed_beyond_bytes": "Bytes before the last --max-flow-bytes of flows that keep their tail.",
         }
     ),
     *_gauges(

@@ -1,7 +1,7 @@
 """A mount to test: crafted packets are fed to it step by step while the test reads it with real tools.
 
 What is always true: when `served` ends nothing is mounted and the daemon has gone. No test hangs for good:
-after PATIENCE_S the kernel is told to abort, so that whoever waits gets an error.
+after PATIENCE_S, or what the test asks for, the kernel is told to abort, so that whoever waits gets an error.
 """
 
 from __future__ import annotations
@@ -120,12 +120,12 @@ def start(path: Path, *, uid: int = 0, **limits: int) -> Served:
 
 
 @contextmanager
-def served(path: Path, *, uid: int = 0, **limits: int) -> Iterator[Served]:
+def served(path: Path, *, uid: int = 0, patience_s: float = PATIENCE_S, **limits: int) -> Iterator[Served]:
     """A mount on `path`, which is made; for the user `uid` unless that is 0; with these Limits."""
     if not is_mounted(path):
         path.mkdir(exist_ok=True)
     mount = start(path, uid=uid, **limits)
-    watchdog = threading.Timer(PATIENCE_S, abort, [path])
+    watchdog = threading.Timer(patience_s, abort, [path])
     watchdog.start()
     try:
         yield mount

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from hypothesis import strategies as st
 
 from craft import ETHERNET, LOOP, NULL, RAW, SLL, SLL2, Packet, Tag, fragment, ip, link, tcp
-from flowfs.core.limits import CONNECTION_BYTES, Limits
+from flowfs.core.limits import CONNECTION_BYTES, EVICT_POLICIES, KEEP_ENDS, UNLIMITED_BYTES, Limits
 
 BASE_NS = 1_700_000_000 * 10**9
 BLOCK = 1 << 16
@@ -280,5 +280,8 @@ TINY_LIMITS = st.builds(
     table_bytes=st.sampled_from([100, 1, 2, 3, 4]).map(lambda connections: connections * CONNECTION_BYTES),
     fragment_bytes=st.sampled_from([1 << 20, 1 << 20, 100_000, 20_000, 0]),
     max_flows=st.sampled_from([0, 0, 1, 2, 3]),
+    evict=st.sampled_from(EVICT_POLICIES),
+    max_flow_bytes=st.sampled_from([UNLIMITED_BYTES, UNLIMITED_BYTES, 1, 1000, BLOCK + 1]),
+    keep=st.sampled_from(KEEP_ENDS),
     idle_ns=st.sampled_from([600 * 10**9, 5 * 10**9]),
 )

@@ -171,6 +171,31 @@ def test_a_file_is_there_when_the_command_returns(place: Path, capture: Path) ->
     until(lambda: not daemons(place))
 
 
+@needs_fuse
+@pytest.mark.parametrize("keep", ["head", "tail"])
+def test_files_that_are_not_meant_to_be_whole(place: Path, tmp_path: Path, keep: str) -> None:
+    """What they hold, and what status.json says of it."""
+    conversation = craft.Conversation().handshake()
+    for offset in range(0, 10_000, 1000):
+        conversation.client(offset, b"%08d" % offset * 125)
+    capture = craft.write_pcap(tmp_path / "large.pcap", conversation.packets)
+    done = flowfs_("mount", place, "-r", capture, "-b", "1000", "--keep", keep, "--evict", "oldest")
+    assert (done.returncode, done.stderr) == (0, "")
+    told, path = status(place), place / conversation.client_name()
+    assert (told["evict"], told["max_flow_bytes"], told["keep"]) == ("oldest", 1000, keep)
+    if keep == "head":
+        assert path.read_bytes() == b"00000000" * 125
+        assert told["statistics"]["dropped_beyond_bytes"] == 9000
+    else:
+        assert path.stat().st_size == 10_000
+        with path.open("rb") as file:
+            assert os.pread(file.fileno(), 5000, 9000) == b"00009000" * 125
+            with pytest.raises(OSError, match="Input/output error"):
+                os.pread(file.fileno(), 10, 0)
+        assert 7000 < told["statistics"]["trimmed_beyond_bytes"] <= 9000
+    flowfs_("umount", place)
+
+
 def tunnelled(tmp_path: Path) -> Path:
     """A capture of one connection in GRE."""
     conversation = craft.Conversation().handshake().client(0, b"hello")

@@ -17,7 +17,7 @@ from flowfs.cli.mount import _fault
 from flowfs.cli.parse import _OPTIONS_HELP, mount_config
 from flowfs.cli.terminal import Terminal
 from flowfs.config import Config, ConfigError
-from flowfs.core.limits import Limits
+from flowfs.core.limits import EVICT_POLICIES, Limits
 from flowfs.mount import MountOptions
 
 MIB = 1 << 20
@@ -74,6 +74,7 @@ def test_every_option() -> None:
         "/mnt -i eth0 -i lo -s 100 -B 2048 -p --direction in --no-tunnels --max-memory 1G"
         " --max-out-of-order 32M --max-table 16MiB --max-fragments 1M --max-flows 1000 --idle-timeout 1h"
         " -o ro -o nodev,noexec -f --no-wait -Z nobody -q -v --checksum strict"
+        " --evict lru --max-flow-bytes 1.5k --keep tail"
     )
     assert told == Config(
         "/mnt",
@@ -90,6 +91,9 @@ def test_every_option() -> None:
             fragment_bytes=MIB,
             max_flows=1000,
             idle_ns=3600 * 10**9,
+            evict="lru",
+            max_flow_bytes=1536,
+            keep="tail",
             checksum="strict",
         ),
         mount_options=("ro", "nodev,noexec"),
@@ -99,6 +103,23 @@ def test_every_option() -> None:
         quiet=True,
         verbose=True,
     )
+
+
+@pytest.mark.parametrize("policy", EVICT_POLICIES)
+def test_policies(policy: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each is taken, explained by -h, and named by the error about another."""
+    assert config(f"/mnt -i eth0 --evict {policy}").limits.evict == policy
+    for line in ("mount -h", "mount /mnt -i lo --evict fifo"):
+        status_of(line)
+        said = capsys.readouterr()
+        assert policy in said.out + said.err
+
+
+def test_the_first_bytes_are_kept_unless_told_otherwise() -> None:
+    told = config("/mnt -i eth0 -b 1")
+    assert (told.limits.max_flow_bytes, told.limits.keep) == (1, "head")
+    assert config("/mnt -i eth0 -b 1 --keep tail").limits.keep == "tail"
+    assert config("/mnt -i eth0").limits == Limits()
 
 
 def test_files_and_standard_input() -> None:
@@ -185,8 +206,11 @@ def test_a_filter_from_a_file(tmp_path: Path) -> None:
         ("mount /mnt -i lo --max-flows -3", "--max-flows"),
         ("mount /mnt -i lo -F /nonexistent", "-F /nonexistent: cannot read it: No such file"),
         ("mount /mnt -i lo --archive /tmp", "unrecognized arguments: --archive /tmp"),
-        ("mount /mnt -i lo --evict oldest", "unrecognized arguments: --evict oldest"),
-        ("mount /mnt -i lo --max-flow-bytes 10", "unrecognized arguments: --max-flow-bytes 10"),
+        ("mount /mnt -i lo --evict fifo", "--evict: invalid choice: 'fifo' (choose from"),
+        ("mount /mnt -i lo -b 0", "--max-flow-bytes 0: must be from 1 to"),
+        ("mount /mnt -i lo --max-flow-bytes some", "--max-flow-bytes some: not a size"),
+        ("mount /mnt -i lo -b 10 --keep both", "--keep: invalid choice: 'both'"),
+        ("mount /mnt -i lo --keep tail", "--keep tail: of how much? give --max-flow-bytes (-b), too"),
         ("mount /mnt -i lo --max-mem 10M", "unrecognized arguments: --max-mem 10M"),
         ("mount /mnt -i lo -x", "unrecognized arguments: -x"),
         ("umount", "the following arguments are required: MOUNTPOINT"),

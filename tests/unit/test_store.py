@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from flowfs.core.counters import Counters
 from flowfs.core.flow import FIN, IDLE, OPEN, RST, Evicted, Flow
-from flowfs.core.limits import IDLE_VICTIM_NS, KIB, SECOND_NS, Limits
+from flowfs.core.limits import IDLE_VICTIM_NS, KIB, SECOND_NS, UNLIMITED_BYTES, Limits
 from flowfs.core.ranges import ACK, MEMORY
 from flowfs.core.store import Store
 
@@ -249,6 +249,72 @@ def test_a_gap_is_listed_before_the_size_grows(store: Store) -> None:
     store.skip(flow, 1, MEMORY)
     assert flow.gaps() == [(3, 4, "ack"), (7, 1, "memory")]
     assert store.read(flow, 2, 10) == b"c\0\0\0\0\0"
+
+
+# --- the first and the last bytes ---------------------------------------------------------------
+
+
+def limited(size: int, keep: str) -> tuple[Store, Counters]:
+    counters = Counters()
+    limits = Limits(payload_bytes=16 * BLOCK_BYTES, max_flow_bytes=size, keep=keep)
+    return Store(limits, counters), counters
+
+
+def test_a_file_stops_at_its_limit() -> None:
+    store, counters = limited(1000, "head")
+    assert (store.head_bytes, store.tail_bytes) == (1000, UNLIMITED_BYTES)
+    flow = create(store)
+    flow.limit_bytes = 1000
+    assert append(store, flow, STREAM[:300]) == 300
+    store.skip(flow, 600, ACK)
+    assert append(store, flow, STREAM[:300]) == 100
+    assert append(store, flow, STREAM[:300]) == 0
+    store.skip(flow, 5, ACK)
+    assert flow.gaps() == [(300, 600, "ack")]
+    assert store.read(flow, 0, 5000) == STREAM[:300] + bytes(600) + STREAM[:100]
+    assert (counters.lost_bytes, counters.stored_bytes) == (600, 400)
+    assert flow.held_bytes == 512 + 512
+    store.evict(flow)
+
+
+def test_a_gap_ends_at_the_limit() -> None:
+    store, _ = limited(1000, "head")
+    flow = create(store)
+    flow.limit_bytes = 1000
+    append(store, flow, STREAM[:300])
+    store.skip(flow, 5000, ACK)
+    assert (flow.size, flow.gaps()) == (1000, [(300, 700, "ack")])
+    assert append(store, flow, b"x") == 0
+    store.evict(flow)
+
+
+def test_differs_knows_nothing_of_what_lies_behind_the_end(store: Store) -> None:
+    """Not even what the block holds there."""
+    other = create(store, 2)
+    append(store, other, b"z" * 256)
+    store.evict(other)
+    flow = create(store)
+    append(store, flow, b"abc")
+    assert not store.differs(flow, 3, b"defg", 0, 4)
+    assert not store.differs(flow, 1, b"bcx", 0, 3)
+    assert not store.differs(flow, 100_000, b"defg", 0, 4)
+    assert store.differs(flow, 1, b"bXx", 0, 3)
+    store.skip(flow, 5, ACK)
+    assert not store.differs(flow, 6, b"\0\0x", 0, 3)
+    assert not store.differs(flow, 8, b"xyz", 0, 3)
+
+
+def test_a_gap_frees_what_it_pushes_out() -> None:
+    store, counters = limited(1000, "tail")
+    assert (store.head_bytes, store.tail_bytes) == (UNLIMITED_BYTES, 1000)
+    flow = create(store)
+    append(store, flow, STREAM[:3000])
+    assert 1000 <= flow.size - flow.start < 3000
+    store.skip(flow, 1000, ACK)
+    assert (flow.start, flow.held_bytes, counters.trimmed_beyond_bytes) == (3000, 0, 3000)
+    assert store.read(flow, 3000, 5000) == bytes(1000)
+    assert counters.trimmed_bytes == counters.evicted_bytes == 0
+    store.evict(flow)
 
 
 # --- memory ------------------------------------------------------------------------------------
