@@ -219,7 +219,7 @@ def test_many_end_in_slices() -> None:
 def test_many_end_before_anything_else_happens(by: str) -> None:
     """In slices, between which readers have their turn."""
     count = 2 * STEPS_PER_SLICE + 100
-    with started(table_of(count)) as engine:
+    with started(table_of(2 * count)) as engine:
         now_ns = half_open_ones(engine, count)
         packets = engine.statistics()["packets"]
         if by == "tick":
