@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 import trio
 
 from . import dissect, rights
+from .archive import Archive
 from .background import Voice
 from .capture import Capture, Source, open_file, open_interface
 from .complaints import Complaints
@@ -34,6 +35,10 @@ REPORT_S = 0.1
 _END = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
+class NotSaved(Exception):
+    """Flows are gone that should be in the archive; str() is one line."""
+
+
 class Terminated(BaseException):
     """A signal came before there was anything to end in order."""
 
@@ -45,7 +50,8 @@ class Terminated(BaseException):
 def run(config: Config, engine: Engine, voice: Voice) -> None:
     """Capture and mount until a signal comes or the mount is taken away; sets the garbage collector to work.
 
-    Raises ConfigError, CaptureError, FilterError, RightsError, MountError, Terminated.
+    Raises ConfigError, CaptureError, FilterError, RightsError, MountError, ArchiveError, NotSaved,
+    Terminated.
     """
     with _log_to(voice, config.debug), _signals_raise() as heard_enough, contextlib.ExitStack() as stack:
         house = _build(config, engine, voice, stack)
@@ -53,17 +59,21 @@ def run(config: Config, engine: Engine, voice: Voice) -> None:
         gc.enable()
         trio.run(house.live, heard_enough)
     voice.say(house.summary())
+    if house.not_saved:
+        raise NotSaved(house.not_saved)
 
 
 def _build(config: Config, engine: Engine, voice: Voice, stack: contextlib.ExitStack) -> "_House":
     """Everything opened, mounted, and without root's rights."""
     options = _mount_options(config)
+    _check_archive(config)
     user = rights.owner(config.user)
     sources = _open_sources(config, voice, stack)
     if user is not None:
         _clear_the_way(config.mountpoint, user, voice)
         rights.act_for(user)
     house = _House(config, voice, engine, sources)
+    stack.callback(house.put_away)  # when the mount has gone, for which somebody may wait
     with _signals_wait():
         house.mount = Mount.open(Tree(engine, house.about), config.mountpoint, options)
         stack.callback(_close, house.mount)
@@ -81,7 +91,15 @@ def _build(config: Config, engine: Engine, voice: Voice, stack: contextlib.ExitS
         voice.note(f"the mount is {user.name}'s, and root's rights are given up")
     else:
         rights.seal()
+    if config.archive:  # as the user whose files these will be
+        house.keep(Archive(config.archive, engine, [source.name for source in sources]))
     return house
+
+
+def _check_archive(config: Config) -> None:
+    mountpoint, archive = os.path.realpath(config.mountpoint), os.path.realpath(config.archive)
+    if config.archive and (archive + "/").startswith(mountpoint.rstrip("/") + "/"):
+        raise ConfigError(f"--archive {config.archive}: it is within the mount, where nothing can be written")
 
 
 def _close(mount: Mount) -> None:
@@ -147,10 +165,43 @@ class _House:
         self._voice = voice
         self._engine = engine
         self._waker = _Waker()
-        self._capture = Capture(sources, engine, self._waker.wake, follow=config.follow)
+        self._archive: Archive | None = None
+        self._told = 0
+        self.not_saved = ""
+        on_short = self._hurry if config.archive else None
+        self._capture = Capture(sources, engine, self._waker.wake, follow=config.follow, on_short=on_short)
         self._warned = 0
         self._complaints = Complaints(config, engine)
         self._started = time.time()
+
+    def keep(self, archive: Archive) -> None:
+        """From now on flows are saved there."""
+        self._archive = archive
+        archive.start()
+
+    def _hurry(self) -> None:
+        if self._archive is not None:
+            self._archive.poke()
+
+    def put_away(self) -> None:
+        """Save what is left, until that is done or a signal breaks it off; then `not_saved` says so."""
+        archive = self._archive
+        if archive is None:
+            return
+        with _signals_are_counted() as heard:
+            while not self._engine.finish(patient=True):
+                if heard() or archive.trouble or archive.wait(REPORT_S / 10):
+                    self._engine.finish()
+                    break
+            archive.stop()
+            total = archive.left_bytes()
+            while not archive.wait(REPORT_S) and not heard():
+                self._say_what_is_new()
+                self._voice.progress(total - archive.left_bytes(), total, "saving")
+            archive.break_off()  # if it has not ended
+        self._say_what_is_new()
+        self._voice.ready()
+        self.not_saved = archive.left()
 
     async def live(self, heard_enough: Callable[[], None]) -> None:
         """Until the mount is gone. `heard_enough` is called when further signals need not be heard."""
@@ -217,14 +268,21 @@ class _House:
             await trio.sleep(REPORT_S)
 
     def _say_how_far(self) -> None:
+        self._say_what_is_new()
+        done, total = self._capture.progress
+        if total and not self._engine.finished:
+            self._voice.progress(done, total)
+
+    def _say_what_is_new(self) -> None:
         self._capture.warnings += self._complaints.fresh()
+        if self._archive is not None:
+            told = self._archive.warnings[self._told :]
+            self._told += len(told)
+            self._capture.warnings += told
         warnings = self._capture.warnings[self._warned :]
         self._warned += len(warnings)
         for line in warnings:
             self._voice.warn(line)
-        done, total = self._capture.progress
-        if total and not self._engine.finished:
-            self._voice.progress(done, total)
 
     # --- numbers
 
@@ -244,6 +302,7 @@ class _House:
             "left_out_packets": sum(source.left_out for source in self._capture.sources),
             "dropped_by_kernel": drops.kernel,
             "dropped_by_interface": drops.interface,
+            "archive": None if self._archive is None else self._archive.about(),
             "warnings": list(self._capture.warnings),
         }
 
@@ -252,9 +311,12 @@ class _House:
         numbers = self._engine.statistics()
         drops = self._capture.drops()
         removed = f", {numbers['flows_removed']} removed" if numbers["flows_removed"] else ""
+        saved = f", {numbers['archive_saved_flows']} saved" if self._config.archive else ""
+        lost = numbers["archive_lost_flows"]
+        saved += f", {lost} lost ({numbers['archive_lost_bytes']} bytes)" if lost else ""
         return (
             f"{numbers['packets']} packets captured, {drops.kernel + drops.interface} dropped by the kernel,"
-            f" {numbers['flows_total']} flows, {numbers['flows_evicted']} evicted{removed}"
+            f" {numbers['flows_total']} flows, {numbers['flows_evicted']} evicted{removed}{saved}"
         )
 
 
@@ -310,6 +372,23 @@ def _signals_raise() -> Iterator[Callable[[], None]]:
     before = {number: signal.signal(number, terminate) for number in _END if _is_heard(number)}
     try:
         yield heard_enough
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _signals_are_counted() -> Iterator[Callable[[], int]]:
+    """Gives how many came of those that end us; whoever is told decides."""
+    count = 0
+
+    def heard(number: int, frame: object) -> None:
+        nonlocal count
+        count += 1
+
+    before = {number: signal.signal(number, heard) for number in _END if _is_heard(number)}
+    try:
+        yield lambda: count
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -43,7 +43,8 @@ class Config:
     """What `flowfs mount` was told. Raises ConfigError.
 
     `user`: who gets the mount, "" for the caller of sudo. `wait`: return once the files are loaded.
-    `tunnels`: look into IP packets that carry others.
+    `tunnels`: look into IP packets that carry others. `archive`: the directory that flows are saved in,
+    "" for none; `limits.archives` says so, too.
     """
 
     mountpoint: str
@@ -57,6 +58,7 @@ class Config:
     follow: bool = False
     tunnels: bool = True
     limits: Limits = field(default_factory=Limits)
+    archive: str = ""
     mount_options: tuple[str, ...] = ()
     foreground: bool = False
     debug: bool = False
@@ -79,6 +81,8 @@ class Config:
             raise ConfigError(f"--checksum {limits.checksum}: one of {', '.join(CHECKSUM_MODES)}")
         if "\0" in self.filter:
             raise ConfigError("FILTER: a filter has no zero bytes")
+        if self.archive and not limits.archives:
+            raise ConfigError("--archive: the limits do not know of it")
         self._check_sources()
 
     def _check_sources(self) -> None:

@@ -31,12 +31,13 @@ ROOMS: Mapping[str, frozenset[str]] = {
         "capture": "core config",  # config knows the defaults and ranges of what is opened
         "tree": "core flowfs",
         "mount": "tree core",
+        "archive": "core tree",
         "background": "",
         "rights": "",
         "early": "dissect config core",
         "complaints": "config core",
-        "app": "complaints mount capture dissect tree config core background rights flowfs",
-        "cli": "early app mount capture background rights config core flowfs",
+        "app": "archive complaints mount capture dissect tree config core background rights flowfs",
+        "cli": "early app archive mount capture background rights config core flowfs",
         "__main__": "cli",
     }.items()
 }
@@ -62,7 +63,8 @@ CORE: Mapping[str, frozenset[str]] = {
         "fragment": "limits",
         "defrag": "fragment evict order counters limits",
         "pending": "evict limits",
-        "store": "flow arena evict ranges memory counters limits",
+        "saving": "flow arena evict counters limits",
+        "store": "saving flow arena evict ranges memory counters limits",
         "assembly": "store flow pending notes ranges order memory counters limits",
         "doubt": "assembly pending notes ranges limits",
         "pickup": "doubt assembly pending notes seq limits",
@@ -71,12 +73,13 @@ CORE: Mapping[str, frozenset[str]] = {
         "ends": "reach assembly flow pending notes limits",
         "stream": "ends assembly flow notes ranges seq counters limits",
         "recent": "stream memory",
-        "flows": "recent stream assembly store flow pending decode notes order seq counters limits",
+        "flows": "recent stream assembly store saving flow pending decode notes order seq counters limits",
         "rivals": "flows stream assembly flow decode order limits",
         "midway": "rivals stream assembly flow pending decode limits",
         "reopening": "midway stream assembly flow decode notes limits",
         "life": "reopening stream assembly store flow decode notes order seq counters limits",
-        "engine": "life recent defrag store flow decode notes turn memory counters limits",
+        "engine": "life recent defrag store arena flow decode notes turn memory counters limits",
+        "unsaved": "engine store flow limits",
     }.items()
 }
 
@@ -109,6 +112,7 @@ PLAIN = {
     "memory": "memory.pxd stands for it in C",
     "seq": "seq.pxd stands for it in C",
     "ranges": "touched once a hole, not once a packet",
+    "unsaved": "touched once a piece that is saved, not once a packet",
     "turn": "two locks of threading, which are C already",
 }
 

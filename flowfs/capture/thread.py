@@ -17,9 +17,10 @@ from flowfs.core.engine import Engine
 
 from .merge import in_order
 from .savefile import A_WHILE, NOTHING, Savefile
-from .sources import Batch, Damage, Drops, Interface, Source
+from .sources import META_BYTES, Batch, Damage, Drops, Interface, Source
 
 TICK_S = 0.1
+PAUSE_S = 0.002
 FOLLOW_S = 0.05  # how often a file that is still written is looked at: nothing says when it grows
 
 
@@ -27,7 +28,8 @@ class Capture:
     """Feeds `sources` (interfaces, or else files and streams, in the order of time) to `engine`.
 
     `on_change` is called on the capture's thread whenever the engine has changes to tell. `follow`: the file
-    that begins last is still written.
+    that begins last is still written. `on_short`: files wait while flows have to be saved, for which
+    this asks.
     """
 
     def __init__(
@@ -37,6 +39,7 @@ class Capture:
         on_change: Callable[[], None] = lambda: None,
         *,
         follow: bool = False,
+        on_short: Callable[[], None] | None = None,
     ) -> None:
         self.sources = tuple(sources)
         self.live = any(source.live for source in sources)
@@ -47,6 +50,7 @@ class Capture:
         self._follow = follow
         self._engine = engine
         self._on_change = on_change
+        self._on_short = None if self.live else on_short  # an interface does not wait
         self._asked_to_stop = trio.Event()
         self._stopping = False
         self._due = 0.0  # when the clock ticks next, monotonic seconds
@@ -111,8 +115,22 @@ class Capture:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def _feed(self, source: Source, batch: Batch) -> None:
-        self._engine.feed(*batch[:3], source.number, batch.fraction_ns)
-        self._tell()
+        count, taken = len(batch.meta) // META_BYTES, 0
+        patient = self._on_short is not None
+        while True:
+            taken = self._engine.feed(*batch[:3], source.number, batch.fraction_ns, taken, patient)
+            self._tell()
+            if taken == count or not self._pause():
+                break
+
+    def _pause(self) -> bool:
+        """Let flows be saved for a moment; False if no more is wanted."""
+        if self._on_short is not None:
+            self._on_short()
+        poller = select.poll()
+        poller.register(self._wake_in, select.POLLIN)
+        poller.poll(1000 * PAUSE_S)
+        return not self._stopping
 
     def _tell(self) -> None:
         if self._engine.changed():
@@ -124,9 +142,10 @@ class Capture:
             self._feed(source, batch)
             if self._stopping:
                 break
-        if not self._stopping:
-            self._engine.finish()
+        while not self._stopping and not self._engine.finish(self._on_short is not None):
             self._tell()
+            self._pause()
+        self._tell()
 
     def _wait(self, descriptor: int) -> bool:
         """Until the descriptor of a stream is readable, or A_WHILE, or at once; False if no more is wanted.

@@ -102,6 +102,7 @@ def _add_budgets(group: Group) -> None:
     add("--max-table", metavar="SIZE", help="for connections and names (128M)")
     add("--max-fragments", metavar="SIZE", help="for IP fragments that wait for the rest (4M)")
     add("--max-flows", metavar="N", help="files at the most (as many as --max-table holds)")
+    add("--archive", metavar="DIR", help="save flows in there as they go, and what is left in the end")
     add("--idle-timeout", metavar="TIME", help="a connection silent for so long is over (10m)")
 
 
@@ -151,6 +152,7 @@ def mount_config(arguments: Sequence[str]) -> Config:
         follow=told.follow,
         tunnels=not told.no_tunnels,
         limits=_limits(told),
+        archive=_archive(told.archive),
         mount_options=tuple(told.options or ()),
         foreground=told.foreground or told.debug,
         debug=told.debug,
@@ -178,6 +180,7 @@ def _limits(told: argparse.Namespace) -> Limits:
         fragment_bytes=_given(size, "--max-fragments", told.max_fragments, usual.fragment_bytes),
         max_flows=_given(number, "--max-flows", told.max_flows, usual.max_flows),
         idle_ns=_given(duration, "--idle-timeout", told.idle_timeout, usual.idle_ns),
+        archives=told.archive is not None,
         checksum=told.checksum,
     )
 
@@ -190,6 +193,12 @@ def _place(mountpoint: str) -> str:
     if not mountpoint:
         raise ConfigError("MOUNTPOINT: the name is empty")
     return os.path.abspath(mountpoint)
+
+
+def _archive(path: str | None) -> str:
+    if path == "":
+        raise ConfigError("--archive: the name is empty")
+    return os.path.abspath(path) if path else ""
 
 
 def _filter(words: Sequence[str], file: str | None) -> str:

@@ -77,6 +77,10 @@ NAMES = (
     "flows_removed",  # by whoever reads: that is no loss
     "removed_bytes",
     "trimmed_bytes",
+    "archive_saved_flows",  # parts of flows that are complete there
+    "archive_saved_bytes",
+    "archive_lost_flows",  # evicted or trimmed before they were saved
+    "archive_lost_bytes",
 )
 
 
@@ -104,6 +108,8 @@ class Counters:
         self.stray_packets = self.late_packets = self.connections = self.connections_refused = 0
         self.connections_expired = self.flows_total = self.flows_refused = self.flows_evicted = 0
         self.flows_removed = self.evicted_bytes = self.removed_bytes = self.trimmed_bytes = 0
+        self.archive_saved_flows = self.archive_saved_bytes = 0
+        self.archive_lost_flows = self.archive_lost_bytes = 0
 
     def as_dict(self) -> dict[str, int]:
         """A copy of all numbers, by name."""

@@ -19,6 +19,7 @@ from typing import NamedTuple
 import cython
 
 if not cython.compiled:
+    from .arena import UNIT_BYTES
     from .counters import Counters
     from .decode import (
         BAD_FLAGS,
@@ -42,12 +43,14 @@ from .limits import (
     CONNECTION_BYTES,
     LEAP_NS,
     LEAP_PACKETS,
+    MAX_DATAGRAM_BYTES,
     MAX_PASSES,
     PREPARED_BYTES,
     SECOND_NS,
     SLICE_BYTES,
     SLICE_PACKETS,
     SLICE_RARE,
+    SLICES,
     TICK_NS,
     Limits,
 )
@@ -99,6 +102,10 @@ class Engine:
         self.defrag = Defrag(limits.fragment_bytes, self.counters)
         self.segment = Segment(limits.checksum != "off")
         self.turn = Turn()
+        # In slices, the more of them the less there is: what is saved meanwhile needs not to be lost.
+        self.slice_bytes = min(SLICE_BYTES, limits.payload_bytes // SLICES)
+        places = min(limits.max_flows or SLICES * SLICE_PACKETS, self.flows.live_limit)
+        self.slice_packets = max(1, min(SLICE_PACKETS, places // SLICES))
         self.fraction_ns = _MICROSECOND_NS
         self.now_ns = 0
         self.next_tick_ns = 0
@@ -115,18 +122,35 @@ class Engine:
         link_type: int,
         source: int = 0,
         fraction_ns: int = _MICROSECOND_NS,
-    ) -> None:
+        packet: int = 0,
+        patient: bool = False,
+    ) -> int:
         """One batch: `meta` has four native uint32 a packet: sec, fraction (µs unless `fraction_ns` says
         otherwise), offset in `frames`, length.
+
+        Returns how many packets it has. If `patient`, maybe less, so that flows can be saved before they
+        would have to go; then it wants the rest, from that `packet` on, a little later.
         """
         view = memoryview(meta).cast("I")
         count = len(view) // 4
-        packet = 0
         while packet < count:
             with self.turn:
+                if patient and self.is_short():
+                    break
                 self.flows.source = source
                 self.fraction_ns = fraction_ns
                 packet = self._feed_slice(frames, len(frames), view, packet, count, link_type)
+        return packet
+
+    def is_short(self) -> bool:
+        """Whether the next slice may cost a flow that is not saved, but will be soon."""
+        count = self.slice_packets
+        return self.store.is_short(self._wanted_bytes(), count) or self.flows.is_short(count)
+
+    def _wanted_bytes(self) -> int:
+        """What a slice can fill, and a block for each packet: blocks are filled by half at least."""
+        payload_bytes = self.slice_bytes + MAX_DATAGRAM_BYTES + self.flows.room.pool.used_bytes
+        return 2 * payload_bytes + self.slice_packets * UNIT_BYTES
 
     def prepare(self, count: int) -> None:
         """Have memory ready for `count` bytes that will come. Takes no turn; for a thread of its own.
@@ -149,13 +173,14 @@ class Engine:
                 self._tick()
                 more = self.next_tick_ns <= self.now_ns
 
-    def finish(self) -> None:
-        """The captures have ended."""
+    def finish(self, patient: bool = False) -> bool:
+        """The captures have ended. If `patient`, False when it is to be called again, as with feed()."""
         with self.turn:
             self.defrag.clear()
-            self.flows.finish(self.now_ns)
+            done = self.flows.finish(self.now_ns, self._wanted_bytes() if patient else 0)
             self.flows.collect()
-            self.finished = True
+            self.finished = done or self.finished
+            return done
 
     def close(self) -> None:
         """Let go of everything: directions hold each other, and the garbage collector does not see them."""
@@ -263,8 +288,8 @@ class Engine:
         self, base: bytes, length: int, meta: memoryview, packet: int, count: int, link_type: int
     ) -> int:
         """Take packets from number `packet` on, as many as a slice allows; returns the number of the next."""
-        last = min(count, packet + SLICE_PACKETS)
-        room_bytes = SLICE_BYTES
+        last = min(count, packet + self.slice_packets)
+        room_bytes = self.slice_bytes
         rare = SLICE_RARE
         counters = self.counters
         segment = self.segment

@@ -25,6 +25,7 @@ cdef class Flow(Ranked):
     cdef public bint named
     cdef public bint partial
     cdef public bint unverified
+    cdef public bint saved
     cdef long long run_start
     cdef object lost
     cdef long long tail_start
@@ -34,6 +35,7 @@ cdef class Flow(Ranked):
     cdef array extents
     cdef long long first_extent
     cdef void begin(self, long long serial, bytes key, long long generation, object owner) noexcept
+    cdef long long tail_bytes(self) noexcept
 
 
 cpdef long long extent_count(Flow flow) except -1

@@ -5,10 +5,12 @@ from .counters cimport Counters
 from .evict cimport Ranking
 from .flow cimport CLASS_MASK, NOWHERE, Flow, extent, extent_block, extent_count, extent_of, name_key
 from .memory cimport emptied, push
+from .saving cimport Saving
 
 cdef int _SMALLER_CLASSES
 cdef long long _MIN_ROWS
 cdef int OPEN
+cdef long long HURRY_SHARE
 
 
 cdef class Store:
@@ -16,11 +18,12 @@ cdef class Store:
     cdef Counters counters
     cdef long long max_flows
     cdef readonly Ranking ranking
+    cdef readonly Saving saving
     cdef public long long now_ns
     cdef long long next_serial
     cdef readonly long long count
     cdef readonly long long pinned_bytes
-    cdef long long pin_limit_bytes
+    cdef readonly long long pin_limit_bytes
     cdef dict names
     cdef array serials
     cdef list rows
@@ -47,7 +50,7 @@ cdef class Store:
     cpdef release(self, Flow flow)
     cpdef evict(self, Flow flow)
     cpdef remove(self, Flow flow)
-    cdef _take_out(self, Flow flow)
+    cdef _take_out(self, Flow flow, bint wanted)
 
     @cython.locals(done=cython.Py_ssize_t, count=cython.longlong)
     cpdef long long append(
@@ -69,6 +72,14 @@ cdef class Store:
     )
     cdef bytes _gather(self, Flow flow, long long offset, long long end)
 
+    cpdef save(self, Flow flow)
+    cpdef unsave(self, Flow flow)
+    cdef _dirty(self, Flow flow)
+    cdef Ranking _ranking_of(self, Flow flow)
+
+    @cython.locals(saving=Saving, free_bytes=cython.longlong)
+    cpdef bint is_short(self, long long bytes_wanted, long long flows_wanted) except -1
+
     @cython.locals(run_bytes=cython.longlong, level=cython.int, position=cython.longlong)
     cdef bint _extend(self, Flow flow, long long wanted_bytes) except -1
 
@@ -77,6 +88,9 @@ cdef class Store:
 
     @cython.locals(flow=Flow)
     cdef bint _make_room(self, Flow keep) except -1
+
+    @cython.locals(saving=Saving, held_limit_bytes=cython.longlong, flow=Flow)
+    cdef bint _make_clean_room(self, Flow keep) except -1
 
     cdef _evict_now(self, Flow flow)
 
