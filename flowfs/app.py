@@ -31,6 +31,7 @@ from .tree import Tree
 SPACING_S = 0.001  # the kernel is told of changes at most so often
 LOADING_SPACING_S = 0.01  # while a file is loaded every wake-up is taken from the loading
 REPORT_S = 0.1
+TIDY_S = 2.0  # for an archive to let go of what is not complete, unless its disk hangs
 
 _END = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -199,6 +200,7 @@ class _House:
                 self._say_what_is_new()
                 self._voice.progress(total - archive.left_bytes(), total, "saving")
             archive.break_off()  # if it has not ended
+            archive.wait(TIDY_S)
         self._say_what_is_new()
         self._voice.ready()
         self.not_saved = archive.left()

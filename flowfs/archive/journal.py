@@ -1,4 +1,4 @@
-"""flows.jsonl: a line of JSON for each part, appended when the part has its name.
+"""flows.jsonl: a line of JSON for each part, appended when the part has its name; there is room for both.
 
 Always true: a line is one write(2) to a file that is only appended to, so several processes may write to one
 journal. A line that was cut, since the process was killed or the disk is full, is followed by a new line.
@@ -6,12 +6,18 @@ journal. A line that was cut, since the process was killed or the disk is full, 
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import errno
 import json
 import os
 import stat
 from collections.abc import Mapping
 
+RESERVE_BYTES = 64 * 1024
+SPARE_BYTES = 64  # a number in a name, a line that was cut
+_KEEP_SIZE = 1  # <linux/falloc.h>
+_libc = ctypes.CDLL(None, use_errno=True)
 _FLAGS = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
@@ -22,6 +28,7 @@ class Journal:
         self.waiting: list[bytes] = []
         self._file = -1
         self._torn = False
+        self._reserved = 0  # up to here the disk has room for it
 
     def open(self, name: str, directory: int) -> None:
         """Go on where the last one ended."""
@@ -31,9 +38,22 @@ class Journal:
             raise FileExistsError(errno.EEXIST, f"{name} in it is no file")
         self._torn = status.st_size > 0 and os.pread(self._file, 1, status.st_size - 1) != b"\n"
 
+    def reserve(self, record: Mapping[str, object]) -> None:
+        """See to it that there is room on the disk for a record like this. Raises OSError."""
+        end = os.fstat(self._file).st_size + len(_line(record)) + SPARE_BYTES
+        if end <= self._reserved:
+            return
+        for count in (end + RESERVE_BYTES, end):
+            if not _libc.fallocate(self._file, _KEEP_SIZE, ctypes.c_int64(0), ctypes.c_int64(count)):
+                self._reserved = count
+                return
+        number = ctypes.get_errno()
+        if number not in (errno.EOPNOTSUPP, errno.ENOSYS):
+            raise OSError(number, os.strerror(number))
+
     def add(self, record: Mapping[str, object]) -> None:
         """Append a record; it is kept until write() has succeeded. Raises OSError."""
-        self.waiting.append(json.dumps(record, separators=(",", ":")).encode() + b"\n")
+        self.waiting.append(_line(record))
         self.write()
 
     def write(self) -> None:
@@ -60,5 +80,13 @@ class Journal:
     def close(self) -> None:
         """Lines that wait stay, for the next file."""
         if self._file >= 0:
+            if self._reserved:
+                with contextlib.suppress(OSError):  # what is reserved behind the end
+                    os.ftruncate(self._file, os.fstat(self._file).st_size)
             os.close(self._file)
         self._file = -1
+        self._reserved = 0
+
+
+def _line(record: Mapping[str, object]) -> bytes:
+    return json.dumps(record, separators=(",", ":")).encode() + b"\n"

@@ -217,7 +217,9 @@ class Archive:
             for part in self._batch.values():
                 part.sync()
         for flow, part in list(self._batch.items()):
-            name = self._place.publish(part.name, name_of(flow.key, flow.generation).decode())
+            wanted = name_of(flow.key, flow.generation).decode()
+            self._place.journal.reserve(part.record(wanted, self._source(flow)))
+            name = self._place.publish(part.name, wanted)
             self._named_s = self._named_s or time.monotonic()
             del self._batch[flow]
             self._batch_bytes -= part.end - part.begin
@@ -264,6 +266,7 @@ class Archive:
     def _close(self) -> None:
         self._lose_parts()
         try:
+            self._place.journal.write()  # there is room for it, now that parts are discarded
             if self._named_s:
                 self._place.sync_names()
         except OSError as error:

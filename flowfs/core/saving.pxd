@@ -51,7 +51,7 @@ cdef class Saving:
     @cython.locals(flow=Flow)
     cpdef Flow next(self, long long now_ns, bint hurry, Flow victim)
     @cython.locals(draft=Draft)
-    cpdef long long written(self, Flow flow) except -1
+    cpdef object written(self, Flow flow)
     @cython.locals(flow=Flow)
     cpdef Flow head(self)
     cdef Draft _draft(self, Flow flow)

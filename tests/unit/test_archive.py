@@ -215,7 +215,6 @@ def test_a_journal_whose_last_line_is_torn(place: Path) -> None:
 def test_only_what_the_dead_left_is_removed(place: Path) -> None:
     with archived(place) as living:
         living.feed(talk(some(700_000), 1, close=False))
-        (flow,) = living.engine.list_after(0, 9)
         assert eventually(lambda: is_written(living))
         (scratch,) = place.glob(".flowfs-*")
         dead = place / ".flowfs-dead"
@@ -276,7 +275,6 @@ def test_the_lost_head_of_a_flow_separates_two_parts(place: Path) -> None:
 def test_a_directory_that_goes_and_comes_again(place: Path) -> None:
     with archived(place) as one:
         one.feed(talk(some(700_000), 1, close=False))
-        (flow,) = one.engine.list_after(0, 9)
         assert eventually(lambda: is_written(one))
         aside = place.with_name("removed")
         place.rename(aside)
