@@ -72,7 +72,7 @@ def test_every_option() -> None:
     told = config(
         "/mnt -i eth0 -i lo -s 100 -B 2048 -p --direction in --no-tunnels --max-memory 1G"
         " --max-out-of-order 32M --max-table 16MiB --max-fragments 1M --max-flows 1000 --idle-timeout 1h"
-        " -o ro -o nodev,noexec -f --no-wait -Z nobody -q -v --checksum strict"
+        " --archive kept -o ro -o nodev,noexec -f --no-wait -Z nobody -q -v --checksum strict"
     )
     assert told == Config(
         "/mnt",
@@ -89,8 +89,10 @@ def test_every_option() -> None:
             fragment_bytes=MIB,
             max_flows=1000,
             idle_ns=3600 * 10**9,
+            archives=True,
             checksum="strict",
         ),
+        archive=os.path.abspath("kept"),
         mount_options=("ro", "nodev,noexec"),
         foreground=True,
         wait=False,
@@ -178,7 +180,8 @@ def test_a_filter_from_a_file(tmp_path: Path) -> None:
         ("mount /mnt -i lo --idle-timeout soon", "--idle-timeout soon: not a time"),
         ("mount /mnt -i lo --max-flows -3", "--max-flows"),
         ("mount /mnt -i lo -F /nonexistent", "-F /nonexistent: cannot read it: No such file"),
-        ("mount /mnt -i lo --archive /tmp", "unrecognized arguments: --archive /tmp"),
+        ("mount /mnt -i lo --archive=", "--archive: the name is empty"),
+        ("mount /mnt -i lo --archive", "--archive: expected one argument"),
         ("mount /mnt -i lo --evict oldest", "unrecognized arguments: --evict oldest"),
         ("mount /mnt -i lo --max-flow-bytes 10", "unrecognized arguments: --max-flow-bytes 10"),
         ("mount /mnt -i lo --max-mem 10M", "unrecognized arguments: --max-mem 10M"),

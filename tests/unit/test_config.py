@@ -40,6 +40,7 @@ def test_only_a_place_and_a_source_are_needed() -> None:
         ("--max-flows -1", {"limits": Limits(max_flows=-1)}),
         ("--checksum lax", {"limits": Limits(checksum="lax")}),
         ("--idle-timeout 0s", {"limits": Limits(idle_ns=0)}),
+        ("--archive", {"archive": "/kept"}),
         ("FILTER", {"filter": "tcp\0port 25"}),
         ("-s is about interfaces", {"files": ("a",), "snaplen": 100}),
         ("-B is about interfaces", {"files": ("a",), "buffer_kib": 1}),
