@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import random
+import threading
 from pathlib import Path
 
 import pytest
 
 from archiving import Archived, archived, check, eventually, joined, records
 from craft import Conversation
+from flowfs.archive import part
 from flowfs.core.limits import KIB, SECOND_NS
 
 STEP = 1000
@@ -250,7 +252,7 @@ def test_what_goes_before_it_was_saved_is_lost_and_never_called_saved(place: Pat
     one.engine.close()
 
 
-def test_the_lost_head_of_a_flow_separates_two_parts(place: Path) -> None:
+def test_the_lost_head_of_a_flow_separates_two_parts(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = some(4_000_000)
     conversation = talk(data, close=False)
     packets = list(conversation.packets)
@@ -259,7 +261,9 @@ def test_the_lost_head_of_a_flow_separates_two_parts(place: Path) -> None:
         (flow,) = one.engine.list_after(0, 9)
         assert eventually(lambda: is_written(one))
         assert flow.start == 0
-        one.feed(packets[800:], patient=False)  # faster than any disk
+        goes_on, _ = hanging(monkeypatch)
+        one.feed(packets[800:], patient=False)
+        goes_on.set()
         one.end()
         saved, lost = one.numbers()
         assert lost > 0
@@ -332,3 +336,47 @@ def test_flows_that_go_for_the_sake_of_others_are_saved_as_well(place: Path, kin
         assert one.engine.counters.flows_evicted > 200
         assert one.numbers()[1] == 0
     assert sorted(joined(place).values()) == sorted(b"%d" % port for port in range(300))
+
+
+def hanging(monkeypatch: pytest.MonkeyPatch) -> tuple[threading.Event, threading.Event]:
+    """From here on the disk hangs until the first event is set; the second says that somebody waits."""
+    goes_on, stands = threading.Event(), threading.Event()
+    write = part._write
+
+    def hang(file: int, data: bytes, offset: int) -> None:
+        stands.set()
+        assert goes_on.wait(60)
+        write(file, data, offset)
+
+    monkeypatch.setattr(part, "_write", hang)
+    return goes_on, stands
+
+
+def test_a_disk_that_hangs_holds_nobody_up(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The thread stands still in a write; all packets are taken, and what had to go is counted."""
+    goes_on, stands = hanging(monkeypatch)
+    with archived(place) as one:
+        try:
+            for port in range(40):
+                one.feed(talk(some(60_000, port), 1000 + port), patient=False)
+                assert port < 20 or stands.wait(10)
+            assert one.engine.counters.stored_bytes == 40 * 60_000
+            assert one.engine.counters.archive_lost_flows > 20
+            assert one.numbers()[0] == 0
+        finally:
+            goes_on.set()
+        one.end()
+        saved, lost = one.numbers()
+        assert saved == sum(line["size"] for line in check(place))
+        assert saved + lost >= 40 * 60_000  # a flow that went while it was written is both
+        assert saved + lost <= 41 * 60_000
+
+
+def test_two_processes_in_one_directory(place: Path) -> None:
+    with archived(place) as one, archived(place) as other:
+        for number, archive in enumerate((one, other, one, other)):
+            archive.feed(talk(b"%d" % number, 1 + number // 2))
+        one.end()
+        other.end()
+    assert len(check(place)) == 4
+    assert sorted((place / line["file"]).read_bytes() for line in check(place)) == [b"0", b"1", b"2", b"3"]
