@@ -115,18 +115,26 @@ class Capture:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def _feed(self, source: Source, batch: Batch) -> None:
-        count, taken = len(batch.meta) // META_BYTES, 0
-        patient = self._on_short is not None
-        while True:
-            taken = self._engine.feed(*batch[:3], source.number, batch.fraction_ns, taken, patient)
+        if self._on_short is None:
+            self._engine.feed(*batch[:3], source.number, batch.fraction_ns)
             self._tell()
-            if taken == count or not self._pause():
-                break
+            return
+        count, taken, wanted = len(batch.meta) // META_BYTES, 0, True
+        while taken < count and wanted:
+            taken = self._engine.feed(*batch[:3], source.number, batch.fraction_ns, taken, True)
+            self._tell()
+            wanted = taken == count or self._pause(self._on_short)
 
-    def _pause(self) -> bool:
+    def _finish(self) -> None:
+        if self._on_short is None:
+            self._engine.finish()
+            return
+        while not self._engine.finish(True) and self._pause(self._on_short):
+            pass
+
+    def _pause(self, on_short: Callable[[], None]) -> bool:
         """Let flows be saved for a moment; False if no more is wanted."""
-        if self._on_short is not None:
-            self._on_short()
+        on_short()
         poller = select.poll()
         poller.register(self._wake_in, select.POLLIN)
         poller.poll(1000 * PAUSE_S)
@@ -142,10 +150,9 @@ class Capture:
             self._feed(source, batch)
             if self._stopping:
                 break
-        while not self._stopping and not self._engine.finish(self._on_short is not None):
+        if not self._stopping:
+            self._finish()
             self._tell()
-            self._pause()
-        self._tell()
 
     def _wait(self, descriptor: int) -> bool:
         """Until the descriptor of a stream is readable, or A_WHILE, or at once; False if no more is wanted.
