@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 import trio
 
 from . import dissect, rights, summary
+from .archive import Archive
 from .background import Voice
 from .capture import Capture, Drops, Source, open_file, open_interface, same_interface
 from .complaints import Complaints
@@ -31,8 +32,13 @@ from .tree import Tree
 SPACING_S = 0.001  # the kernel is told of changes at most so often
 LOADING_SPACING_S = 0.01  # while a file is loaded every wake-up is taken from the loading
 REPORT_S = 0.1
+TIDY_S = 2.0  # for an archive to let go of what is not complete, unless its disk hangs
 
 _END = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class NotSaved(Exception):
+    """Flows are gone that should be in the archive; str() is one line."""
 
 
 class Terminated(BaseException):
@@ -46,7 +52,8 @@ class Terminated(BaseException):
 def run(config: Config, engine: Engine, voice: Voice) -> None:
     """Capture and mount until a signal comes or the mount is taken away; sets the garbage collector to work.
 
-    Raises ConfigError, CaptureError, FilterError, RightsError, MountError, Terminated.
+    Raises ConfigError, CaptureError, FilterError, RightsError, MountError, ArchiveError, NotSaved,
+    Terminated.
     """
     with _log_to(voice, config.debug), _signals_raise() as heard_enough, contextlib.ExitStack() as stack:
         house = _build(config, engine, voice, stack)
@@ -54,11 +61,14 @@ def run(config: Config, engine: Engine, voice: Voice) -> None:
         gc.enable()
         trio.run(house.live, heard_enough)
     house.say_summary()
+    if house.not_saved:
+        raise NotSaved(house.not_saved)
 
 
 def _build(config: Config, engine: Engine, voice: Voice, stack: contextlib.ExitStack) -> "_House":
     """Everything opened, mounted, and without root's rights."""
     options = _mount_options(config)
+    _check_archive(config)
     rights.seal()  # before there is a packet, even one in the kernel's buffer
     user = rights.owner(config.user)
     if config.lock_memory:
@@ -68,6 +78,7 @@ def _build(config: Config, engine: Engine, voice: Voice, stack: contextlib.ExitS
         _clear_the_way(config.mountpoint, user, voice)
         rights.act_for(user)
     house = _House(config, voice, engine, sources)
+    stack.callback(house.put_away)  # when the mount has gone, for which somebody may wait
     with _signals_wait():
         house.mount = Mount.open(Tree(engine, house.about), config.mountpoint, options)
         stack.callback(_close, house.mount)
@@ -83,7 +94,15 @@ def _build(config: Config, engine: Engine, voice: Voice, stack: contextlib.ExitS
         dissect.load()
         rights.drop(user)
         voice.note(f"the mount is {user.name}'s, and root's rights are given up")
+    if config.archive:  # as the user whose files these will be
+        house.keep(Archive(config.archive, engine, [source.name for source in sources]))
     return house
+
+
+def _check_archive(config: Config) -> None:
+    mountpoint, archive = os.path.realpath(config.mountpoint), os.path.realpath(config.archive)
+    if config.archive and (archive + "/").startswith(mountpoint.rstrip("/") + "/"):
+        raise ConfigError(f"--archive {config.archive}: it is within the mount, where nothing can be written")
 
 
 def _close(mount: Mount) -> None:
@@ -158,10 +177,44 @@ class _House:
         self._voice = voice
         self._engine = engine
         self._waker = _Waker()
-        self._capture = Capture(sources, engine, self._waker.wake, follow=config.follow)
+        self._archive: Archive | None = None
+        self._told = 0
+        self.not_saved = ""
+        on_short = self._hurry if config.archive else None
+        self._capture = Capture(sources, engine, self._waker.wake, follow=config.follow, on_short=on_short)
         self._warned = 0
         self._complaints = Complaints(config, engine)
         self._started_ns = time.time_ns()
+
+    def keep(self, archive: Archive) -> None:
+        """From now on flows are saved there."""
+        self._archive = archive
+        archive.start()
+
+    def _hurry(self) -> None:
+        if self._archive is not None:
+            self._archive.poke()
+
+    def put_away(self) -> None:
+        """Save what is left, until that is done or a signal breaks it off; then `not_saved` says so."""
+        archive = self._archive
+        if archive is None:
+            return
+        with _signals_are_counted() as heard:
+            while not self._engine.finish(patient=True):
+                if heard() or archive.trouble or archive.wait(REPORT_S / 10):
+                    self._engine.finish()
+                    break
+            archive.stop()
+            total = archive.left_bytes()
+            while not archive.wait(REPORT_S) and not heard():
+                self._say_what_is_new()
+                self._voice.progress(total - archive.left_bytes(), total, "saving")
+            archive.break_off()  # if it has not ended
+            archive.wait(TIDY_S)
+        self._say_what_is_new()
+        self._voice.ready()
+        self.not_saved = archive.left()
 
     async def live(self, heard_enough: Callable[[], None]) -> None:
         """Until the mount is gone. `heard_enough` is called when further signals need not be heard."""
@@ -228,14 +281,21 @@ class _House:
             await trio.sleep(REPORT_S)
 
     def _say_how_far(self) -> None:
+        self._say_what_is_new()
+        done, total = self._capture.progress
+        if total and not self._engine.finished:
+            self._voice.progress(done, total)
+
+    def _say_what_is_new(self) -> None:
         self._capture.warnings += self._complaints.fresh()
+        if self._archive is not None:
+            told = self._archive.warnings[self._told :]
+            self._told += len(told)
+            self._capture.warnings += told
         warnings = self._capture.warnings[self._warned :]
         self._warned += len(warnings)
         for line in warnings:
             self._voice.warn(line)
-        done, total = self._capture.progress
-        if total and not self._engine.finished:
-            self._voice.progress(done, total)
 
     # --- numbers
 
@@ -258,6 +318,7 @@ class _House:
             "dropped_by_kernel": sum(one["dropped_by_kernel"] for one in interfaces.values()),
             "dropped_by_interface": sum(one["dropped_by_interface"] for one in interfaces.values()),
             "interfaces": interfaces,
+            "archive": None if self._archive is None else self._archive.about(),
             "warnings": list(self._capture.warnings),
         }
 
@@ -341,6 +402,23 @@ def _signals_raise() -> Iterator[Callable[[], None]]:
     before = {number: signal.signal(number, terminate) for number in _END if _is_heard(number)}
     try:
         yield heard_enough
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _signals_are_counted() -> Iterator[Callable[[], int]]:
+    """Gives how many came of those that end us; whoever is told decides."""
+    count = 0
+
+    def heard(number: int, frame: object) -> None:
+        nonlocal count
+        count += 1
+
+    before = {number: signal.signal(number, heard) for number in _END if _is_heard(number)}
+    try:
+        yield lambda: count
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

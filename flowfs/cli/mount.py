@@ -63,19 +63,21 @@ def _work(config: Config, voice: Voice) -> int:
         return SIGNALLED + signal.SIGINT
     except BaseException as error:
         status = _status(error)
-        if status == FAILED and config.debug:
+        if status == FAILED and config.debug and not isinstance(error, app.NotSaved):
             raise
-        voice.error(_fault(error) if status == FAILED else str(error))
+        expected = status != FAILED or isinstance(error, app.NotSaved)
+        voice.error(str(error) if expected else _fault(error))
         return status
     return 0
 
 
 def _status(error: BaseException) -> int:
+    from flowfs.archive import ArchiveError
     from flowfs.capture import CaptureError, FilterError
     from flowfs.mount import MountError
     from flowfs.rights import RightsError
 
-    if isinstance(error, ConfigError | FilterError | RightsError):
+    if isinstance(error, ArchiveError | ConfigError | FilterError | RightsError):
         return USAGE
     if isinstance(error, CaptureError):
         return NO_CAPTURE

@@ -6,11 +6,12 @@ from .evict cimport Ranking
 from .policies cimport ranking_of
 from .flow cimport CLASS_MASK, NOWHERE, Flow, extent, extent_block, extent_count, extent_of, name_key
 from .memory cimport emptied, push
+from .saving cimport Saving
 
 cdef int _SMALLER_CLASSES
 cdef long long _MIN_ROWS
 cdef int OPEN
-cdef long long UNLIMITED_BYTES
+cdef long long HURRY_SHARE, UNLIMITED_BYTES
 
 
 cdef class Store:
@@ -18,6 +19,7 @@ cdef class Store:
     cdef Counters counters
     cdef long long max_flows
     cdef readonly Ranking ranking
+    cdef readonly Saving saving
     cdef public long long now_ns
     cdef readonly long long head_bytes
     cdef readonly long long tail_bytes
@@ -25,7 +27,7 @@ cdef class Store:
     cdef long long next_serial
     cdef readonly long long count
     cdef readonly long long pinned_bytes
-    cdef long long pin_limit_bytes
+    cdef readonly long long pin_limit_bytes
     cdef dict names
     cdef array serials
     cdef list rows
@@ -53,7 +55,7 @@ cdef class Store:
     cpdef release(self, Flow flow)
     cpdef evict(self, Flow flow)
     cpdef remove(self, Flow flow)
-    cdef _take_out(self, Flow flow)
+    cdef _take_out(self, Flow flow, bint wanted)
 
     @cython.locals(done=cython.Py_ssize_t, count=cython.longlong)
     cpdef long long append(
@@ -75,6 +77,14 @@ cdef class Store:
     )
     cdef bytes _gather(self, Flow flow, long long offset, long long end)
 
+    cpdef save(self, Flow flow)
+    cpdef unsave(self, Flow flow)
+    cdef _dirty(self, Flow flow)
+    cdef Ranking _ranking_of(self, Flow flow)
+
+    @cython.locals(saving=Saving, free_bytes=cython.longlong)
+    cpdef bint is_short(self, long long bytes_wanted, long long flows_wanted) except -1
+
     @cython.locals(
         room_bytes=cython.longlong, run_bytes=cython.longlong, level=cython.int, position=cython.longlong
     )
@@ -85,6 +95,9 @@ cdef class Store:
 
     @cython.locals(flow=Flow)
     cdef bint _make_room(self, Flow keep) except -1
+
+    @cython.locals(saving=Saving, held_limit_bytes=cython.longlong, flow=Flow)
+    cdef bint _make_clean_room(self, Flow keep) except -1
 
     cdef _evict_now(self, Flow flow)
 

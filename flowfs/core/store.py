@@ -27,9 +27,10 @@ if not cython.compiled:
     from .flow import CLASS_MASK, NOWHERE, Flow, extent, extent_block, extent_count, extent_of, name_key
     from .memory import emptied, push
     from .policies import ranking_of
+    from .saving import Saving
 
 from .flow import OPEN, Evicted
-from .limits import PINNED_SHARE, UNLIMITED_BYTES, Limits
+from .limits import HURRY_SHARE, PINNED_SHARE, UNLIMITED_BYTES, Limits
 from .ranges import Ranges
 
 _SMALLER_CLASSES = 3  # a block of 1/8 of what was wanted is taken rather than evicting for a whole one
@@ -45,6 +46,9 @@ class Store:
         self.counters = counters
         self.max_flows = limits.max_flows
         self.ranking: Ranking = ranking_of(limits.evict, 2 * LARGEST_BLOCK_BYTES)
+        self.saving: Saving | None = None  # which has the ranking of all that are saved
+        if limits.archives:
+            self.saving = Saving(counters, ranking_of(limits.evict, 2 * LARGEST_BLOCK_BYTES))
         # The offset in its stream at which a file stops growing; how much of its end is kept in any case.
         self.head_bytes = limits.max_flow_bytes if limits.keep == "head" else UNLIMITED_BYTES
         self.keeps_tail = limits.keep == "tail"
@@ -122,7 +126,9 @@ class Store:
         flow.state = state
         flow.ended = state != OPEN
         flow.changed_ns = now_ns
-        self.ranking.add(flow)
+        self._ranking_of(flow).add(flow)
+        if self.saving is not None:
+            self.saving.end(flow)
         self._tell(flow)
 
     def open(self, flow: Flow) -> None:
@@ -132,7 +138,7 @@ class Store:
         flow.cached = True
         flow.opens += 1
         if flow.opens == 1:
-            self.ranking.add(flow)
+            self._ranking_of(flow).add(flow)
 
     def release(self, flow: Flow) -> None:
         """A reader is done with the flow."""
@@ -143,24 +149,26 @@ class Store:
             self.pinned_bytes -= flow.held_bytes
             self._free_blocks(flow)
         else:
-            self.ranking.add(flow)
+            self._ranking_of(flow).add(flow)
 
     def evict(self, flow: Flow) -> None:
         """Take the flow out of the directory and free it; open readers keep it, within the pin limit [M3]."""
         if not flow.evicted:
             self.counters.flows_evicted += 1
             self.counters.evicted_bytes += flow.size - flow.start
-            self._take_out(flow)
+            self._take_out(flow, True)
 
     def remove(self, flow: Flow) -> None:
         """Take the flow out because a reader removed it; counted apart from evict()."""
         if not flow.evicted:
             self.counters.flows_removed += 1
             self.counters.removed_bytes += flow.size - flow.start
-            self._take_out(flow)
+            self._take_out(flow, False)
 
-    def _take_out(self, flow: Flow) -> None:
-        self.ranking.remove(flow)
+    def _take_out(self, flow: Flow, wanted: bool) -> None:
+        self._ranking_of(flow).remove(flow)
+        if self.saving is not None:
+            self.saving.take_out(flow, wanted)
         flow.evicted = True
         if self.names:
             self.names.pop(name_key(flow.key, flow.generation), None)
@@ -181,6 +189,8 @@ class Store:
 
         That of memory, and that up to `limit_bytes`.
         """
+        if flow.saved:
+            self._dirty(flow)
         self.ranking.touch(flow, now_ns)
         done = start
         while done < end:
@@ -202,6 +212,8 @@ class Store:
         count = min(count, flow.limit_bytes - flow.size)
         if count <= 0:
             return
+        if flow.saved:
+            self._dirty(flow)
         if flow.lost is None:
             flow.lost = Ranges()
         flow.lost.append(flow.size, flow.size + count, reason)
@@ -252,6 +264,37 @@ class Store:
             index += 1
         return b"".join(parts)
 
+    # --- what is saved -----------------------------------------------------------------------------
+
+    def save(self, flow: Flow) -> None:
+        """All bytes of the flow are safe elsewhere; from its next byte on that is not so any more."""
+        if self.saving is not None and not flow.saved and not flow.evicted:
+            self.ranking.remove(flow)
+            self.saving.save(flow)
+
+    def unsave(self, flow: Flow) -> None:
+        """It turned out that they are not."""
+        if flow.saved and not flow.evicted:
+            self._dirty(flow)
+
+    def _dirty(self, flow: Flow) -> None:
+        assert self.saving is not None
+        self.saving.dirty(flow)
+        self.ranking.add(flow)
+
+    def _ranking_of(self, flow: Flow) -> Ranking:
+        return self.saving.ranking if self.saving is not None and flow.saved else self.ranking
+
+    def is_short(self, bytes_wanted: int, flows_wanted: int) -> bool:
+        """Whether what is wanted could only be had by losing what is not saved."""
+        saving = self.saving
+        if saving is None:
+            return False
+        free_bytes = self.arena.capacity_bytes - self.arena.used_bytes + saving.clean_bytes
+        if free_bytes < min(bytes_wanted, self.arena.capacity_bytes // HURRY_SHARE):
+            return True
+        return self.max_flows > 0 and self.max_flows - self.count + saving.saved_flows < flows_wanted
+
     # --- memory ------------------------------------------------------------------------------------
 
     def _extend(self, flow: Flow, wanted_bytes: int) -> bool:
@@ -284,11 +327,17 @@ class Store:
             found = self.arena.closest(level, _SMALLER_CLASSES)
             if found >= 0:
                 return found
+            if self.saving is not None and self.saving.clean_bytes == 0:
+                found = self.arena.closest(level, level)  # rather than lose anything
+                if found >= 0:
+                    return found
             if not self._make_room(flow):
                 return self.arena.closest(level, level)
 
     def _make_room(self, keep: Flow) -> bool:
         """Free something that is not the end of `keep`. False if there is nothing."""
+        if self.saving is not None and self._make_clean_room(keep):
+            return True
         held_limit_bytes = self.pin_limit_bytes - self.pinned_bytes
         flow: Flow | None = self.ranking.victim(self.now_ns, held_limit_bytes, keep)
         if flow is None:
@@ -301,6 +350,21 @@ class Store:
         self._evict_now(flow)
         return True
 
+    def _make_clean_room(self, keep: Flow) -> bool:
+        """Free something that is saved. False if there is nothing."""
+        saving = self.saving
+        assert saving is not None
+        held_limit_bytes = self.pin_limit_bytes - self.pinned_bytes - self.ranking.held_open_bytes
+        flow: Flow | None = saving.ranking.victim(self.now_ns, held_limit_bytes, keep)
+        if flow is not None and (flow.extents is None or not saving.ranking.head_is_enough):
+            self._evict_now(flow)
+            return True
+        if flow is None:
+            flow = saving.head()
+        if flow is not None:
+            self._trim_head(flow)
+        return flow is not None
+
     def _evict_now(self, flow: Flow) -> None:
         """Evict, and free even what a reader has open: the pin limit is reached, or nothing else is left."""
         if flow.opens:
@@ -312,11 +376,12 @@ class Store:
 
     def _make_flow_room(self) -> bool:
         """Evict one closed or idle flow."""
-        leaver = self.ranking.leaver(self.now_ns)
-        if leaver is None:
-            return False
-        self.evict(leaver)
-        return True
+        for ranking in (self.ranking,) if self.saving is None else (self.saving.ranking, self.ranking):
+            leaver = ranking.leaver(self.now_ns)
+            if leaver is not None:
+                self.evict(leaver)
+                return True
+        return False
 
     def _free_what_passed(self, flow: Flow) -> None:
         """Free all but the last `tail_bytes`, by whole extents."""
@@ -329,6 +394,8 @@ class Store:
         extents: Any = flow.extents
         _, reference, following = extent(flow, 0)
         freed = self._release_block(reference)
+        if self.saving is not None:
+            self.saving.trim(flow, following, freed)
         trimmed = following - flow.start
         flow.start = following
         flow.first_extent += 1
@@ -341,7 +408,7 @@ class Store:
         if flow.lost is not None:
             flow.lost.forget_before(flow.start)
         flow.held_bytes -= freed
-        self.ranking.grew(flow, -freed)
+        self._ranking_of(flow).grew(flow, -freed)
         self._tell(flow)
         self._tell_freed(flow)
         return trimmed
