@@ -73,12 +73,8 @@ def test_every_option() -> None:
     told = config(
         "/mnt -i eth0 -i lo -s 100 -B 2048 -p --direction in --no-tunnels --max-memory 1G"
         " --max-out-of-order 32M --max-table 16MiB --max-fragments 1M --max-flows 1000 --idle-timeout 1h"
-<<<<<<< HEAD
-        " -o ro -o nodev,noexec -f --no-wait -Z nobody -q -v --checksum strict"
-        " --evict lru --max-flow-bytes 1.5k --keep tail"
-=======
         " --archive kept -o ro -o nodev,noexec -f --no-wait -Z nobody -q -v --checksum strict"
->>>>>>> f3044b975b1ac9236a271b8645af9ecf934d39f8
+        " --evict lru --max-flow-bytes 1.5k --keep tail"
     )
     assert told == Config(
         "/mnt",
@@ -95,13 +91,10 @@ def test_every_option() -> None:
             fragment_bytes=MIB,
             max_flows=1000,
             idle_ns=3600 * 10**9,
-<<<<<<< HEAD
             evict="lru",
             max_flow_bytes=1536,
             keep="tail",
-=======
             archives=True,
->>>>>>> f3044b975b1ac9236a271b8645af9ecf934d39f8
             checksum="strict",
         ),
         archive=os.path.abspath("kept"),
@@ -214,19 +207,13 @@ def test_a_filter_from_a_file(tmp_path: Path) -> None:
         ("mount /mnt -i lo --idle-timeout soon", "--idle-timeout soon: not a time"),
         ("mount /mnt -i lo --max-flows -3", "--max-flows"),
         ("mount /mnt -i lo -F /nonexistent", "-F /nonexistent: cannot read it: No such file"),
-<<<<<<< HEAD
-        ("mount /mnt -i lo --archive /tmp", "unrecognized arguments: --archive /tmp"),
+        ("mount /mnt -i lo --archive=", "--archive: the name is empty"),
+        ("mount /mnt -i lo --archive", "--archive: expected one argument"),
         ("mount /mnt -i lo --evict fifo", "--evict: invalid choice: 'fifo' (choose from"),
         ("mount /mnt -i lo -b 0", "--max-flow-bytes 0: must be from 1 to"),
         ("mount /mnt -i lo --max-flow-bytes some", "--max-flow-bytes some: not a size"),
         ("mount /mnt -i lo -b 10 --keep both", "--keep: invalid choice: 'both'"),
         ("mount /mnt -i lo --keep tail", "--keep tail: of how much? give --max-flow-bytes (-b), too"),
-=======
-        ("mount /mnt -i lo --archive=", "--archive: the name is empty"),
-        ("mount /mnt -i lo --archive", "--archive: expected one argument"),
-        ("mount /mnt -i lo --evict oldest", "unrecognized arguments: --evict oldest"),
-        ("mount /mnt -i lo --max-flow-bytes 10", "unrecognized arguments: --max-flow-bytes 10"),
->>>>>>> f3044b975b1ac9236a271b8645af9ecf934d39f8
         ("mount /mnt -i lo --max-mem 10M", "unrecognized arguments: --max-mem 10M"),
         ("mount /mnt -i lo -x", "unrecognized arguments: -x"),
         ("umount", "the following arguments are required: MOUNTPOINT"),
