@@ -18,7 +18,6 @@ from collections.abc import Callable, Iterator, Sequence
 import trio
 
 from . import dissect, rights, summary
-from .archive import Archive
 from .background import Voice
 from .capture import Capture, Drops, Source, open_file, open_interface, same_interface
 from .complaints import Complaints
@@ -26,27 +25,14 @@ from .config import Config, ConfigError
 from .core import compiled
 from .core.engine import Engine
 from .core.limits import UNLIMITED_BYTES, Limits
+from .keeper import Keeper, NotSaved, check_place
 from .mount import Mount, MountError, MountOptionError, MountOptions, unmount
+from .signals import END, is_heard, signals_raise, signals_wait
 from .tree import Tree
 
 SPACING_S = 0.001  # the kernel is told of changes at most so often
 LOADING_SPACING_S = 0.01  # while a file is loaded every wake-up is taken from the loading
 REPORT_S = 0.1
-TIDY_S = 2.0  # for an archive to let go of what is not complete, unless its disk hangs
-
-_END = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-
-class NotSaved(Exception):
-    """Flows are gone that should be in the archive; str() is one line."""
-
-
-class Terminated(BaseException):
-    """A signal came before there was anything to end in order."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(number)
-        self.number = number
 
 
 def run(config: Config, engine: Engine, voice: Voice) -> None:
@@ -55,20 +41,20 @@ def run(config: Config, engine: Engine, voice: Voice) -> None:
     Raises ConfigError, CaptureError, FilterError, RightsError, MountError, ArchiveError, NotSaved,
     Terminated.
     """
-    with _log_to(voice, config.debug), _signals_raise() as heard_enough, contextlib.ExitStack() as stack:
+    with _log_to(voice, config.debug), signals_raise() as heard_enough, contextlib.ExitStack() as stack:
         house = _build(config, engine, voice, stack)
         gc.freeze()  # what is here stays: it need not be looked through again and again
         gc.enable()
         trio.run(house.live, heard_enough)
     house.say_summary()
-    if house.not_saved:
-        raise NotSaved(house.not_saved)
+    if house.keeper.not_saved:
+        raise NotSaved(house.keeper.not_saved)
 
 
 def _build(config: Config, engine: Engine, voice: Voice, stack: contextlib.ExitStack) -> "_House":
     """Everything opened, mounted, and without root's rights."""
     options = _mount_options(config)
-    _check_archive(config)
+    check_place(config)
     rights.seal()  # before there is a packet, even one in the kernel's buffer
     user = rights.owner(config.user)
     if config.lock_memory:
@@ -79,7 +65,7 @@ def _build(config: Config, engine: Engine, voice: Voice, stack: contextlib.ExitS
         rights.act_for(user)
     house = _House(config, voice, engine, sources)
     stack.callback(house.put_away)  # when the mount has gone, for which somebody may wait
-    with _signals_wait():
+    with signals_wait():
         house.mount = Mount.open(Tree(engine, house.about), config.mountpoint, options)
         stack.callback(_close, house.mount)
     for line in house.mount.warnings:
@@ -95,18 +81,12 @@ def _build(config: Config, engine: Engine, voice: Voice, stack: contextlib.ExitS
         rights.drop(user)
         voice.note(f"the mount is {user.name}'s, and root's rights are given up")
     if config.archive:  # as the user whose files these will be
-        house.keep(Archive(config.archive, engine, [source.name for source in sources]))
+        house.keeper.start()
     return house
 
 
-def _check_archive(config: Config) -> None:
-    mountpoint, archive = os.path.realpath(config.mountpoint), os.path.realpath(config.archive)
-    if config.archive and (archive + "/").startswith(mountpoint.rstrip("/") + "/"):
-        raise ConfigError(f"--archive {config.archive}: it is within the mount, where nothing can be written")
-
-
 def _close(mount: Mount) -> None:
-    with _signals_wait():
+    with signals_wait():
         mount.close()
 
 
@@ -177,44 +157,16 @@ class _House:
         self._voice = voice
         self._engine = engine
         self._waker = _Waker()
-        self._archive: Archive | None = None
-        self._told = 0
-        self.not_saved = ""
-        on_short = self._hurry if config.archive else None
+        self.keeper = Keeper(config.archive, engine, [source.name for source in sources], voice)
+        on_short = self.keeper.hurry if config.archive else None
         self._capture = Capture(sources, engine, self._waker.wake, follow=config.follow, on_short=on_short)
         self._warned = 0
         self._complaints = Complaints(config, engine)
         self._started_ns = time.time_ns()
 
-    def keep(self, archive: Archive) -> None:
-        """From now on flows are saved there."""
-        self._archive = archive
-        archive.start()
-
-    def _hurry(self) -> None:
-        if self._archive is not None:
-            self._archive.poke()
-
     def put_away(self) -> None:
-        """Save what is left, until that is done or a signal breaks it off; then `not_saved` says so."""
-        archive = self._archive
-        if archive is None:
-            return
-        with _signals_are_counted() as heard:
-            while not self._engine.finish(patient=True):
-                if heard() or archive.trouble or archive.wait(REPORT_S / 10):
-                    self._engine.finish()
-                    break
-            archive.stop()
-            total = archive.left_bytes()
-            while not archive.wait(REPORT_S) and not heard():
-                self._say_what_is_new()
-                self._voice.progress(total - archive.left_bytes(), total, "saving")
-            archive.break_off()  # if it has not ended
-            archive.wait(TIDY_S)
-        self._say_what_is_new()
-        self._voice.ready()
-        self.not_saved = archive.left()
+        """Save what is left."""
+        self.keeper.put_away(self._say_what_is_new)
 
     async def live(self, heard_enough: Callable[[], None]) -> None:
         """Until the mount is gone. `heard_enough` is called when further signals need not be heard."""
@@ -251,7 +203,7 @@ class _House:
         self._voice.ready()
 
     async def _obey_signals(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        obeyed = [number for number in _END if _is_heard(number)]
+        obeyed = [number for number in END if is_heard(number)]
         with trio.open_signal_receiver(*obeyed, signal.SIGUSR1) as received:
             task_status.started()
             async for number in received:
@@ -287,11 +239,7 @@ class _House:
             self._voice.progress(done, total)
 
     def _say_what_is_new(self) -> None:
-        self._capture.warnings += self._complaints.fresh()
-        if self._archive is not None:
-            told = self._archive.warnings[self._told :]
-            self._told += len(told)
-            self._capture.warnings += told
+        self._capture.warnings += self._complaints.fresh() + self.keeper.fresh()
         warnings = self._capture.warnings[self._warned :]
         self._warned += len(warnings)
         for line in warnings:
@@ -318,7 +266,7 @@ class _House:
             "dropped_by_kernel": sum(one["dropped_by_kernel"] for one in interfaces.values()),
             "dropped_by_interface": sum(one["dropped_by_interface"] for one in interfaces.values()),
             "interfaces": interfaces,
-            "archive": None if self._archive is None else self._archive.about(),
+            "archive": self.keeper.about(),
             "warnings": list(self._capture.warnings),
         }
 
@@ -340,7 +288,8 @@ class _House:
 
     def say_summary(self) -> None:
         """The numbers, in lines for people."""
-        for line in summary.lines(self._engine.statistics(), self._by_interface(self._each())):
+        interfaces = self._by_interface(self._each())
+        for line in summary.lines(self._engine.statistics(), interfaces, bool(self._config.archive)):
             self._voice.say(line)
 
 
@@ -375,63 +324,7 @@ class _Waker:
         self._event.set()
 
 
-# --- signals and logging ---------------------------------------------------------------------------
-
-
-def _is_heard(number: int) -> bool:
-    """Whether a signal ends us: not SIGHUP, if whoever started us asked for that as nohup does."""
-    return number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN
-
-
-@contextlib.contextmanager
-def _signals_raise() -> Iterator[Callable[[], None]]:
-    """Terminated, while there is no loop yet that could end things in order.
-
-    Gives what makes further signals count for nothing, so that an impatient one does not disturb the end.
-    """
-    enough = False
-
-    def heard_enough() -> None:
-        nonlocal enough
-        enough = True
-
-    def terminate(number: int, frame: object) -> None:
-        if not enough:
-            raise Terminated(number)
-
-    before = {number: signal.signal(number, terminate) for number in _END if _is_heard(number)}
-    try:
-        yield heard_enough
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-@contextlib.contextmanager
-def _signals_are_counted() -> Iterator[Callable[[], int]]:
-    """Gives how many came of those that end us; whoever is told decides."""
-    count = 0
-
-    def heard(number: int, frame: object) -> None:
-        nonlocal count
-        count += 1
-
-    before = {number: signal.signal(number, heard) for number in _END if _is_heard(number)}
-    try:
-        yield lambda: count
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-@contextlib.contextmanager
-def _signals_wait() -> Iterator[None]:
-    """Hold signals back until what is mounted is remembered, or has been taken away."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _END)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+# --- logging -------------------------------------------------------------------------------------
 
 
 class _Said(logging.Handler):

@@ -38,8 +38,11 @@ ROOMS: Mapping[str, frozenset[str]] = {
         "early": "dissect config core",
         "complaints": "config core",
         "summary": "",
-        "app": "archive complaints summary mount capture dissect tree config core background rights flowfs",
-        "cli": "early app archive mount capture background rights called config core flowfs",
+        "signals": "",
+        "keeper": "signals archive background config core",
+        "app": "keeper signals complaints summary mount capture dissect tree config core background rights"
+        " flowfs",
+        "cli": "early app keeper signals archive mount capture background rights called config core flowfs",
         "__main__": "cli",
     }.items()
 }
@@ -69,7 +72,8 @@ CORE: Mapping[str, frozenset[str]] = {
         "defrag": "fragment evict order counters limits",
         "pending": "evict limits",
         "saving": "flow arena evict counters limits",
-        "store": "saving flow arena policies evict ranges memory counters limits",
+        "register": "flow memory",
+        "store": "register saving flow arena policies evict ranges memory counters limits",
         "assembly": "store flow pending notes ranges order memory counters limits",
         "doubt": "assembly pending notes ranges limits",
         "pickup": "doubt assembly pending notes seq limits",
@@ -87,7 +91,8 @@ CORE: Mapping[str, frozenset[str]] = {
         "refusal": "midway stream assembly flow decode notes seq limits",
         "reopening": "refusal stream assembly flow decode notes limits",
         "life": "reopening stream assembly store flow decode notes order seq counters limits",
-        "engine": "life recent defrag store arena flow decode notes turn memory counters limits",
+        "gauges": "life store defrag assembly pending limits",
+        "engine": "gauges life recent defrag store arena flow decode notes turn memory counters limits",
         "unsaved": "engine store flow limits",
     }.items()
 }

@@ -54,18 +54,20 @@ def _work(config: Config, voice: Voice) -> int:
         voice.error(str(error))
         return USAGE
     from flowfs import app  # with trio, libpcap and FUSE, which the waiting parent does without
+    from flowfs.keeper import NotSaved
+    from flowfs.signals import Terminated
 
     try:
         app.run(config, engine, voice)
-    except app.Terminated as terminated:
+    except Terminated as terminated:
         return SIGNALLED + terminated.number
     except KeyboardInterrupt:
         return SIGNALLED + signal.SIGINT
     except BaseException as error:
         status = _status(error)
-        if status == FAILED and config.debug and not isinstance(error, app.NotSaved):
+        if status == FAILED and config.debug and not isinstance(error, NotSaved):
             raise
-        expected = status != FAILED or isinstance(error, app.NotSaved)
+        expected = status != FAILED or isinstance(error, NotSaved)
         voice.error(str(error) if expected else _fault(error))
         return status
     return 0

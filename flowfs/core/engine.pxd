@@ -15,6 +15,7 @@ from .decode cimport (
 )
 from .defrag cimport Defrag
 from .flow cimport Flow
+from .gauges cimport gauges
 from .life cimport Lives
 from .memory cimport fetch
 from .recent cimport Recent

@@ -36,12 +36,12 @@ if not cython.compiled:
     )
     from .defrag import Defrag
     from .flow import Flow
+    from .gauges import gauges
     from .life import Lives
     from .memory import fetch
     from .store import Store
 
 from .limits import (
-    CONNECTION_BYTES,
     LEAP_NS,
     LEAP_PACKETS,
     MAX_DATAGRAM_BYTES,
@@ -256,38 +256,12 @@ class Engine:
     def statistics(self) -> dict[str, int]:
         """All counters, and the gauges: what is there and in use at this moment."""
         with self.turn:
-            numbers = self.counters.as_dict()
-            store = self.store
-            pool = self.flows.room.pool
-            numbers.update(
-                flows=store.count,
-                flows_free=self._free_flows(),
-                flows_open=store.ranking.active.length,
-                cut_at_bytes=self.cut_at_bytes,
-                connections_tracked=self.flows.live,
-                drop_intervals=self.flows.drops.intervals,
-                payload_used_bytes=store.arena.used_bytes,
-                payload_limit_bytes=store.arena.capacity_bytes,
-                pinned_bytes=store.pinned_bytes,
-                out_of_order_used_bytes=pool.used_bytes,
-                out_of_order_limit_bytes=pool.limit_bytes,
-                table_used_bytes=self.flows.live * CONNECTION_BYTES,
-                notes_used_bytes=self.flows.room.noted_bytes,
-                notes_limit_bytes=self.flows.room.note_limit_bytes,
-                table_limit_bytes=self.limits.table_bytes,
-                fragments_waiting=self.defrag.waiting,
-                fragments_used_bytes=self.defrag.used_bytes,
-                fragments_limit_bytes=self.defrag.limit_bytes,
-                now_ns=self.now_ns,
-            )
-            return numbers
-
-    def _free_flows(self) -> int:
-        """How many files more there is room for, if each connection has two."""
-        free = 2 * max(0, self.flows.live_limit - self.flows.live + self.flows.spare.length)
-        if self.limits.max_flows:
-            free = min(free, max(0, self.limits.max_flows - self.store.count))
-        return free
+            return {
+                **self.counters.as_dict(),
+                **gauges(self.limits, self.store, self.flows, self.defrag),
+                "cut_at_bytes": self.cut_at_bytes,
+                "now_ns": self.now_ns,
+            }
 
     # --- a slice -----------------------------------------------------------------------------------
 

@@ -19,6 +19,7 @@ cdef class Draft:
 cdef class Saving:
     cdef Counters counters
     cdef readonly Ranking ranking
+    cdef long long tail_bytes
     cdef readonly long long clean_bytes
     cdef readonly long long saved_flows
     cdef readonly dict drafts
@@ -38,6 +39,7 @@ cdef class Saving:
     cpdef take_out(self, Flow flow, bint wanted)
     @cython.locals(known=cython.longlong)
     cdef _lose_until(self, Flow flow, Draft draft, long long end)
+    cdef _count_lost(self, Flow flow, Draft draft, long long begin, long long end)
     @cython.locals(
         draft=Draft, index=cython.longlong, count=cython.longlong, reference=cython.longlong,
         following=cython.longlong, level=cython.longlong

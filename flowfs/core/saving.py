@@ -6,7 +6,8 @@ and its end are saved. Knows no archive: whoever saves asks next(), and says wha
 has failed(). Frees nothing. Always true:
  - `clean_bytes` is the capacity that can be freed without a loss: all that saved flows hold, and of others
    the blocks before their tail whose bytes were all written;
- - bytes that go before they were written are counted as lost, once, and so are those that failed later.
+ - bytes that go before they were written are counted as lost, once, and so are those that failed later;
+ - what lies before the last `tail_bytes` of a flow is not wanted: that it goes is no loss.
 
 The written part of a flow is a draft until the part is complete. When it goes on after that, or after bytes
 between were lost, another part begins: each part has all bytes from its offset to its end.
@@ -42,9 +43,10 @@ class Draft:
 class Saving:
     """Of one store. `ranking` is that of the saved flows; all others stand in the store's own."""
 
-    def __init__(self, counters: Counters, ranking: Ranking) -> None:
+    def __init__(self, counters: Counters, ranking: Ranking, tail_bytes: int) -> None:
         self.counters = counters
         self.ranking = ranking
+        self.tail_bytes = tail_bytes
         self.clean_bytes = 0
         self.saved_flows = 0
         self.drafts: dict[Flow, Draft] = {}
@@ -108,10 +110,16 @@ class Saving:
         """Count what lies before `end` and was not written."""
         known = max(draft.written, flow.start)
         if end > known:
-            self.counters.archive_lost_flows += not draft.has_lost
-            self.counters.archive_lost_bytes += end - known
-            draft.has_lost = True
             draft.written = end
+            self._count_lost(flow, draft, known, end)
+
+    def _count_lost(self, flow: Flow, draft: Draft, begin: int, end: int) -> None:
+        """The bytes [begin, end) are lost, as far as they were wanted."""
+        begin = max(begin, flow.size - self.tail_bytes)
+        if end > begin:
+            self.counters.archive_lost_flows += not draft.has_lost
+            self.counters.archive_lost_bytes += end - begin
+            draft.has_lost = True
 
     # --- what whoever saves tells ------------------------------------------------------------------------
 
@@ -154,17 +162,14 @@ class Saving:
     def fail(self, flow: Flow, begin: int, end: int) -> None:
         """The bytes [begin, end), which were written, are not safe after all. The flow must not be saved."""
         if flow.evicted:
-            self.counters.archive_lost_flows += 1
-            self.counters.archive_lost_bytes += end - begin
+            self._count_lost(flow, Draft(begin), begin, end)
             return
         draft = self._draft(flow)
         self._count_out(flow, draft)
         draft.clean_bytes = draft.clean_extents = 0
         draft.written = begin
         if flow.start > begin:
-            self.counters.archive_lost_flows += not draft.has_lost
-            self.counters.archive_lost_bytes += min(flow.start, end) - begin
-            draft.has_lost = True
+            self._count_lost(flow, draft, begin, min(flow.start, end))
         self._count_in(flow, draft)
         self.serial = 0
         if flow.ended:

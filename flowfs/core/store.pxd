@@ -4,17 +4,17 @@ from .arena cimport CLASSES, LARGEST_BLOCK_BYTES, UNIT_BYTES, Arena, size_class
 from .counters cimport Counters
 from .evict cimport Ranking
 from .policies cimport ranking_of
-from .flow cimport CLASS_MASK, NOWHERE, Flow, extent, extent_block, extent_count, extent_of, name_key
+from .flow cimport CLASS_MASK, NOWHERE, Flow, extent, extent_block, extent_count, extent_of
 from .memory cimport emptied, push
+from .register cimport Register
 from .saving cimport Saving
 
 cdef int _SMALLER_CLASSES
-cdef long long _MIN_ROWS
 cdef int OPEN
 cdef long long HURRY_SHARE, UNLIMITED_BYTES
 
 
-cdef class Store:
+cdef class Store(Register):
     cdef readonly Arena arena
     cdef Counters counters
     cdef long long max_flows
@@ -24,31 +24,11 @@ cdef class Store:
     cdef readonly long long head_bytes
     cdef readonly long long tail_bytes
     cdef bint keeps_tail
-    cdef long long next_serial
-    cdef readonly long long count
     cdef readonly long long pinned_bytes
     cdef readonly long long pin_limit_bytes
-    cdef dict names
-    cdef array serials
-    cdef list rows
-    cdef long long first_row
-    cdef public long long appeared
-    cdef public list grown
-    cdef public list gone
-    cdef readonly list freed
-    cdef public list orphans
 
     @cython.locals(flow=Flow)
     cpdef Flow create(self, bytes key, long long generation, object owner)
-
-    cpdef keep_name(self, Flow flow)
-    cpdef Flow find(self, bytes key, long long generation)
-
-    @cython.locals(row=cython.longlong)
-    cpdef Flow get(self, long long serial)
-
-    @cython.locals(row=cython.longlong, found=list, flow=Flow)
-    cpdef list list_after(self, long long serial, long long count)
 
     cpdef set_state(self, Flow flow, int state, long long now_ns)
     cpdef open(self, Flow flow)
@@ -81,6 +61,8 @@ cdef class Store:
     cpdef unsave(self, Flow flow)
     cdef _dirty(self, Flow flow)
     cdef Ranking _ranking_of(self, Flow flow)
+
+    cpdef long long open_flows(self) except -1
 
     @cython.locals(saving=Saving, free_bytes=cython.longlong)
     cpdef bint is_short(self, long long bytes_wanted, long long flows_wanted) except -1
@@ -118,13 +100,3 @@ cdef class Store:
 
     cdef _shelve_tail(self, Flow flow)
     cdef _shelve(self, Flow flow, long long start, long long reference)
-    cdef _tell(self, Flow flow)
-    cdef _tell_freed(self, Flow flow)
-
-    @cython.locals(flow=Flow)
-    cpdef list take_freed(self)
-
-    cdef _drop_row(self, long long row)
-
-    @cython.locals(flow=Flow, kept=list, row=cython.longlong)
-    cdef _close_ranks(self)

@@ -15,7 +15,6 @@ of the stream in a block of the arena; what lies between extents was lost and re
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_left, bisect_right
 from typing import Any
 
 import cython
@@ -24,9 +23,10 @@ if not cython.compiled:
     from .arena import CLASSES, LARGEST_BLOCK_BYTES, UNIT_BYTES, Arena, size_class
     from .counters import Counters
     from .evict import Ranking
-    from .flow import CLASS_MASK, NOWHERE, Flow, extent, extent_block, extent_count, extent_of, name_key
+    from .flow import CLASS_MASK, NOWHERE, Flow, extent, extent_block, extent_count, extent_of
     from .memory import emptied, push
     from .policies import ranking_of
+    from .register import Register
     from .saving import Saving
 
 from .flow import OPEN, Evicted
@@ -35,40 +35,28 @@ from .ranges import Ranges
 
 _SMALLER_CLASSES = 3  # a block of 1/8 of what was wanted is taken rather than evicting for a whole one
 _NO_EXTENTS = array("q")
-_MIN_ROWS = 64  # not worth closing ranks
 
 
-class Store:
-    """All files, by serial number (the order of appearance); some by key and generation, too."""
+class Store(Register):
+    """All files and their bytes."""
 
     def __init__(self, limits: Limits, counters: Counters) -> None:
+        Register.__init__(self)
         self.arena = Arena(limits.payload_bytes)
         self.counters = counters
         self.max_flows = limits.max_flows
         self.ranking: Ranking = ranking_of(limits.evict, 2 * LARGEST_BLOCK_BYTES)
-        self.saving: Saving | None = None  # which has the ranking of all that are saved
-        if limits.archives:
-            self.saving = Saving(counters, ranking_of(limits.evict, 2 * LARGEST_BLOCK_BYTES))
         # The offset in its stream at which a file stops growing; how much of its end is kept in any case.
         self.head_bytes = limits.max_flow_bytes if limits.keep == "head" else UNLIMITED_BYTES
         self.keeps_tail = limits.keep == "tail"
         self.tail_bytes = limits.max_flow_bytes if self.keeps_tail else UNLIMITED_BYTES
+        self.saving: Saving | None = None  # which has the ranking of all that are saved
+        if limits.archives:
+            ranking = ranking_of(limits.evict, 2 * LARGEST_BLOCK_BYTES)
+            self.saving = Saving(counters, ranking, self.tail_bytes)
         self.now_ns = 0
-        self.next_serial = 1
-        self.count = 0
         self.pinned_bytes = 0  # of evicted flows that somebody still has open
         self.pin_limit_bytes = self.arena.capacity_bytes // PINNED_SHARE
-        self.names: dict[bytes, Flow] = {}  # of files that nobody else finds, see keep_name()
-        # Rows in order of serial; the row of an evicted flow is None until half of them are.
-        self.serials = array("q")
-        self.rows: list[Flow | None] = []
-        self.first_row = 0  # all rows before it are None
-        # What happened since somebody asked.
-        self.appeared = 0
-        self.grown: list[Flow] = []
-        self.gone: list[Flow] = []
-        self.freed: list[Flow] = []  # `cached` ones of which bytes were freed
-        self.orphans: list[Flow] = []  # evicted, and their owner was not told yet
 
     # --- files -------------------------------------------------------------------------------------
 
@@ -77,47 +65,10 @@ class Store:
         if self.max_flows and self.count >= self.max_flows and not self._make_flow_room():
             self.counters.flows_refused += 1
             return None
-        flow = Flow.__new__(Flow)
-        flow.begin(self.next_serial, key, generation, owner)
-        self.next_serial += 1
-        flow.row = len(self.rows)
-        push(self.serials, flow.serial)
-        self.rows.append(flow)
+        flow = self._enter(key, generation, owner)
         self.ranking.add(flow)
-        self.count += 1
-        self.appeared += 1
         self.counters.flows_total += 1
         return flow
-
-    def keep_name(self, flow: Flow) -> None:
-        """The file is found here from now on: its connection is not found by addresses and ports any more.
-
-        The table of connections finds all others, so that most files cost no second entry.
-        """
-        if not flow.evicted:
-            self.names[name_key(flow.key, flow.generation)] = flow
-
-    def find(self, key: bytes, generation: int) -> Flow | None:
-        """The file of this name, of those whose name was kept."""
-        return self.names.get(name_key(key, generation)) if self.names else None
-
-    def get(self, serial: int) -> Flow | None:
-        """The file with this number, unless it was evicted."""
-        row = bisect_left(self.serials, serial)
-        if row < len(self.serials) and self.serials[row] == serial:
-            return self.rows[row]
-        return None
-
-    def list_after(self, serial: int, count: int) -> list[Flow]:
-        """At most `count` files with a greater number, ascending."""
-        found: list[Flow] = []
-        row = max(bisect_right(self.serials, serial), self.first_row)
-        while row < len(self.rows) and len(found) < count:
-            flow = self.rows[row]
-            if flow is not None:
-                found.append(flow)
-            row += 1
-        return found
 
     def set_state(self, flow: Flow, state: int, now_ns: int) -> None:
         """The flow's connection changed; in any state but OPEN its size is final [R7]."""
@@ -169,14 +120,7 @@ class Store:
         self._ranking_of(flow).remove(flow)
         if self.saving is not None:
             self.saving.take_out(flow, wanted)
-        flow.evicted = True
-        if self.names:
-            self.names.pop(name_key(flow.key, flow.generation), None)
-        self.count -= 1
-        self._drop_row(flow.row)
-        self.orphans.append(flow)
-        if flow.named:
-            self.gone.append(flow)
+        self._strike(flow)
         if flow.opens and self.pinned_bytes + flow.held_bytes <= self.pin_limit_bytes:
             self.pinned_bytes += flow.held_bytes
         else:
@@ -285,6 +229,11 @@ class Store:
     def _ranking_of(self, flow: Flow) -> Ranking:
         return self.saving.ranking if self.saving is not None and flow.saved else self.ranking
 
+    def open_flows(self) -> int:
+        """How many go on and are not held open by a reader."""
+        saved = 0 if self.saving is None else self.saving.ranking.active.length
+        return self.ranking.active.length + saved
+
     def is_short(self, bytes_wanted: int, flows_wanted: int) -> bool:
         """Whether what is wanted could only be had by losing what is not saved."""
         saving = self.saving
@@ -362,7 +311,7 @@ class Store:
         if flow is None:
             flow = saving.head()
         if flow is not None:
-            self._trim_head(flow)
+            self.counters.trimmed_bytes += self._trim_head(flow)
         return flow is not None
 
     def _evict_now(self, flow: Flow) -> None:
@@ -445,41 +394,3 @@ class Store:
             flow.extents = emptied(_NO_EXTENTS)
         push(flow.extents, start)
         push(flow.extents, reference)
-
-    def _tell(self, flow: Flow) -> None:
-        """Remember that the flow changed, if somebody was given its attributes since the last time."""
-        if flow.watched:
-            flow.watched = False
-            self.grown.append(flow)
-
-    def _tell_freed(self, flow: Flow) -> None:
-        """Remember that bytes went that a reader may have where it can still read them."""
-        if flow.cached and not flow.freed:
-            flow.freed = True
-            self.freed.append(flow)
-
-    def take_freed(self) -> list[Flow]:
-        """Files that were open at some time and of which bytes were freed since this was last asked."""
-        freed = self.freed
-        self.freed = []
-        for flow in freed:
-            flow.freed = False
-        return freed
-
-    def _drop_row(self, row: int) -> None:
-        self.rows[row] = None
-        if row == self.first_row:
-            while row < len(self.rows) and self.rows[row] is None:
-                row += 1
-            self.first_row = row
-        if len(self.rows) > _MIN_ROWS and self.count * 2 < len(self.rows):
-            self._close_ranks()
-
-    def _close_ranks(self) -> None:
-        """Leave out the rows of evicted flows."""
-        kept = [flow for flow in self.rows if flow is not None]
-        for row, flow in enumerate(kept):
-            flow.row = row
-        self.rows = list(kept)
-        self.serials = array("q", [flow.serial for flow in kept])
-        self.first_row = 0

@@ -98,6 +98,20 @@ def test_one_flow_that_is_larger_than_the_memory_is_one_file(place: Path) -> Non
     assert list(joined(place).values()) == [data]
 
 
+def test_a_flow_of_which_the_tail_is_wanted_loses_nothing_and_has_its_end(place: Path) -> None:
+    """It is trimmed all the time, before it is saved as well as after that."""
+    data = some(3_000_000)
+    with archived(place, max_flow_bytes=100_000, keep="tail") as one:
+        one.feed(talk(data))
+        one.end()
+        assert one.engine.counters.trimmed_beyond_bytes > 2_000_000
+        assert one.numbers()[1] == 0
+        assert one.archive.left() == ""
+    (stream,) = joined(place).values()
+    assert len(stream) == len(data)
+    assert stream[-100_000:] == data[-100_000:]
+
+
 def test_open_flows_by_turns_that_are_evicted_go_on_in_further_parts(place: Path) -> None:
     """100 flows of 60 KB in a memory of 1 MiB, all open all the time."""
     datas = [some(60_000, seed) for seed in range(100)]

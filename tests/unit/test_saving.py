@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,7 @@ from engines import feed
 from flowfs.core.counters import Counters
 from flowfs.core.engine import Engine
 from flowfs.core.flow import FIN, OPEN, Flow, extent, extent_count
-from flowfs.core.limits import MIB, SAVE_SETTLE_NS, Limits
+from flowfs.core.limits import EVICT_POLICIES, MIB, SAVE_SETTLE_NS, Limits
 from flowfs.core.saving import Saving
 from flowfs.core.store import Store
 from flowfs.core.unsaved import Errand, Unsaved
@@ -24,10 +25,10 @@ REASON = 0  # of a gap
 class House:
     """A store whose flows are saved, or not, by chance; and what is lost, by hand."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, **limits: Any) -> None:
         self.chance = random.Random(seed)
         self.counters = Counters()
-        self.store = Store(Limits(payload_bytes=SMALL_BYTES, archives=True), self.counters)
+        self.store = Store(Limits(payload_bytes=SMALL_BYTES, archives=True, **limits), self.counters)
         assert self.store.saving is not None
         self.saving: Saving = self.store.saving
         self.flows: list[Flow] = []
@@ -105,9 +106,10 @@ class House:
         return clean
 
 
+@pytest.mark.parametrize("policy", EVICT_POLICIES)
 @pytest.mark.parametrize("seed", range(20))
-def test_like_a_slow_model(seed: int) -> None:
-    house = House(seed)
+def test_like_a_slow_model(seed: int, policy: str) -> None:
+    house = House(seed, evict=policy)
     for _ in range(300):
         house.step()
         house.check()
@@ -147,6 +149,114 @@ def test_only_written_blocks_of_an_open_flow_go_without_a_loss() -> None:
     assert flow.start > 500_000
     assert house.counters.archive_lost_bytes == flow.start - 500_000
     assert house.counters.archive_lost_flows == 1
+
+
+ORDERS = {
+    "closed-first": [0, 1, 2, 3, 4, 5],  # closed in this order
+    "lru": [5, 4, 3, 2, 1, 0],
+    "oldest": [0, 1, 2, 3, 4, 5],
+    "largest": [0, 2, 4, 1, 3, 5],
+}
+
+
+@pytest.mark.parametrize("are_saved", [False, True])
+@pytest.mark.parametrize("policy", EVICT_POLICIES)
+def test_the_policy_holds_among_saved_flows_as_well(policy: str, are_saved: bool) -> None:
+    """Six flows, each of one block: those of even number are larger; the first had payload last."""
+    house = House(0, evict=policy)
+    store = house.store
+    for number in range(6):
+        size = 30_000 if number % 2 else 60_000
+        assert store.append(house.new(), bytes(size), 0, size - 5_000, 1) == size - 5_000
+    for second, flow in enumerate(reversed(house.flows), 10):
+        store.append(flow, bytes(5_000), 0, 5_000, second * 10**9)
+    for flow in house.flows:
+        store.set_state(flow, FIN, 20 * 10**9)
+        if are_saved:
+            house.saving.wrote(flow, flow.size)
+            store.save(flow)
+    ranking = house.saving.ranking if are_saved else store.ranking
+    order = []
+    while (victim := ranking.victim(30 * 10**9, 0, None)) is not None:
+        order.append(house.flows.index(victim))
+        store.evict(victim)
+    assert order == ORDERS[policy]
+
+
+@pytest.mark.parametrize("policy", EVICT_POLICIES)
+def test_what_is_saved_goes_first_by_any_policy(policy: str) -> None:
+    """Even where the policy would take those that are not saved: they are older, silent and closed."""
+    house = House(0, evict=policy)
+    store = house.store
+    for number in range(16):
+        flow = house.new()
+        store.append(flow, bytes(60_000), 0, 60_000, number * 10**9)
+        if number < 8:
+            store.set_state(flow, FIN, 10**9)
+        else:
+            house.saving.wrote(flow, flow.size)
+            store.save(flow)
+    old, saved = house.flows[:8], house.flows[8:]
+    for _ in range(8):
+        store.append(house.new(), bytes(60_000), 0, 60_000, 20 * 10**9)
+    assert not any(flow.evicted for flow in old)
+    assert all(flow.evicted for flow in saved)
+    assert house.counters.archive_lost_bytes == 0
+
+
+# --- of which only the tail is wanted -----------------------------------------------------------
+
+
+def test_what_lies_before_the_tail_that_is_wanted_is_not_lost() -> None:
+    house = House(0, max_flow_bytes=100_000, keep="tail")
+    flow = house.new()
+    for _ in range(50):
+        house.store.append(flow, bytes(10_000), 0, 10_000, 1)
+    assert flow.start > 200_000
+    assert house.counters.trimmed_beyond_bytes == flow.start
+    assert (house.counters.archive_lost_flows, house.counters.archive_lost_bytes) == (0, 0)
+    assert house.saving.written(flow) == flow.start
+    house.store.skip(flow, 1_000, REASON)
+    house.saving.wrote(flow, flow.size - 30_000)
+    house.store.evict(flow)
+    assert (house.counters.archive_lost_flows, house.counters.archive_lost_bytes) == (1, 30_000)
+
+
+def test_of_the_tail_that_is_wanted_no_more_than_that_is_lost() -> None:
+    """Blocks hold more than the last 100,000 bytes; and a gap may be longer than these."""
+    house = House(0, max_flow_bytes=100_000, keep="tail")
+    flow = house.new()
+    house.store.append(flow, bytes(150_000), 0, 150_000, 1)
+    assert flow.size - flow.start > 100_000
+    house.store.evict(flow)
+    assert (house.counters.archive_lost_flows, house.counters.archive_lost_bytes) == (1, 100_000)
+    other = house.new()
+    house.store.append(other, bytes(150_000), 0, 150_000, 1)
+    house.store.skip(other, 200_000, REASON)
+    assert other.start == 150_000
+    assert house.counters.archive_lost_bytes == 100_000
+
+
+def test_what_failed_is_lost_as_far_as_it_was_wanted() -> None:
+    house = House(0, max_flow_bytes=100_000, keep="tail")
+    gone, there = house.new(), house.new()
+    for flow in (gone, there):
+        house.store.append(flow, bytes(150_000), 0, 150_000, 1)
+        house.saving.wrote(flow, 150_000)
+    house.store.evict(gone)
+    house.store.append(there, bytes(150_000), 0, 150_000, 1)
+    assert there.start > 0
+    house.saving.fail(gone, 0, 150_000)
+    house.saving.fail(there, 0, 150_000)
+    assert (house.counters.archive_lost_flows, house.counters.archive_lost_bytes) == (1, 100_000)
+    assert house.saving.written(there) == there.start
+
+
+def test_what_is_trimmed_for_want_of_memory_is_lost_within_the_tail() -> None:
+    house = House(0, max_flow_bytes=4 * SMALL_BYTES, keep="tail")
+    flow = house.new()
+    house.store.append(flow, bytes(2 * SMALL_BYTES), 0, 2 * SMALL_BYTES, 1)
+    assert house.counters.archive_lost_bytes == flow.start > 0
 
 
 # --- the engine, as an archive sees it ---------------------------------------------------------
