@@ -144,6 +144,8 @@ class Part:
             "urgent": about.urgent,
             "not_stored": about.bytes_by_fate,
             "tail_missing_bytes": about.tail_missing_bytes,
+            "dropped_packets": about.dropped_packets,
+            "beyond_bytes": about.beyond_bytes,
         }
 
 

@@ -59,6 +59,17 @@ def test_all_that_is_there_in_the_end(place: Path) -> None:
     assert place.stat().st_mode & 0o777 == 0o700
 
 
+def test_a_flow_that_may_lack_packets_says_so_and_so_does_one_at_its_limit(place: Path) -> None:
+    with archived(place, max_flow_bytes=4) as one:
+        one.feed(talk(b"abc", 1))
+        one.feed(talk(b"defghi", 2, close=False))
+        now_ns = one.engine.now_ns
+        one.engine.drop(0, now_ns, now_ns, 7)
+        one.end()
+    lines = {line["size"]: (line["dropped_packets"], line["beyond_bytes"]) for line in records(place)}
+    assert lines == {3: (0, 0), 4: (7, 2)}, "the first was over"
+
+
 def test_a_closed_flow_is_saved_ahead_of_need_and_stays(place: Path) -> None:
     conversation = talk(b"abc")
     with archived(place) as one:
