@@ -295,6 +295,8 @@ def test_an_open_flow_is_next_in_a_hurry_and_once_the_capture_has_ended() -> Non
     assert unsaved.next() == Errand(flow, 0, size, False)
     unsaved.wrote(flow, size)
     assert unsaved.next() is None
+    assert flow.saved
+    assert engine.statistics()["flows_open"] == 1
     engine.finish()
     assert unsaved.next() == Errand(flow, size, size, True)
     unsaved.settled(flow, size)
