@@ -192,6 +192,19 @@ def test_a_second_signal_breaks_off_and_says_what_is_not_saved(place: Path, kept
         check(kept)
 
 
+def test_how_much_is_saved_is_told_at_the_end_and_in_the_metrics(place: Path, kept: Path) -> None:
+    capture = write_pcap(place.with_name("a.pcap"), packets(conversations(3, 1000)))
+    command = [*FLOWFS, "mount", *map(str, (place, "-f", "-r", capture, "--archive", kept))]
+    with subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True) as daemon:
+        assert eventually(lambda: place.is_mount() and Mount(place).status()["finished"])
+        metrics = (place / ".flowfs" / "metrics").read_text()
+        daemon.send_signal(signal.SIGTERM)
+        _, said = daemon.communicate(timeout=20)
+    assert daemon.returncode == 0
+    assert "flowfs_archive_lost_bytes_total 0\n" in metrics
+    assert ", 3 flows, 0 evicted, 3 saved\n" in said
+
+
 @needs_root
 def test_the_archive_is_the_callers_of_sudo(monkeypatch: pytest.MonkeyPatch) -> None:
     for variable, value in (("SUDO_UID", "65534"), ("SUDO_GID", "65534"), ("SUDO_USER", "nobody")):
