@@ -75,21 +75,25 @@ def in_background(
                 return 0
             return _status(child, terminal, died)
     except _Interrupted as interrupted:
-        _end(child)
+        status = _end(child)
+        if status < 0 and status != -signal.SIGTERM:  # which ends only what has not opened anything yet
+            died()
         return 128 + interrupted.number
 
 
-def _end(child: int) -> None:
-    """Wait for its end; whoever cannot wait so long says it again, and that is passed on."""
+def _end(child: int) -> int:
+    """Wait for its end, the exit code of which is returned; negative, it is the signal that ended it.
+
+    Whoever cannot wait so long says it again, and that is passed on.
+    """
     while True:
         with contextlib.suppress(PermissionError, ProcessLookupError):
             os.kill(child, signal.SIGTERM)
         try:
             with _interruptions():
-                os.waitpid(child, 0)
+                return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         except _Interrupted:
             continue
-        return
 
 
 def _pass_on(messages: Any, terminal: Voice) -> bool:
