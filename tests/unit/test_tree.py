@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from craft import Conversation, batch
 from flowfs.core.engine import Engine
-from flowfs.core.limits import CONNECTION_BYTES, Limits
+from flowfs.core.limits import CONNECTION_BYTES, RIVALS_SHARE, Limits
 from flowfs.core.notes import About
 from flowfs.tree import ROOT, Reason, Tree, TreeError
 from flowfs.tree.control import CONTROL, FIRST_META, META, METRICS, STATUS
@@ -296,7 +296,8 @@ def test_space(directory: Directory) -> None:
     assert space.total_bytes == 256 * MIB
     assert 1000 <= space.used_bytes <= 2048
     assert space.flows == 1
-    assert space.free_flows == 2 * (128 * MIB // CONNECTION_BYTES - 1)
+    places = 128 * MIB // CONNECTION_BYTES
+    assert space.free_flows == 2 * (places - places // RIVALS_SHARE - 1)
 
 
 # --- changes ---------------------------------------------------------------------------------------
