@@ -25,40 +25,36 @@ from .config import Config, ConfigError
 from .core import compiled
 from .core.engine import Engine
 from .core.limits import UNLIMITED_BYTES, Limits
+from .keeper import Keeper, NotSaved, check_place
 from .mount import Mount, MountError, MountOptionError, MountOptions, unmount
+from .signals import END, is_heard, signals_raise, signals_wait
 from .tree import Tree
 
 SPACING_S = 0.001  # the kernel is told of changes at most so often
 LOADING_SPACING_S = 0.01  # while a file is loaded every wake-up is taken from the loading
 REPORT_S = 0.1
 
-_END = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-
-class Terminated(BaseException):
-    """A signal came before there was anything to end in order."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(number)
-        self.number = number
-
 
 def run(config: Config, engine: Engine, voice: Voice) -> None:
     """Capture and mount until a signal comes or the mount is taken away; sets the garbage collector to work.
 
-    Raises ConfigError, CaptureError, FilterError, RightsError, MountError, Terminated.
+    Raises ConfigError, CaptureError, FilterError, RightsError, MountError, ArchiveError, NotSaved,
+    Terminated.
     """
-    with _log_to(voice, config.debug), _signals_raise() as heard_enough, contextlib.ExitStack() as stack:
+    with _log_to(voice, config.debug), signals_raise() as heard_enough, contextlib.ExitStack() as stack:
         house = _build(config, engine, voice, stack)
         gc.freeze()  # what is here stays: it need not be looked through again and again
         gc.enable()
         trio.run(house.live, heard_enough)
     house.say_summary()
+    if house.keeper.not_saved:
+        raise NotSaved(house.keeper.not_saved)
 
 
 def _build(config: Config, engine: Engine, voice: Voice, stack: contextlib.ExitStack) -> "_House":
     """Everything opened, mounted, and without root's rights."""
     options = _mount_options(config)
+    check_place(config)
     rights.seal()  # before there is a packet, even one in the kernel's buffer
     user = rights.owner(config.user)
     if config.lock_memory:
@@ -68,7 +64,8 @@ def _build(config: Config, engine: Engine, voice: Voice, stack: contextlib.ExitS
         _clear_the_way(config.mountpoint, user, voice)
         rights.act_for(user)
     house = _House(config, voice, engine, sources)
-    with _signals_wait():
+    stack.callback(house.put_away)  # when the mount has gone, for which somebody may wait
+    with signals_wait():
         house.mount = Mount.open(Tree(engine, house.about), config.mountpoint, options)
         stack.callback(_close, house.mount)
     for line in house.mount.warnings:
@@ -83,11 +80,13 @@ def _build(config: Config, engine: Engine, voice: Voice, stack: contextlib.ExitS
         dissect.load()
         rights.drop(user)
         voice.note(f"the mount is {user.name}'s, and root's rights are given up")
+    if config.archive:  # as the user whose files these will be
+        house.keeper.start()
     return house
 
 
 def _close(mount: Mount) -> None:
-    with _signals_wait():
+    with signals_wait():
         mount.close()
 
 
@@ -158,10 +157,16 @@ class _House:
         self._voice = voice
         self._engine = engine
         self._waker = _Waker()
-        self._capture = Capture(sources, engine, self._waker.wake, follow=config.follow)
+        self.keeper = Keeper(config.archive, engine, [source.name for source in sources], voice)
+        on_short = self.keeper.hurry if config.archive else None
+        self._capture = Capture(sources, engine, self._waker.wake, follow=config.follow, on_short=on_short)
         self._warned = 0
         self._complaints = Complaints(config, engine)
         self._started_ns = time.time_ns()
+
+    def put_away(self) -> None:
+        """Save what is left."""
+        self.keeper.put_away(self._say_what_is_new)
 
     async def live(self, heard_enough: Callable[[], None]) -> None:
         """Until the mount is gone. `heard_enough` is called when further signals need not be heard."""
@@ -198,7 +203,7 @@ class _House:
         self._voice.ready()
 
     async def _obey_signals(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        obeyed = [number for number in _END if _is_heard(number)]
+        obeyed = [number for number in END if is_heard(number)]
         with trio.open_signal_receiver(*obeyed, signal.SIGUSR1) as received:
             task_status.started()
             async for number in received:
@@ -228,14 +233,17 @@ class _House:
             await trio.sleep(REPORT_S)
 
     def _say_how_far(self) -> None:
-        self._capture.warnings += self._complaints.fresh()
+        self._say_what_is_new()
+        done, total = self._capture.progress
+        if total and not self._engine.finished:
+            self._voice.progress(done, total)
+
+    def _say_what_is_new(self) -> None:
+        self._capture.warnings += self._complaints.fresh() + self.keeper.fresh()
         warnings = self._capture.warnings[self._warned :]
         self._warned += len(warnings)
         for line in warnings:
             self._voice.warn(line)
-        done, total = self._capture.progress
-        if total and not self._engine.finished:
-            self._voice.progress(done, total)
 
     # --- numbers
 
@@ -258,6 +266,7 @@ class _House:
             "dropped_by_kernel": sum(one["dropped_by_kernel"] for one in interfaces.values()),
             "dropped_by_interface": sum(one["dropped_by_interface"] for one in interfaces.values()),
             "interfaces": interfaces,
+            "archive": self.keeper.about(),
             "warnings": list(self._capture.warnings),
         }
 
@@ -279,7 +288,8 @@ class _House:
 
     def say_summary(self) -> None:
         """The numbers, in lines for people."""
-        for line in summary.lines(self._engine.statistics(), self._by_interface(self._each())):
+        interfaces = self._by_interface(self._each())
+        for line in summary.lines(self._engine.statistics(), interfaces, bool(self._config.archive)):
             self._voice.say(line)
 
 
@@ -314,46 +324,7 @@ class _Waker:
         self._event.set()
 
 
-# --- signals and logging ---------------------------------------------------------------------------
-
-
-def _is_heard(number: int) -> bool:
-    """Whether a signal ends us: not SIGHUP, if whoever started us asked for that as nohup does."""
-    return number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN
-
-
-@contextlib.contextmanager
-def _signals_raise() -> Iterator[Callable[[], None]]:
-    """Terminated, while there is no loop yet that could end things in order.
-
-    Gives what makes further signals count for nothing, so that an impatient one does not disturb the end.
-    """
-    enough = False
-
-    def heard_enough() -> None:
-        nonlocal enough
-        enough = True
-
-    def terminate(number: int, frame: object) -> None:
-        if not enough:
-            raise Terminated(number)
-
-    before = {number: signal.signal(number, terminate) for number in _END if _is_heard(number)}
-    try:
-        yield heard_enough
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-@contextlib.contextmanager
-def _signals_wait() -> Iterator[None]:
-    """Hold signals back until what is mounted is remembered, or has been taken away."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _END)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+# --- logging -------------------------------------------------------------------------------------
 
 
 class _Said(logging.Handler):

@@ -37,8 +37,8 @@ class Voice(Protocol):
     def note(self, line: str) -> None:
         """What only those want to know who asked to be told more."""
 
-    def progress(self, done: int, total: int) -> None:
-        """How far loading is, in bytes."""
+    def progress(self, done: int, total: int, what: str = "loading") -> None:
+        """How far it is, in bytes."""
 
     def ready(self) -> None:
         """Whoever waits need not wait any longer."""
@@ -75,12 +75,25 @@ def in_background(
                 return 0
             return _status(child, terminal, died)
     except _Interrupted as interrupted:
-        with contextlib.suppress(PermissionError, ProcessLookupError):
-            os.kill(child, signal.SIGTERM)
-        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        status = _end(child)
         if status < 0 and status != -signal.SIGTERM:  # which ends only what has not opened anything yet
             died()
         return 128 + interrupted.number
+
+
+def _end(child: int) -> int:
+    """Wait for its end, the exit code of which is returned; negative, it is the signal that ended it.
+
+    Whoever cannot wait so long says it again, and that is passed on.
+    """
+    while True:
+        with contextlib.suppress(PermissionError, ProcessLookupError):
+            os.kill(child, signal.SIGTERM)
+        try:
+            with _interruptions():
+                return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        except _Interrupted:
+            continue
 
 
 def _pass_on(messages: Any, terminal: Voice) -> bool:
@@ -156,9 +169,9 @@ class _Pipe:
     def note(self, line: str) -> None:
         self._send(syslog.LOG_DEBUG, "note", line)
 
-    def progress(self, done: int, total: int) -> None:
+    def progress(self, done: int, total: int, what: str = "loading") -> None:
         if self.listener is not None:
-            self._send(syslog.LOG_DEBUG, "progress", done, total)
+            self._send(syslog.LOG_DEBUG, "progress", done, total, what)
 
     def ready(self) -> None:
         """Let go of the terminal, the directory and the parent."""

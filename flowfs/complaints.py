@@ -49,6 +49,12 @@ class Complaints:
                 "packets are dropped before they can be captured: flows may have holes, which ones is in"
                 " .flowfs/meta/NAME.json (dropped_packets); a larger buffer (-B) or a narrower filter helps",
             )
+        if counters.archive_lost_flows and not self._engine.finished:
+            yield (
+                "archive",
+                "flows go before they are saved: the disk of --archive is too slow or full, or --max-memory"
+                " too small",
+            )
         cut_at = self._engine.cut_at_bytes
         if cut_at and cut_at >= self._cut_possible_at():
             how = f"packets are cut at {cut_at} bytes by the capture's snapshot length"
@@ -64,7 +70,7 @@ class Complaints:
         """What matters once all is read; an interface goes on, and frees what is old as it should."""
         counters = self._engine.counters
         freed = counters.evicted_bytes + counters.trimmed_bytes
-        if freed:
+        if freed and not self._config.archive:
             size = show_size(self._config.limits.payload_bytes)
             yield (
                 "memory",

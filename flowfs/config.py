@@ -53,7 +53,8 @@ class Config:
     """What `flowfs mount` was told. Raises ConfigError.
 
     `user`: who gets the mount, "" for the caller of sudo. `wait`: return once the files are loaded.
-    `lock_memory`: keep all of it from swap. `tunnels`: look into IP packets that carry others.
+    `lock_memory`: keep all of it from swap. `tunnels`: look into IP packets that carry others. `archive`:
+    the directory that flows are saved in, "" for none; `limits.archives` says so, too.
     """
 
     mountpoint: str
@@ -67,6 +68,7 @@ class Config:
     follow: bool = False
     tunnels: bool = True
     limits: Limits = field(default_factory=Limits)
+    archive: str = ""
     mount_options: tuple[str, ...] = ()
     foreground: bool = False
     debug: bool = False
@@ -94,6 +96,8 @@ class Config:
             raise ConfigError(f"--keep {limits.keep}: of how much? give --max-flow-bytes (-b), too")
         if "\0" in self.filter:
             raise ConfigError("FILTER: a filter has no zero bytes")
+        if self.archive and not limits.archives:
+            raise ConfigError("--archive: the limits do not know of it")
         self._check_sources()
 
     def _check_sources(self) -> None:

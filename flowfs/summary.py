@@ -31,25 +31,26 @@ def _refused(numbers: Numbers) -> str:
 
 
 def _not_archived(numbers: Numbers) -> str:
-    failures = numbers.get("archive_failures", 0)
-    return f"not archived: {failures:,} flows" if failures else ""
+    flows, size = numbers["archive_lost_flows"], numbers["archive_lost_bytes"]
+    return f"not archived: {_mb(size)} of {flows:,} flows, which went before they were saved" if flows else ""
 
 
 LOSSES: tuple[Callable[[Numbers], str], ...] = (_refused, _evicted, _not_archived)
 """Each gives a line of what was lost in its way, "" if nothing was."""
 
 
-def lines(numbers: Numbers, interfaces: Mapping[str, Numbers]) -> list[str]:
+def lines(numbers: Numbers, interfaces: Mapping[str, Numbers], archives: bool = False) -> list[str]:
     """The first is of all; one for each kind of loss that there was.
 
     `numbers` are the engine's, `interfaces` has received_packets, dropped_by_kernel and dropped_by_interface
-    of each.
+    of each. `archives`: flows are to be saved, so it is told how many are.
     """
     removed = f", {numbers['flows_removed']} removed" if numbers["flows_removed"] else ""
+    saved = f", {numbers['archive_saved_flows']} saved" if archives else ""
     dropped = sum(one["dropped_by_kernel"] + one["dropped_by_interface"] for one in interfaces.values())
     first = (
         f"{numbers['packets']} packets captured, {dropped} dropped by the kernel,"
-        f" {numbers['flows_total']} flows, {numbers['flows_evicted']} evicted{removed}"
+        f" {numbers['flows_total']} flows, {numbers['flows_evicted']} evicted{removed}{saved}"
     )
     return [first, *_dropped(interfaces), *filter(None, (loss(numbers) for loss in LOSSES))]
 

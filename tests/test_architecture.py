@@ -32,13 +32,17 @@ ROOMS: Mapping[str, frozenset[str]] = {
         "capture": "core config called",  # config knows the defaults and ranges of what is opened
         "tree": "core flowfs",
         "mount": "tree core called",
+        "archive": "core tree",
         "background": "",
         "rights": "",
         "early": "dissect config core",
         "complaints": "config core",
         "summary": "",
-        "app": "complaints summary mount capture dissect tree config core background rights flowfs",
-        "cli": "early app mount capture background rights called config core flowfs",
+        "signals": "",
+        "keeper": "signals archive background config core",
+        "app": "keeper signals complaints summary mount capture dissect tree config core background rights"
+        " flowfs",
+        "cli": "early app keeper signals archive mount capture background rights called config core flowfs",
         "__main__": "cli",
     }.items()
 }
@@ -67,7 +71,9 @@ CORE: Mapping[str, frozenset[str]] = {
         "fragment": "limits",
         "defrag": "fragment evict order counters limits",
         "pending": "evict limits",
-        "store": "flow arena policies evict ranges memory counters limits",
+        "saving": "flow arena evict counters limits",
+        "register": "flow memory",
+        "store": "register saving flow arena policies evict ranges memory counters limits",
         "assembly": "store flow pending notes ranges order memory counters limits",
         "doubt": "assembly pending notes ranges limits",
         "pickup": "doubt assembly pending notes seq limits",
@@ -77,7 +83,7 @@ CORE: Mapping[str, frozenset[str]] = {
         "afar": "ends assembly pending notes ranges limits",
         "stream": "afar assembly flow notes ranges seq counters limits",
         "recent": "stream memory",
-        "flows": "recent stream afar assembly store flow pending decode drops notes order seq"
+        "flows": "recent stream afar assembly store saving flow pending decode drops notes order seq"
         " counters limits",
         "timeouts": "flows stream flow order limits",
         "rivals": "timeouts flows stream assembly flow decode order limits",
@@ -85,7 +91,9 @@ CORE: Mapping[str, frozenset[str]] = {
         "refusal": "midway stream assembly flow decode notes seq limits",
         "reopening": "refusal stream assembly flow decode notes limits",
         "life": "reopening stream assembly store flow decode notes order seq counters limits",
-        "engine": "life recent defrag store flow decode notes turn memory counters limits",
+        "gauges": "life store defrag assembly pending limits",
+        "engine": "gauges life recent defrag store arena flow decode notes turn memory counters limits",
+        "unsaved": "engine store flow limits",
     }.items()
 }
 
@@ -119,6 +127,7 @@ PLAIN = {
     "seq": "seq.pxd stands for it in C",
     "ranges": "touched once a hole, not once a packet",
     "drops": "told of some ten times a second at the most",
+    "unsaved": "touched once a piece that is saved, not once a packet",
     "turn": "two locks of threading, which are C already",
 }
 

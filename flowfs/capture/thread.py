@@ -17,9 +17,10 @@ from flowfs.core.engine import Engine
 
 from .merge import in_order
 from .savefile import A_WHILE, NOTHING, Savefile
-from .sources import Batch, Damage, Drops, Interface, Source
+from .sources import META_BYTES, Batch, Damage, Drops, Interface, Source
 
 TICK_S = 0.1
+PAUSE_S = 0.002
 FOLLOW_S = 0.05  # how often a file that is still written is looked at: nothing says when it grows
 
 
@@ -27,7 +28,8 @@ class Capture:
     """Feeds `sources` (interfaces, or else files and streams, in the order of time) to `engine`.
 
     `on_change` is called on the capture's thread whenever the engine has changes to tell. `follow`: the file
-    that begins last is still written.
+    that begins last is still written. `on_short`: files wait while flows have to be saved, for which
+    this asks.
     """
 
     def __init__(
@@ -37,6 +39,7 @@ class Capture:
         on_change: Callable[[], None] = lambda: None,
         *,
         follow: bool = False,
+        on_short: Callable[[], None] | None = None,
     ) -> None:
         self.sources = tuple(sources)
         self.live = any(source.live for source in sources)
@@ -47,6 +50,7 @@ class Capture:
         self._follow = follow
         self._engine = engine
         self._on_change = on_change
+        self._on_short = None if self.live else on_short  # an interface does not wait
         self._asked_to_stop = trio.Event()
         self._stopping = False
         self._due = 0.0  # when the clock ticks next, monotonic seconds
@@ -111,8 +115,30 @@ class Capture:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def _feed(self, source: Source, batch: Batch) -> None:
-        self._engine.feed(*batch[:3], source.number, batch.fraction_ns)
-        self._tell()
+        if self._on_short is None:
+            self._engine.feed(*batch[:3], source.number, batch.fraction_ns)
+            self._tell()
+            return
+        count, taken, wanted = len(batch.meta) // META_BYTES, 0, True
+        while taken < count and wanted:
+            taken = self._engine.feed(*batch[:3], source.number, batch.fraction_ns, taken, True)
+            self._tell()
+            wanted = taken == count or self._pause(self._on_short)
+
+    def _finish(self) -> None:
+        if self._on_short is None:
+            self._engine.finish()
+            return
+        while not self._engine.finish(True) and self._pause(self._on_short):
+            pass
+
+    def _pause(self, on_short: Callable[[], None]) -> bool:
+        """Let flows be saved for a moment; False if no more is wanted."""
+        on_short()
+        poller = select.poll()
+        poller.register(self._wake_in, select.POLLIN)
+        poller.poll(1000 * PAUSE_S)
+        return not self._stopping
 
     def _tell(self) -> None:
         if self._engine.changed():
@@ -125,7 +151,7 @@ class Capture:
             if self._stopping:
                 break
         if not self._stopping:
-            self._engine.finish()
+            self._finish()
             self._tell()
 
     def _wait(self, descriptor: int) -> bool:

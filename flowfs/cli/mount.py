@@ -54,28 +54,32 @@ def _work(config: Config, voice: Voice) -> int:
         voice.error(str(error))
         return USAGE
     from flowfs import app  # with trio, libpcap and FUSE, which the waiting parent does without
+    from flowfs.keeper import NotSaved
+    from flowfs.signals import Terminated
 
     try:
         app.run(config, engine, voice)
-    except app.Terminated as terminated:
+    except Terminated as terminated:
         return SIGNALLED + terminated.number
     except KeyboardInterrupt:
         return SIGNALLED + signal.SIGINT
     except BaseException as error:
         status = _status(error)
-        if status == FAILED and config.debug:
+        if status == FAILED and config.debug and not isinstance(error, NotSaved):
             raise
-        voice.error(_fault(error) if status == FAILED else str(error))
+        expected = status != FAILED or isinstance(error, NotSaved)
+        voice.error(str(error) if expected else _fault(error))
         return status
     return 0
 
 
 def _status(error: BaseException) -> int:
+    from flowfs.archive import ArchiveError
     from flowfs.capture import CaptureError, FilterError
     from flowfs.mount import MountError
     from flowfs.rights import RightsError
 
-    if isinstance(error, ConfigError | FilterError | RightsError):
+    if isinstance(error, ArchiveError | ConfigError | FilterError | RightsError):
         return USAGE
     if isinstance(error, CaptureError):
         return NO_CAPTURE

@@ -117,6 +117,7 @@ def _add_budgets(group: Group) -> None:
     add("--keep", choices=KEEP_ENDS, default="head", help=_KEEP_HELP)
     add("--max-flows", metavar="N", help="files at the most (as many as --max-table holds)")
     add("--lock-memory", action="store_true", help="keep what was captured out of swap (needs sudo)")
+    add("--archive", metavar="DIR", help="save flows in there as they go, and what is left in the end")
     add("--idle-timeout", metavar="TIME", help="a connection silent for so long is over (10m)")
 
 
@@ -166,6 +167,7 @@ def mount_config(arguments: Sequence[str]) -> Config:
         follow=told.follow,
         tunnels=not told.no_tunnels,
         limits=_limits(told),
+        archive=_archive(told.archive),
         mount_options=tuple(told.options or ()),
         foreground=told.foreground or told.debug,
         debug=told.debug,
@@ -197,6 +199,7 @@ def _limits(told: argparse.Namespace) -> Limits:
         max_flow_bytes=_given(size, "--max-flow-bytes", told.max_flow_bytes, usual.max_flow_bytes),
         keep=told.keep,
         idle_ns=_given(duration, "--idle-timeout", told.idle_timeout, usual.idle_ns),
+        archives=told.archive is not None,
         checksum=told.checksum,
     )
 
@@ -209,6 +212,12 @@ def _place(mountpoint: str) -> str:
     if not mountpoint:
         raise ConfigError("MOUNTPOINT: the name is empty")
     return os.path.abspath(mountpoint)
+
+
+def _archive(path: str | None) -> str:
+    if path == "":
+        raise ConfigError("--archive: the name is empty")
+    return os.path.abspath(path) if path else ""
 
 
 def _filter(words: Sequence[str], file: str | None) -> str:

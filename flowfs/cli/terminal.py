@@ -37,14 +37,14 @@ class Terminal:
         if self._verbose and not self._quiet:
             self._show(line)
 
-    def progress(self, done: int, total: int) -> None:
-        """Bytes loaded, of how many."""
+    def progress(self, done: int, total: int, what: str = "loading") -> None:
+        """Bytes done, of how many."""
         if self._quiet or not sys.stderr.isatty():
             return
         if self._bar is None:
             self._bar = _new_bar()
             self._bar.start()
-            self._task = self._bar.add_task("loading", total=total)
+            self._task = self._bar.add_task(what, total=total)
         self._bar.update(self._task, completed=done, total=total)
         self._bar.refresh()
 

@@ -1,4 +1,5 @@
 cimport cython
+from .arena cimport UNIT_BYTES
 from .counters cimport Counters
 from .decode cimport (
     BAD_FLAGS,
@@ -14,6 +15,7 @@ from .decode cimport (
 )
 from .defrag cimport Defrag
 from .flow cimport Flow
+from .gauges cimport gauges
 from .life cimport Lives
 from .memory cimport fetch
 from .recent cimport Recent
@@ -22,7 +24,7 @@ from .store cimport Store
 
 cdef long long _SECOND_NS
 cdef long long _MICROSECOND_NS
-cdef long long SLICE_BYTES, SLICE_PACKETS, TICK_NS
+cdef long long SLICE_BYTES, SLICE_PACKETS, SLICES, TICK_NS, MAX_DATAGRAM_BYTES
 cdef int SLICE_RARE
 cdef int _RAW
 cdef long long _FETCH_AHEAD
@@ -37,7 +39,9 @@ cdef class Engine:
     cdef readonly Lives flows
     cdef readonly Defrag defrag
     cdef Segment segment
-    cdef object turn
+    cdef readonly object turn
+    cdef readonly long long slice_bytes
+    cdef readonly long long slice_packets
     cdef long long fraction_ns
     cdef readonly long long now_ns
     cdef long long leap_ns
@@ -56,6 +60,10 @@ cdef class Engine:
         self, const unsigned char* base, long long length, const unsigned int[::1] meta, long long packet,
         long long count, int link_type
     ) except -1
+
+    cpdef bint is_short(self) except -1
+
+    cdef long long _wanted_bytes(self) except -1
 
     @cython.locals(packet=bytes)
     cdef int _take_rare(

@@ -20,6 +20,7 @@ from typing import NamedTuple
 import cython
 
 if not cython.compiled:
+    from .arena import UNIT_BYTES
     from .counters import Counters
     from .decode import (
         BAD_FLAGS,
@@ -35,20 +36,22 @@ if not cython.compiled:
     )
     from .defrag import Defrag
     from .flow import Flow
+    from .gauges import gauges
     from .life import Lives
     from .memory import fetch
     from .store import Store
 
 from .limits import (
-    CONNECTION_BYTES,
     LEAP_NS,
     LEAP_PACKETS,
+    MAX_DATAGRAM_BYTES,
     MAX_PASSES,
     PREPARED_BYTES,
     SECOND_NS,
     SLICE_BYTES,
     SLICE_PACKETS,
     SLICE_RARE,
+    SLICES,
     TICK_NS,
     Limits,
 )
@@ -101,6 +104,10 @@ class Engine:
         self.defrag = Defrag(limits.fragment_bytes, self.counters)
         self.segment = Segment(limits.checksum != "off")
         self.turn = Turn()
+        # In slices, the more of them the less there is: what is saved meanwhile needs not to be lost.
+        self.slice_bytes = min(SLICE_BYTES, limits.payload_bytes // SLICES)
+        places = min(limits.max_flows or SLICES * SLICE_PACKETS, self.flows.live_limit)
+        self.slice_packets = max(1, min(SLICE_PACKETS, places // SLICES))
         self.fraction_ns = _MICROSECOND_NS
         self.now_ns = 0
         self.leap_ns = self.leap_packets = 0  # the time far ahead that so many packets in a row agree on
@@ -116,18 +123,35 @@ class Engine:
         link_type: int,
         source: int = 0,
         fraction_ns: int = _MICROSECOND_NS,
-    ) -> None:
+        packet: int = 0,
+        patient: bool = False,
+    ) -> int:
         """One batch: `meta` has four native uint32 a packet: sec, fraction (µs unless `fraction_ns` says
         otherwise), offset in `frames`, length.
+
+        Returns how many packets it has. If `patient`, maybe less, so that flows can be saved before they
+        would have to go; then it wants the rest, from that `packet` on, a little later.
         """
         view = memoryview(meta).cast("I")
         count = len(view) // 4
-        packet = 0
         while packet < count:
             with self.turn:
+                if patient and self.is_short():
+                    break
                 self.flows.source = source
                 self.fraction_ns = fraction_ns
                 packet = self._feed_slice(frames, len(frames), view, packet, count, link_type)
+        return packet
+
+    def is_short(self) -> bool:
+        """Whether the next slice may cost a flow that is not saved, but will be soon."""
+        count = self.slice_packets
+        return self.store.is_short(self._wanted_bytes(), count) or self.flows.is_short(count)
+
+    def _wanted_bytes(self) -> int:
+        """What a slice can fill, and a block for each packet: blocks are filled by half at least."""
+        payload_bytes = self.slice_bytes + MAX_DATAGRAM_BYTES + self.flows.room.pool.used_bytes
+        return 2 * payload_bytes + self.slice_packets * UNIT_BYTES
 
     def prepare(self, count: int) -> None:
         """Have memory ready for `count` bytes that will come. Takes no turn; for a thread of its own.
@@ -155,13 +179,14 @@ class Engine:
             self.counters.dropped_packets += count
             self.flows.drops.add(source, since_ns, until_ns, count)
 
-    def finish(self) -> None:
-        """The captures have ended."""
+    def finish(self, patient: bool = False) -> bool:
+        """The captures have ended. If `patient`, False when it is to be called again, as with feed()."""
         with self.turn:
             self.defrag.clear()
-            self.flows.finish(self.now_ns)
+            done = self.flows.finish(self.now_ns, self._wanted_bytes() if patient else 0)
             self.flows.collect()
-            self.finished = True
+            self.finished = done or self.finished
+            return done
 
     def close(self) -> None:
         """Let go of everything: directions hold each other, and the garbage collector does not see them."""
@@ -231,38 +256,12 @@ class Engine:
     def statistics(self) -> dict[str, int]:
         """All counters, and the gauges: what is there and in use at this moment."""
         with self.turn:
-            numbers = self.counters.as_dict()
-            store = self.store
-            pool = self.flows.room.pool
-            numbers.update(
-                flows=store.count,
-                flows_free=self._free_flows(),
-                flows_open=store.ranking.active.length,
-                cut_at_bytes=self.cut_at_bytes,
-                connections_tracked=self.flows.live,
-                drop_intervals=self.flows.drops.intervals,
-                payload_used_bytes=store.arena.used_bytes,
-                payload_limit_bytes=store.arena.capacity_bytes,
-                pinned_bytes=store.pinned_bytes,
-                out_of_order_used_bytes=pool.used_bytes,
-                out_of_order_limit_bytes=pool.limit_bytes,
-                table_used_bytes=self.flows.live * CONNECTION_BYTES,
-                notes_used_bytes=self.flows.room.noted_bytes,
-                notes_limit_bytes=self.flows.room.note_limit_bytes,
-                table_limit_bytes=self.limits.table_bytes,
-                fragments_waiting=self.defrag.waiting,
-                fragments_used_bytes=self.defrag.used_bytes,
-                fragments_limit_bytes=self.defrag.limit_bytes,
-                now_ns=self.now_ns,
-            )
-            return numbers
-
-    def _free_flows(self) -> int:
-        """How many files more there is room for, if each connection has two."""
-        free = 2 * max(0, self.flows.live_limit - self.flows.live + self.flows.spare.length)
-        if self.limits.max_flows:
-            free = min(free, max(0, self.limits.max_flows - self.store.count))
-        return free
+            return {
+                **self.counters.as_dict(),
+                **gauges(self.limits, self.store, self.flows, self.defrag),
+                "cut_at_bytes": self.cut_at_bytes,
+                "now_ns": self.now_ns,
+            }
 
     # --- a slice -----------------------------------------------------------------------------------
 
@@ -273,8 +272,8 @@ class Engine:
 
         Which is the same one if so much fell due before it that this was a slice.
         """
-        last = min(count, packet + SLICE_PACKETS)
-        room_bytes = SLICE_BYTES
+        last = min(count, packet + self.slice_packets)
+        room_bytes = self.slice_bytes
         rare = SLICE_RARE
         counters = self.counters
         segment = self.segment

@@ -29,6 +29,7 @@ cdef class Flow(Ranked):
     cdef public bint unverified
     cdef int tail_class
     cdef public long long limit_bytes
+    cdef public bint saved
     cdef long long run_start
     cdef object lost
     cdef long long tail_start
@@ -37,6 +38,7 @@ cdef class Flow(Ranked):
     cdef array extents
     cdef long long first_extent
     cdef void begin(self, long long serial, bytes key, long long generation, object owner) noexcept
+    cdef long long tail_bytes(self) noexcept
 
 
 cpdef long long extent_count(Flow flow) except -1

@@ -32,7 +32,8 @@ class Evicted(Exception):
 
 
 class Flow(Ranked):
-    """One direction's file. Written by the store alone; `watched` and `named` are set by the tree.
+    """One direction's file. Written by the store alone (`saved` by its `saving`); `watched` and `named` are
+    set by the tree.
 
     `key` is src, dst, sport, dport as on the wire (12 bytes for IPv4, 36 for IPv6), then two bytes of
     VLAN id if it is not 0. Times are packet time in nanoseconds.
@@ -55,6 +56,8 @@ class Flow(Ranked):
         "partial",
         "row",
         "run_start",
+        "saved",
+        "serial",
         "size",
         "source",
         "start",
@@ -86,6 +89,7 @@ class Flow(Ranked):
         self.evicted = self.watched = self.named = False
         self.cached = False  # somebody had it open: the kernel may keep bytes of it
         self.freed = False  # stands in Store.freed
+        self.saved = False  # all its bytes are safe elsewhere
         self.partial = False  # the stream's first byte was not seen, or went with an earlier file
         self.unverified = False  # there are bytes in it whose checksum was wrong [V2 T1]
         self.limit_bytes = UNLIMITED_BYTES  # where it stops growing
@@ -101,6 +105,10 @@ class Flow(Ranked):
     def gaps(self) -> list[tuple[int, int, str]]:
         """(offset, length, reason) of each lost range; they read as zeros."""
         return self.lost.rows() if self.lost is not None else []
+
+    def tail_bytes(self) -> int:
+        """The size of the block that is being filled."""
+        return self.tail_end - self.tail_start if self.tail_position != NOWHERE else 0
 
 
 def extent_count(flow: Flow) -> int:

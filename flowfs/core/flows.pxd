@@ -8,6 +8,7 @@ from .order cimport Queue, leave
 from .pending cimport Pool
 from .recent cimport Recent
 from .flow cimport Flow
+from .saving cimport Saving
 from .store cimport Store
 from .stream cimport Connection, Stream
 
@@ -102,6 +103,7 @@ cdef class Flows:
     cdef bint _finds_room(self, long long now_ns) except -1
 
     @cython.locals(connection=Connection)
+    @cython.locals(saving=Saving)
     cdef bint _make_room(self, long long now_ns) except -1
 
     @cython.locals(stream=Stream)
@@ -111,4 +113,8 @@ cdef class Flows:
     cpdef clear(self)
 
     @cython.locals(stream=Stream)
-    cpdef finish(self, long long now_ns)
+    @cython.locals(stream=Stream)
+    cpdef bint finish(self, long long now_ns, long long patience_bytes) except -1
+
+    @cython.locals(free=cython.longlong, saving=Saving)
+    cpdef bint is_short(self, long long wanted) except -1

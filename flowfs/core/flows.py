@@ -358,7 +358,8 @@ class Flows:
     def _make_room(self, now_ns: int) -> bool:
         """Forget the oldest connection, or closed flow [M2].
 
-        The order: closed without files, half-open, of a peer that was never seen, closed, idle.
+        The order: closed without files, half-open, closed with files that are saved, of a peer that was
+        never seen, closed, idle.
 
         Half-open ones come second: on a busy link most of them are about to open, and one that is forgotten
         is picked up midway; of the others nothing is lost but the memory that absorbs late packets. Anyone
@@ -368,6 +369,11 @@ class Flows:
         connection = self.closed.oldest
         if connection is None:
             connection = self.half_open.oldest
+        saving = self.store.saving
+        if connection is None and saving is not None and saving.ranking.closed.oldest is not None:
+            self.store.evict(saving.ranking.closed.oldest)
+            self.collect()
+            return True
         if connection is None:
             connection = self.one_way.oldest
         if connection is None and self.store.ranking.closed.oldest is not None:
@@ -393,7 +399,7 @@ class Flows:
 
     def clear(self) -> None:
         """Forget every connection and its files, without a word to anyone."""
-        self.finish(self.store.now_ns)
+        self.finish(self.store.now_ns, 0)
         for flow in self.store.list_after(0, self.store.count):
             self.store.evict(flow)
         self.collect()
@@ -402,7 +408,21 @@ class Flows:
         for connection in connections.values():
             self._untrack(connection)
 
-    def finish(self, now_ns: int) -> None:
-        """The capture has ended: what waits is given up; states stay as they are [H4]."""
+    def is_short(self, wanted: int) -> bool:
+        """Whether so many more connections fit only if some with files go that are about to be saved."""
+        saving = self.store.saving
+        if saving is None or not saving.ended:
+            return False
+        free = self.live_limit - self.live + self.closed.length + self.half_open.length
+        return free + saving.ranking.closed.length // 2 < wanted
+
+    def finish(self, now_ns: int, patience_bytes: int) -> bool:
+        """The capture has ended: what waits is given up; states stay as they are [H4].
+
+        Returns False, and is to be called again, when memory for `patience_bytes` is short; 0: it never is.
+        """
         for stream in self.streams.values():
+            if patience_bytes and not stream.over and self.store.is_short(patience_bytes, 0):
+                return False
             stream.close(OPEN, now_ns)
+        return True

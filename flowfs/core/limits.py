@@ -49,6 +49,9 @@ class Limits:
     idle_ns: int = 600 * SECOND_NS
     """A connection without a packet for so long is over [L9]."""
 
+    archives: bool = False
+    """Flows are saved elsewhere before they go."""
+
     checksum: str = "auto"
     """What a wrong TCP checksum means, one of CHECKSUM_MODES [V2]."""
 
@@ -56,6 +59,7 @@ class Limits:
 # One call of feed() holds the reader off for at most this much work, so that a read waits ≤ 0.5 ms.
 SLICE_PACKETS = 256
 SLICE_BYTES = MIB  # copied at ~5 GB/s: 0.2 ms
+SLICES = 8  # of the memory, at the least, and of the places for connections
 SLICE_RARE = 16  # dissection takes 2 to 10 µs a frame; an aggregate has up to 65, and ends a slice
 # Dissections and reassemblies by turns for one frame; a tunnel with fragments on both sides takes 3.
 MAX_PASSES = 5
@@ -112,6 +116,9 @@ LARGEST_BLOCK_BYTES = 1 << 24  # a block of pcapng, as libpcap has it: more is d
 
 IDLE_VICTIM_NS = 10 * SECOND_NS  # [M3] a flow is called idle, and goes before the head of a large one
 TOUCH_NS = SECOND_NS  # order of activity is kept to the second: moving on every packet costs 10 %
+# A FIN or RST that was forged is found out by then, see FORGED_RST_NS; what goes on later is another part.
+SAVE_SETTLE_NS = 2 * SECOND_NS
+HURRY_SHARE = 2  # open flows are saved, too, once less than 1/2 of the memory is to be had without a loss
 PINNED_SHARE = 4  # [M3] open files pin up to 1/4 of the payload budget
 
 # What Python objects take, as tests/unit/test_limits.py measures it.

@@ -105,4 +105,4 @@ cdef class Rivals(Timeouts):
     cdef _forget(self, Connection connection, long long now_ns)
 
     @cython.locals(connection=Connection, rival=Connection)
-    cpdef finish(self, long long now_ns)
+    cpdef bint finish(self, long long now_ns, long long patience_bytes) except -1

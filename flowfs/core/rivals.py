@@ -420,7 +420,7 @@ class Rivals(Timeouts):
         else:
             Flows._forget(self, connection, now_ns)
 
-    def finish(self, now_ns: int) -> None:
+    def finish(self, now_ns: int, patience_bytes: int) -> bool:
         """The capture has ended: who is a rival still is none, unless its bytes are all that came."""
         for connection in [stream.connection for stream in self.streams.values()]:
             while connection.rival is not None:  # each is seen to once: it is there for both directions
@@ -429,4 +429,4 @@ class Rivals(Timeouts):
                     self._replace(rival, rival.one.peer_ack, now_ns)
                 else:
                     self._dismiss(rival)
-        Flows.finish(self, now_ns)
+        return Flows.finish(self, now_ns, patience_bytes)

@@ -4,56 +4,38 @@ from .arena cimport CLASSES, LARGEST_BLOCK_BYTES, UNIT_BYTES, Arena, size_class
 from .counters cimport Counters
 from .evict cimport Ranking
 from .policies cimport ranking_of
-from .flow cimport CLASS_MASK, NOWHERE, Flow, extent, extent_block, extent_count, extent_of, name_key
+from .flow cimport CLASS_MASK, NOWHERE, Flow, extent, extent_block, extent_count, extent_of
 from .memory cimport emptied, push
+from .register cimport Register
+from .saving cimport Saving
 
 cdef int _SMALLER_CLASSES
-cdef long long _MIN_ROWS
 cdef int OPEN
-cdef long long UNLIMITED_BYTES
+cdef long long HURRY_SHARE, UNLIMITED_BYTES
 
 
-cdef class Store:
+cdef class Store(Register):
     cdef readonly Arena arena
     cdef Counters counters
     cdef long long max_flows
     cdef readonly Ranking ranking
+    cdef readonly Saving saving
     cdef public long long now_ns
     cdef readonly long long head_bytes
     cdef readonly long long tail_bytes
     cdef bint keeps_tail
-    cdef long long next_serial
-    cdef readonly long long count
     cdef readonly long long pinned_bytes
-    cdef long long pin_limit_bytes
-    cdef dict names
-    cdef array serials
-    cdef list rows
-    cdef long long first_row
-    cdef public long long appeared
-    cdef public list grown
-    cdef public list gone
-    cdef readonly list freed
-    cdef public list orphans
+    cdef readonly long long pin_limit_bytes
 
     @cython.locals(flow=Flow)
     cpdef Flow create(self, bytes key, long long generation, object owner)
-
-    cpdef keep_name(self, Flow flow)
-    cpdef Flow find(self, bytes key, long long generation)
-
-    @cython.locals(row=cython.longlong)
-    cpdef Flow get(self, long long serial)
-
-    @cython.locals(row=cython.longlong, found=list, flow=Flow)
-    cpdef list list_after(self, long long serial, long long count)
 
     cpdef set_state(self, Flow flow, int state, long long now_ns)
     cpdef open(self, Flow flow)
     cpdef release(self, Flow flow)
     cpdef evict(self, Flow flow)
     cpdef remove(self, Flow flow)
-    cdef _take_out(self, Flow flow)
+    cdef _take_out(self, Flow flow, bint wanted)
 
     @cython.locals(done=cython.Py_ssize_t, count=cython.longlong)
     cpdef long long append(
@@ -75,6 +57,16 @@ cdef class Store:
     )
     cdef bytes _gather(self, Flow flow, long long offset, long long end)
 
+    cpdef save(self, Flow flow)
+    cpdef unsave(self, Flow flow)
+    cdef _dirty(self, Flow flow)
+    cdef Ranking _ranking_of(self, Flow flow)
+
+    cpdef long long open_flows(self) except -1
+
+    @cython.locals(saving=Saving, free_bytes=cython.longlong)
+    cpdef bint is_short(self, long long bytes_wanted, long long flows_wanted) except -1
+
     @cython.locals(
         room_bytes=cython.longlong, run_bytes=cython.longlong, level=cython.int, position=cython.longlong
     )
@@ -85,6 +77,9 @@ cdef class Store:
 
     @cython.locals(flow=Flow)
     cdef bint _make_room(self, Flow keep) except -1
+
+    @cython.locals(saving=Saving, held_limit_bytes=cython.longlong, flow=Flow)
+    cdef bint _make_clean_room(self, Flow keep) except -1
 
     cdef _evict_now(self, Flow flow)
 
@@ -105,13 +100,3 @@ cdef class Store:
 
     cdef _shelve_tail(self, Flow flow)
     cdef _shelve(self, Flow flow, long long start, long long reference)
-    cdef _tell(self, Flow flow)
-    cdef _tell_freed(self, Flow flow)
-
-    @cython.locals(flow=Flow)
-    cpdef list take_freed(self)
-
-    cdef _drop_row(self, long long row)
-
-    @cython.locals(flow=Flow, kept=list, row=cython.longlong)
-    cdef _close_ranks(self)

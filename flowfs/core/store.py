@@ -15,7 +15,6 @@ of the stream in a block of the arena; what lies between extents was lost and re
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_left, bisect_right
 from typing import Any
 
 import cython
@@ -24,23 +23,25 @@ if not cython.compiled:
     from .arena import CLASSES, LARGEST_BLOCK_BYTES, UNIT_BYTES, Arena, size_class
     from .counters import Counters
     from .evict import Ranking
-    from .flow import CLASS_MASK, NOWHERE, Flow, extent, extent_block, extent_count, extent_of, name_key
+    from .flow import CLASS_MASK, NOWHERE, Flow, extent, extent_block, extent_count, extent_of
     from .memory import emptied, push
     from .policies import ranking_of
+    from .register import Register
+    from .saving import Saving
 
 from .flow import OPEN, Evicted
-from .limits import PINNED_SHARE, UNLIMITED_BYTES, Limits
+from .limits import HURRY_SHARE, PINNED_SHARE, UNLIMITED_BYTES, Limits
 from .ranges import Ranges
 
 _SMALLER_CLASSES = 3  # a block of 1/8 of what was wanted is taken rather than evicting for a whole one
 _NO_EXTENTS = array("q")
-_MIN_ROWS = 64  # not worth closing ranks
 
 
-class Store:
-    """All files, by serial number (the order of appearance); some by key and generation, too."""
+class Store(Register):
+    """All files and their bytes."""
 
     def __init__(self, limits: Limits, counters: Counters) -> None:
+        Register.__init__(self)
         self.arena = Arena(limits.payload_bytes)
         self.counters = counters
         self.max_flows = limits.max_flows
@@ -49,22 +50,13 @@ class Store:
         self.head_bytes = limits.max_flow_bytes if limits.keep == "head" else UNLIMITED_BYTES
         self.keeps_tail = limits.keep == "tail"
         self.tail_bytes = limits.max_flow_bytes if self.keeps_tail else UNLIMITED_BYTES
+        self.saving: Saving | None = None  # which has the ranking of all that are saved
+        if limits.archives:
+            ranking = ranking_of(limits.evict, 2 * LARGEST_BLOCK_BYTES)
+            self.saving = Saving(counters, ranking, self.tail_bytes)
         self.now_ns = 0
-        self.next_serial = 1
-        self.count = 0
         self.pinned_bytes = 0  # of evicted flows that somebody still has open
         self.pin_limit_bytes = self.arena.capacity_bytes // PINNED_SHARE
-        self.names: dict[bytes, Flow] = {}  # of files that nobody else finds, see keep_name()
-        # Rows in order of serial; the row of an evicted flow is None until half of them are.
-        self.serials = array("q")
-        self.rows: list[Flow | None] = []
-        self.first_row = 0  # all rows before it are None
-        # What happened since somebody asked.
-        self.appeared = 0
-        self.grown: list[Flow] = []
-        self.gone: list[Flow] = []
-        self.freed: list[Flow] = []  # `cached` ones of which bytes were freed
-        self.orphans: list[Flow] = []  # evicted, and their owner was not told yet
 
     # --- files -------------------------------------------------------------------------------------
 
@@ -73,47 +65,10 @@ class Store:
         if self.max_flows and self.count >= self.max_flows and not self._make_flow_room():
             self.counters.flows_refused += 1
             return None
-        flow = Flow.__new__(Flow)
-        flow.begin(self.next_serial, key, generation, owner)
-        self.next_serial += 1
-        flow.row = len(self.rows)
-        push(self.serials, flow.serial)
-        self.rows.append(flow)
+        flow = self._enter(key, generation, owner)
         self.ranking.add(flow)
-        self.count += 1
-        self.appeared += 1
         self.counters.flows_total += 1
         return flow
-
-    def keep_name(self, flow: Flow) -> None:
-        """The file is found here from now on: its connection is not found by addresses and ports any more.
-
-        The table of connections finds all others, so that most files cost no second entry.
-        """
-        if not flow.evicted:
-            self.names[name_key(flow.key, flow.generation)] = flow
-
-    def find(self, key: bytes, generation: int) -> Flow | None:
-        """The file of this name, of those whose name was kept."""
-        return self.names.get(name_key(key, generation)) if self.names else None
-
-    def get(self, serial: int) -> Flow | None:
-        """The file with this number, unless it was evicted."""
-        row = bisect_left(self.serials, serial)
-        if row < len(self.serials) and self.serials[row] == serial:
-            return self.rows[row]
-        return None
-
-    def list_after(self, serial: int, count: int) -> list[Flow]:
-        """At most `count` files with a greater number, ascending."""
-        found: list[Flow] = []
-        row = max(bisect_right(self.serials, serial), self.first_row)
-        while row < len(self.rows) and len(found) < count:
-            flow = self.rows[row]
-            if flow is not None:
-                found.append(flow)
-            row += 1
-        return found
 
     def set_state(self, flow: Flow, state: int, now_ns: int) -> None:
         """The flow's connection changed; in any state but OPEN its size is final [R7]."""
@@ -122,7 +77,9 @@ class Store:
         flow.state = state
         flow.ended = state != OPEN
         flow.changed_ns = now_ns
-        self.ranking.add(flow)
+        self._ranking_of(flow).add(flow)
+        if self.saving is not None:
+            self.saving.end(flow)
         self._tell(flow)
 
     def open(self, flow: Flow) -> None:
@@ -132,7 +89,7 @@ class Store:
         flow.cached = True
         flow.opens += 1
         if flow.opens == 1:
-            self.ranking.add(flow)
+            self._ranking_of(flow).add(flow)
 
     def release(self, flow: Flow) -> None:
         """A reader is done with the flow."""
@@ -143,32 +100,27 @@ class Store:
             self.pinned_bytes -= flow.held_bytes
             self._free_blocks(flow)
         else:
-            self.ranking.add(flow)
+            self._ranking_of(flow).add(flow)
 
     def evict(self, flow: Flow) -> None:
         """Take the flow out of the directory and free it; open readers keep it, within the pin limit [M3]."""
         if not flow.evicted:
             self.counters.flows_evicted += 1
             self.counters.evicted_bytes += flow.size - flow.start
-            self._take_out(flow)
+            self._take_out(flow, True)
 
     def remove(self, flow: Flow) -> None:
         """Take the flow out because a reader removed it; counted apart from evict()."""
         if not flow.evicted:
             self.counters.flows_removed += 1
             self.counters.removed_bytes += flow.size - flow.start
-            self._take_out(flow)
+            self._take_out(flow, False)
 
-    def _take_out(self, flow: Flow) -> None:
-        self.ranking.remove(flow)
-        flow.evicted = True
-        if self.names:
-            self.names.pop(name_key(flow.key, flow.generation), None)
-        self.count -= 1
-        self._drop_row(flow.row)
-        self.orphans.append(flow)
-        if flow.named:
-            self.gone.append(flow)
+    def _take_out(self, flow: Flow, wanted: bool) -> None:
+        self._ranking_of(flow).remove(flow)
+        if self.saving is not None:
+            self.saving.take_out(flow, wanted)
+        self._strike(flow)
         if flow.opens and self.pinned_bytes + flow.held_bytes <= self.pin_limit_bytes:
             self.pinned_bytes += flow.held_bytes
         else:
@@ -181,6 +133,8 @@ class Store:
 
         That of memory, and that up to `limit_bytes`.
         """
+        if flow.saved:
+            self._dirty(flow)
         self.ranking.touch(flow, now_ns)
         done = start
         while done < end:
@@ -202,6 +156,8 @@ class Store:
         count = min(count, flow.limit_bytes - flow.size)
         if count <= 0:
             return
+        if flow.saved:
+            self._dirty(flow)
         if flow.lost is None:
             flow.lost = Ranges()
         flow.lost.append(flow.size, flow.size + count, reason)
@@ -252,6 +208,42 @@ class Store:
             index += 1
         return b"".join(parts)
 
+    # --- what is saved -----------------------------------------------------------------------------
+
+    def save(self, flow: Flow) -> None:
+        """All bytes of the flow are safe elsewhere; from its next byte on that is not so any more."""
+        if self.saving is not None and not flow.saved and not flow.evicted:
+            self.ranking.remove(flow)
+            self.saving.save(flow)
+
+    def unsave(self, flow: Flow) -> None:
+        """It turned out that they are not."""
+        if flow.saved and not flow.evicted:
+            self._dirty(flow)
+
+    def _dirty(self, flow: Flow) -> None:
+        assert self.saving is not None
+        self.saving.dirty(flow)
+        self.ranking.add(flow)
+
+    def _ranking_of(self, flow: Flow) -> Ranking:
+        return self.saving.ranking if self.saving is not None and flow.saved else self.ranking
+
+    def open_flows(self) -> int:
+        """How many go on and are not held open by a reader."""
+        saved = 0 if self.saving is None else self.saving.ranking.active.length
+        return self.ranking.active.length + saved
+
+    def is_short(self, bytes_wanted: int, flows_wanted: int) -> bool:
+        """Whether what is wanted could only be had by losing what is not saved."""
+        saving = self.saving
+        if saving is None:
+            return False
+        free_bytes = self.arena.capacity_bytes - self.arena.used_bytes + saving.clean_bytes
+        if free_bytes < min(bytes_wanted, self.arena.capacity_bytes // HURRY_SHARE):
+            return True
+        return self.max_flows > 0 and self.max_flows - self.count + saving.saved_flows < flows_wanted
+
     # --- memory ------------------------------------------------------------------------------------
 
     def _extend(self, flow: Flow, wanted_bytes: int) -> bool:
@@ -284,11 +276,17 @@ class Store:
             found = self.arena.closest(level, _SMALLER_CLASSES)
             if found >= 0:
                 return found
+            if self.saving is not None and self.saving.clean_bytes == 0:
+                found = self.arena.closest(level, level)  # rather than lose anything
+                if found >= 0:
+                    return found
             if not self._make_room(flow):
                 return self.arena.closest(level, level)
 
     def _make_room(self, keep: Flow) -> bool:
         """Free something that is not the end of `keep`. False if there is nothing."""
+        if self.saving is not None and self._make_clean_room(keep):
+            return True
         held_limit_bytes = self.pin_limit_bytes - self.pinned_bytes
         flow: Flow | None = self.ranking.victim(self.now_ns, held_limit_bytes, keep)
         if flow is None:
@@ -301,6 +299,21 @@ class Store:
         self._evict_now(flow)
         return True
 
+    def _make_clean_room(self, keep: Flow) -> bool:
+        """Free something that is saved. False if there is nothing."""
+        saving = self.saving
+        assert saving is not None
+        held_limit_bytes = self.pin_limit_bytes - self.pinned_bytes - self.ranking.held_open_bytes
+        flow: Flow | None = saving.ranking.victim(self.now_ns, held_limit_bytes, keep)
+        if flow is not None and (flow.extents is None or not saving.ranking.head_is_enough):
+            self._evict_now(flow)
+            return True
+        if flow is None:
+            flow = saving.head()
+        if flow is not None:
+            self.counters.trimmed_bytes += self._trim_head(flow)
+        return flow is not None
+
     def _evict_now(self, flow: Flow) -> None:
         """Evict, and free even what a reader has open: the pin limit is reached, or nothing else is left."""
         if flow.opens:
@@ -312,11 +325,12 @@ class Store:
 
     def _make_flow_room(self) -> bool:
         """Evict one closed or idle flow."""
-        leaver = self.ranking.leaver(self.now_ns)
-        if leaver is None:
-            return False
-        self.evict(leaver)
-        return True
+        for ranking in (self.ranking,) if self.saving is None else (self.saving.ranking, self.ranking):
+            leaver = ranking.leaver(self.now_ns)
+            if leaver is not None:
+                self.evict(leaver)
+                return True
+        return False
 
     def _free_what_passed(self, flow: Flow) -> None:
         """Free all but the last `tail_bytes`, by whole extents."""
@@ -329,6 +343,8 @@ class Store:
         extents: Any = flow.extents
         _, reference, following = extent(flow, 0)
         freed = self._release_block(reference)
+        if self.saving is not None:
+            self.saving.trim(flow, following, freed)
         trimmed = following - flow.start
         flow.start = following
         flow.first_extent += 1
@@ -341,7 +357,7 @@ class Store:
         if flow.lost is not None:
             flow.lost.forget_before(flow.start)
         flow.held_bytes -= freed
-        self.ranking.grew(flow, -freed)
+        self._ranking_of(flow).grew(flow, -freed)
         self._tell(flow)
         self._tell_freed(flow)
         return trimmed
@@ -378,41 +394,3 @@ class Store:
             flow.extents = emptied(_NO_EXTENTS)
         push(flow.extents, start)
         push(flow.extents, reference)
-
-    def _tell(self, flow: Flow) -> None:
-        """Remember that the flow changed, if somebody was given its attributes since the last time."""
-        if flow.watched:
-            flow.watched = False
-            self.grown.append(flow)
-
-    def _tell_freed(self, flow: Flow) -> None:
-        """Remember that bytes went that a reader may have where it can still read them."""
-        if flow.cached and not flow.freed:
-            flow.freed = True
-            self.freed.append(flow)
-
-    def take_freed(self) -> list[Flow]:
-        """Files that were open at some time and of which bytes were freed since this was last asked."""
-        freed = self.freed
-        self.freed = []
-        for flow in freed:
-            flow.freed = False
-        return freed
-
-    def _drop_row(self, row: int) -> None:
-        self.rows[row] = None
-        if row == self.first_row:
-            while row < len(self.rows) and self.rows[row] is None:
-                row += 1
-            self.first_row = row
-        if len(self.rows) > _MIN_ROWS and self.count * 2 < len(self.rows):
-            self._close_ranks()
-
-    def _close_ranks(self) -> None:
-        """Leave out the rows of evicted flows."""
-        kept = [flow for flow in self.rows if flow is not None]
-        for row, flow in enumerate(kept):
-            flow.row = row
-        self.rows = list(kept)
-        self.serials = array("q", [flow.serial for flow in kept])
-        self.first_row = 0

@@ -198,13 +198,23 @@ _FLOWS = (
 )
 
 
+_ARCHIVE = _counters(
+    {
+        "archive_saved_flows": "Parts of flows that are complete in the archive; most flows have one.",
+        "archive_saved_bytes": "Bytes of these.",
+        "archive_lost_flows": "Flows of which bytes went before they were saved (--archive).",
+        "archive_lost_bytes": "Bytes of flows that went before they were saved.",
+    }
+)
+
+
 def _named_once(metric: Metric) -> Metric:
     """flows_total is called so in the core."""
     return metric._replace(name=metric.name.replace("_total_total", "_total"))
 
 
 TABLE: tuple[Metric, ...] = tuple(
-    map(_named_once, (*_CAPTURE, *_FRAMES, *_FRAGMENTS, *_PAYLOAD, *_CONNECTIONS, *_FLOWS))
+    map(_named_once, (*_CAPTURE, *_FRAMES, *_FRAGMENTS, *_PAYLOAD, *_CONNECTIONS, *_FLOWS, *_ARCHIVE))
 )
 
 

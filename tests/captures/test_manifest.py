@@ -40,10 +40,13 @@ class InBatches(Engine):
         link_type: int,
         source: int = 0,
         fraction_ns: int = 1000,
-    ) -> None:
+        packet: int = 0,
+        patient: bool = False,
+    ) -> int:
         """Pass on a batch in batches of this size."""
         for start in range(0, len(meta), 16 * self.batch):
             super().feed(frames, meta[start : start + 16 * self.batch], link_type, source, fraction_ns)
+        return len(meta) // 16
 
 
 def tree_of(path: Path, batch: int) -> dict[str, dict[str, Any]]:

@@ -36,7 +36,7 @@ class Heard:
     def note(self, line: str) -> None:
         self.lines.append(("note", line))
 
-    def progress(self, done: int, total: int) -> None:
+    def progress(self, done: int, total: int, what: str = "loading") -> None:
         self.lines.append(("progress", done, total))
 
     def ready(self) -> None:
@@ -192,7 +192,7 @@ def test_a_parent_that_does_not_read_does_not_stop_the_child() -> None:
         return 5
 
     class Slow(Heard):
-        def progress(self, done: int, total: int) -> None:
+        def progress(self, done: int, total: int, what: str = "loading") -> None:
             time.sleep(0.0001)
 
     assert in_background(work, Slow(), lambda: None) == 5

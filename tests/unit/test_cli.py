@@ -73,7 +73,7 @@ def test_every_option() -> None:
     told = config(
         "/mnt -i eth0 -i lo -s 100 -B 2048 -p --direction in --no-tunnels --max-memory 1G"
         " --max-out-of-order 32M --max-table 16MiB --max-fragments 1M --max-flows 1000 --idle-timeout 1h"
-        " -o ro -o nodev,noexec -f --no-wait -Z nobody -q -v --checksum strict"
+        " --archive kept -o ro -o nodev,noexec -f --no-wait -Z nobody -q -v --checksum strict"
         " --evict lru --max-flow-bytes 1.5k --keep tail"
     )
     assert told == Config(
@@ -94,8 +94,10 @@ def test_every_option() -> None:
             evict="lru",
             max_flow_bytes=1536,
             keep="tail",
+            archives=True,
             checksum="strict",
         ),
+        archive=os.path.abspath("kept"),
         mount_options=("ro", "nodev,noexec"),
         foreground=True,
         wait=False,
@@ -205,7 +207,8 @@ def test_a_filter_from_a_file(tmp_path: Path) -> None:
         ("mount /mnt -i lo --idle-timeout soon", "--idle-timeout soon: not a time"),
         ("mount /mnt -i lo --max-flows -3", "--max-flows"),
         ("mount /mnt -i lo -F /nonexistent", "-F /nonexistent: cannot read it: No such file"),
-        ("mount /mnt -i lo --archive /tmp", "unrecognized arguments: --archive /tmp"),
+        ("mount /mnt -i lo --archive=", "--archive: the name is empty"),
+        ("mount /mnt -i lo --archive", "--archive: expected one argument"),
         ("mount /mnt -i lo --evict fifo", "--evict: invalid choice: 'fifo' (choose from"),
         ("mount /mnt -i lo -b 0", "--max-flow-bytes 0: must be from 1 to"),
         ("mount /mnt -i lo --max-flow-bytes some", "--max-flow-bytes some: not a size"),

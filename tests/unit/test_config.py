@@ -48,6 +48,7 @@ def test_only_a_place_and_a_source_are_needed() -> None:
         ("--keep middle: one of head, tail", {"limits": Limits(max_flow_bytes=9, keep="middle")}),
         ("--keep tail: of how much?", {"limits": Limits(keep="tail")}),
         ("--idle-timeout 0s", {"limits": Limits(idle_ns=0)}),
+        ("--archive", {"archive": "/kept"}),
         ("FILTER", {"filter": "tcp\0port 25"}),
         ("-s is about interfaces", {"files": ("a",), "snaplen": 100}),
         ("-B is about interfaces", {"files": ("a",), "buffer_kib": 1}),

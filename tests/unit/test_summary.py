@@ -61,4 +61,12 @@ def test_evicted_and_trimmed() -> None:
 
 
 def test_what_could_not_be_archived() -> None:
-    assert lines(numbers(archive_failures=2), {})[1:] == ["not archived: 2 flows"]
+    assert lines(numbers(archive_lost_flows=2, archive_lost_bytes=1_500_000), {})[1:] == [
+        "not archived: 1.5 MB of 2 flows, which went before they were saved"
+    ]
+
+
+def test_how_much_is_saved_is_told_where_that_is_wanted() -> None:
+    assert lines(numbers(), {}, archives=True) == [NOTHING_LOST + ", 0 saved"]
+    given = numbers(flows_removed=2, archive_saved_flows=3, archive_saved_bytes=5)
+    assert lines(given, {}, archives=True) == [NOTHING_LOST + ", 2 removed, 3 saved"]

@@ -1,0 +1,10 @@
+"""Flows are kept in a directory as they go, and when the mount ends: nothing that was captured is lost.
+
+Knows the engine (through `core.unsaved`) and names, no capture, no mount and no trio. `worker` is the thread
+that decides and waits, `part` a file that is being written, `place` the directory, `journal` its flows.jsonl.
+"""
+
+from .place import ArchiveError
+from .worker import Archive
+
+__all__ = ["Archive", "ArchiveError"]

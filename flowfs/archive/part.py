@@ -1,0 +1,158 @@
+"""One part of a flow while it is written: its file, its bytes, and what will be said of it.
+
+Reads the engine in pieces, as any reader does. Holes are not written: the file is sparse there. Always true:
+`end` only goes on once all bytes before it are written; what lies behind it in the file is written again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+
+from ..core.engine import Engine
+from ..core.flow import STATE_NAMES, Evicted, Flow
+from ..core.notes import About
+from ..tree.names import name_of
+from .place import Place
+
+PIECE_BYTES = 128 * 1024  # read in one turn of the engine: 20 µs
+
+_ZEROS = bytes(PIECE_BYTES)
+
+Gap = tuple[int, int, str]
+"""Offset, length, reason."""
+
+
+class BrokenOff(Exception):
+    """Nobody wants to wait any longer."""
+
+
+class Part:
+    """The bytes [begin, end) of a flow, in the file `name` of the scratch directory."""
+
+    def __init__(self, engine: Engine, place: Place, flow: Flow, begin: int, name: str) -> None:
+        self.flow = flow
+        self.name = name
+        self.begin = self.end = begin
+        self.gaps: list[Gap] = []
+        self._engine = engine
+        self._place = place
+        self._hash = hashlib.sha256()
+        self._about: About | None = None
+        os.close(place.create(name))
+
+    def extend(self, end: int, goes_on: Callable[[], bool], safe: bool) -> None:
+        """Write up to `end`; if `safe`, wait until it is on the disk.
+
+        Raises Evicted if the bytes are not there any more, BrokenOff if it does not go on, OSError. Then what
+        was written counts for nothing.
+        """
+        about = self._engine.about(self.flow)
+        if self.flow.evicted:
+            raise Evicted
+        gaps = [gap for gap in about.holes if gap[0] < end and gap[0] + gap[1] > self.end]
+        digest = self._hash.copy()
+        pieces = list(self._pieces(end, gaps))  # before anything is written, which may take long
+        file = self._place.open(self.name)
+        try:
+            for offset, data in pieces:
+                if not goes_on():
+                    raise BrokenOff
+                digest.update(data)
+                if isinstance(data, bytes) and data is not _ZEROS:
+                    _write(file, data, offset - self.begin)
+            os.ftruncate(file, end - self.begin)
+            if safe:
+                os.fdatasync(file)
+        finally:
+            os.close(file)
+        self._take_gaps(gaps, end)
+        self._about = about
+        self._hash = digest
+        self.end = end
+
+    def _pieces(self, end: int, gaps: list[Gap]) -> Iterator[tuple[int, bytes | memoryview]]:
+        """All of [self.end, end) in pieces; of a gap there are _ZEROS, the last of them cut."""
+        offset = self.end
+        for start, length, _ in gaps:
+            yield from self._data(offset, min(max(start, offset), end))
+            offset = max(offset, start)
+            stop = min(start + length, end)
+            while offset < stop:
+                count = min(PIECE_BYTES, stop - offset)
+                yield offset, _ZEROS if count == PIECE_BYTES else memoryview(_ZEROS)[:count]
+                offset += count
+        yield from self._data(offset, end)
+
+    def _data(self, offset: int, end: int) -> Iterator[tuple[int, bytes]]:
+        while offset < end:
+            data = self._engine.read(self.flow, offset, min(PIECE_BYTES, end - offset))
+            if not data:
+                raise Evicted
+            yield offset, data
+            offset += len(data)
+
+    def _take_gaps(self, gaps: list[Gap], end: int) -> None:
+        """Offsets in the part; one that the last step had cut is joined."""
+        for start, length, reason in gaps:
+            first = max(start, self.end) - self.begin
+            last = min(start + length, end) - self.begin
+            if self.gaps and sum(self.gaps[-1][:2]) == first and self.gaps[-1][2] == reason:
+                first = self.gaps.pop()[0]
+            self.gaps.append((first, last - first, reason))
+
+    def sync(self) -> None:
+        """What was written is on the disk."""
+        file = self._place.open(self.name)
+        try:
+            os.fdatasync(file)
+        finally:
+            os.close(file)
+
+    def finish(self) -> None:
+        """Nothing more comes: ask for the last time what is known of the flow, and cut the file to size."""
+        if not self.flow.evicted:
+            about = self._engine.about(self.flow)
+            if not self.flow.evicted:
+                self._about = about
+        file = self._place.open(self.name)
+        try:
+            os.ftruncate(file, self.end - self.begin)
+        finally:
+            os.close(file)
+
+    def record(self, file: str, source: str) -> dict[str, object]:
+        """The line of flows.jsonl. Offsets of gaps are those in the file, all others the stream's."""
+        flow, about = self.flow, self._about
+        assert about is not None
+        return {
+            "file": file,
+            "name": name_of(flow.key, flow.generation).decode(),
+            "offset": about.origin + self.begin,
+            "size": self.end - self.begin,
+            "sha256": self._hash.hexdigest(),
+            "state": STATE_NAMES[flow.state] if self.end == flow.size else STATE_NAMES[0],
+            "first_ns": flow.first_ns,
+            "last_ns": flow.last_ns,
+            "changed_ns": flow.changed_ns,
+            "source": source,
+            "gaps": self.gaps,
+            "partial": about.partial,
+            "unverified": about.unverified,
+            "conflicts": [conflict._asdict() for conflict in about.conflicts],
+            "urgent": about.urgent,
+            "not_stored": about.bytes_by_fate,
+            "tail_missing_bytes": about.tail_missing_bytes,
+            "dropped_packets": about.dropped_packets,
+            "beyond_bytes": about.beyond_bytes,
+        }
+
+
+def _write(file: int, data: bytes, offset: int) -> None:
+    """All of it, however often that takes."""
+    view = memoryview(data)
+    while view:
+        count = os.pwrite(file, view, offset)
+        view = view[count:]
+        offset += count

@@ -1,0 +1,221 @@
+"""The directory of an archive: where parts are written, and how they get their names.
+
+Parts are written in `.flowfs-*`, a directory in it of this process alone, and appear under their names when
+they are complete: by a rename that never replaces anything. The process holds a lock on its directory, so
+that the next one knows which of them are left by the dead. Files are 0600, and what is made here is 0700.
+Raises OSError, which says what is wrong with the disk.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import fcntl
+import os
+import secrets
+import stat
+
+from .journal import Journal
+
+JOURNAL = "flows.jsonl"
+SCRATCH = ".flowfs-"
+
+_RENAME_NOREPLACE = 1  # <linux/fs.h>
+_NOT_KNOWN = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP)
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_PART = os.O_CLOEXEC | os.O_NOFOLLOW
+_ATTEMPTS = 100
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class ArchiveError(Exception):
+    """The archive cannot be used, or has not got all; str() is one line with what to do about it."""
+
+
+class Place:
+    """One directory, open. Descriptors are kept, so that nothing else can take its place unseen."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.journal = Journal()
+        self._directory = self._scratch = -1
+        self._scratch_name = ""
+        self._open()
+
+    @classmethod
+    def make(cls, path: str) -> Place:
+        """The directory, made if only its last part is missing. Raises ArchiveError."""
+        option = f"--archive {path}"
+        try:
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(path, 0o700)
+            return cls(path)
+        except FileNotFoundError:
+            raise ArchiveError(f"{option}: no such directory; make it: mkdir -p {path}") from None
+        except NotADirectoryError:
+            raise ArchiveError(f"{option}: not a directory") from None
+        except PermissionError:
+            raise ArchiveError(f"{option}: no right to write to it; name a directory of your own") from None
+        except OSError as error:
+            raise ArchiveError(f"{option}: {error.strerror}") from None
+
+    def _open(self) -> None:
+        self._directory = os.open(self.path, _DIRECTORY)
+        try:
+            self._clear_after_the_dead()
+            self._take_scratch()
+            self.journal.open(JOURNAL, self._directory)
+        except OSError:
+            self.close()
+            raise
+
+    def reopen(self) -> bool:
+        """After a fault: whether another directory stands there, so that all that was written is gone.
+
+        It is not made again: where a disk was, its place would be filled instead.
+        """
+        there = os.stat(self.path)
+        known = os.fstat(self._directory) if self._directory >= 0 else None
+        if known is not None and os.path.samestat(there, known) and os.fstat(self._scratch).st_nlink:
+            if not self.journal.is_there():
+                self.journal.close()
+                self.journal.open(JOURNAL, self._directory)
+            return False
+        self.close()
+        self._open()
+        return True
+
+    def close(self) -> None:
+        """Let go of it, and of what is not complete."""
+        if self._scratch >= 0:
+            with contextlib.suppress(OSError):
+                _clear(self._scratch)
+                os.rmdir(self._scratch_name, dir_fd=self._directory)
+            os.close(self._scratch)
+        if self._directory >= 0:
+            os.close(self._directory)
+        self.journal.close()
+        self._directory = self._scratch = -1
+
+    # --- the scratch directory -------------------------------------------------------------------------
+
+    def _take_scratch(self) -> None:
+        """Make a directory of our own, and lock it before another process takes it for one of the dead."""
+        for _ in range(_ATTEMPTS):
+            name = SCRATCH + secrets.token_hex(4)
+            try:
+                os.mkdir(name, 0o700, dir_fd=self._directory)
+                self._scratch = os.open(name, _DIRECTORY | os.O_NOFOLLOW, dir_fd=self._directory)
+            except (FileExistsError, FileNotFoundError):
+                continue
+            self._scratch_name = name
+            if _lock(self._scratch) and os.fstat(self._scratch).st_nlink:
+                return
+            os.close(self._scratch)
+            self._scratch = -1
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+
+    def _clear_after_the_dead(self) -> None:
+        """Remove what processes left that were killed; a lock tells the living."""
+        for name in os.listdir(self._directory):
+            if not name.startswith(SCRATCH):
+                continue
+            with contextlib.suppress(OSError):  # another one's, whom it does not harm
+                descriptor = os.open(name, _DIRECTORY | os.O_NOFOLLOW, dir_fd=self._directory)
+                try:
+                    if _lock(descriptor):
+                        _clear(descriptor)
+                        os.rmdir(name, dir_fd=self._directory)
+                finally:
+                    os.close(descriptor)
+
+    # --- parts -----------------------------------------------------------------------------------------
+
+    def create(self, name: str) -> int:
+        """A new file for a part; returns a descriptor to write."""
+        return os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _PART, 0o600, dir_fd=self._scratch)
+
+    def open(self, name: str) -> int:
+        """The file of a part, to go on writing."""
+        return os.open(name, os.O_WRONLY | _PART, dir_fd=self._scratch)
+
+    def discard(self, name: str) -> None:
+        """Nobody wants the part."""
+        with contextlib.suppress(OSError):
+            os.unlink(name, dir_fd=self._scratch)
+
+    def publish(self, name: str, wanted: str) -> str:
+        """Let a part appear as `wanted`, or with the next number that is free; returns its name."""
+        number = self._first_free(wanted)
+        while True:
+            final = numbered(wanted, number)
+            try:
+                self._rename(name, final)
+            except FileExistsError:
+                number += 1
+            else:
+                return final
+
+    def _first_free(self, wanted: str) -> int:
+        """By steps that double, and then halve: there may be thousands."""
+        used, free = -1, 0
+        while self._is_used(numbered(wanted, free)):
+            free, used = 2 * free - used + 1, free
+        while free - used > 1:
+            middle = (used + free) // 2
+            if self._is_used(numbered(wanted, middle)):
+                used = middle
+            else:
+                free = middle
+        return free
+
+    def _is_used(self, name: str) -> bool:
+        try:
+            os.stat(name, dir_fd=self._directory, follow_symlinks=False)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def _rename(self, name: str, final: str) -> None:
+        source, target = name.encode(), final.encode()
+        if not _libc.renameat2(self._scratch, source, self._directory, target, _RENAME_NOREPLACE):
+            return
+        number = ctypes.get_errno()
+        if number not in _NOT_KNOWN:
+            raise OSError(number, os.strerror(number))
+        os.link(name, final, src_dir_fd=self._scratch, dst_dir_fd=self._directory, follow_symlinks=False)
+        os.unlink(name, dir_fd=self._scratch)
+
+    # --- the disk --------------------------------------------------------------------------------------
+
+    def sync_all(self) -> None:
+        """All that was written is on the disk: for many files one call is a hundred times as fast."""
+        if _libc.syncfs(self._scratch):
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number))
+
+    def sync_names(self) -> None:
+        """So are the names and the journal."""
+        os.fsync(self._directory)
+        self.journal.sync()
+
+
+def numbered(name: str, number: int) -> str:
+    """The first part has the flow's name, those that follow sort behind it."""
+    return f"{name}+{number:04}" if number else name
+
+
+def _lock(directory: int) -> bool:
+    try:
+        fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _clear(directory: int) -> None:
+    for name in os.listdir(directory):
+        if not stat.S_ISDIR(os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode):
+            os.unlink(name, dir_fd=directory)

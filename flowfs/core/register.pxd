@@ -1,0 +1,44 @@
+cimport cython
+from cpython.array cimport array
+from .flow cimport Flow, name_key
+from .memory cimport push
+
+cdef long long _MIN_ROWS
+
+
+cdef class Register:
+    cdef long long next_serial
+    cdef readonly long long count
+    cdef dict names
+    cdef array serials
+    cdef list rows
+    cdef long long first_row
+    cdef public long long appeared
+    cdef public list grown
+    cdef public list gone
+    cdef readonly list freed
+    cdef public list orphans
+
+    cpdef keep_name(self, Flow flow)
+    cpdef Flow find(self, bytes key, long long generation)
+
+    @cython.locals(row=cython.longlong)
+    cpdef Flow get(self, long long serial)
+
+    @cython.locals(row=cython.longlong, found=list, flow=Flow)
+    cpdef list list_after(self, long long serial, long long count)
+
+    @cython.locals(flow=Flow)
+    cdef Flow _enter(self, bytes key, long long generation, object owner)
+
+    cdef _strike(self, Flow flow)
+    cdef _drop_row(self, long long row)
+
+    @cython.locals(flow=Flow, kept=list, row=cython.longlong)
+    cdef _close_ranks(self)
+
+    cdef _tell(self, Flow flow)
+    cdef _tell_freed(self, Flow flow)
+
+    @cython.locals(flow=Flow)
+    cpdef list take_freed(self)

@@ -1,0 +1,134 @@
+# cython: boundscheck=False, wraparound=False, cdivision=True
+"""The register: which files there are, and what happened to them since somebody asked.
+
+Knows files by number (the order of appearance), some by name as well; neither bytes nor memory. Always true:
+a number is given once, and a file is found by it until it is struck out.
+"""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left, bisect_right
+from typing import Any
+
+import cython
+
+if not cython.compiled:
+    from .flow import Flow, name_key
+    from .memory import push
+
+_MIN_ROWS = 64  # not worth closing ranks
+
+
+class Register:
+    """All files, by serial number; some by key and generation, too."""
+
+    def __init__(self) -> None:
+        self.next_serial = 1
+        self.count = 0
+        self.names: dict[bytes, Flow] = {}  # of files that nobody else finds, see keep_name()
+        # Rows in order of serial; the row of an evicted flow is None until half of them are.
+        self.serials = array("q")
+        self.rows: list[Flow | None] = []
+        self.first_row = 0  # all rows before it are None
+        # What happened since somebody asked.
+        self.appeared = 0
+        self.grown: list[Flow] = []
+        self.gone: list[Flow] = []
+        self.freed: list[Flow] = []  # `cached` ones of which bytes were freed
+        self.orphans: list[Flow] = []  # evicted, and their owner was not told yet
+
+    def keep_name(self, flow: Flow) -> None:
+        """The file is found here from now on: its connection is not found by addresses and ports any more.
+
+        The table of connections finds all others, so that most files cost no second entry.
+        """
+        if not flow.evicted:
+            self.names[name_key(flow.key, flow.generation)] = flow
+
+    def find(self, key: bytes, generation: int) -> Flow | None:
+        """The file of this name, of those whose name was kept."""
+        return self.names.get(name_key(key, generation)) if self.names else None
+
+    def get(self, serial: int) -> Flow | None:
+        """The file with this number, unless it was evicted."""
+        row = bisect_left(self.serials, serial)
+        if row < len(self.serials) and self.serials[row] == serial:
+            return self.rows[row]
+        return None
+
+    def list_after(self, serial: int, count: int) -> list[Flow]:
+        """At most `count` files with a greater number, ascending."""
+        found: list[Flow] = []
+        row = max(bisect_right(self.serials, serial), self.first_row)
+        while row < len(self.rows) and len(found) < count:
+            flow = self.rows[row]
+            if flow is not None:
+                found.append(flow)
+            row += 1
+        return found
+
+    # --- for the store -----------------------------------------------------------------------------
+
+    def _enter(self, key: bytes, generation: int, owner: Any) -> Flow:
+        """A new file, empty."""
+        flow = Flow.__new__(Flow)
+        flow.begin(self.next_serial, key, generation, owner)
+        self.next_serial += 1
+        flow.row = len(self.rows)
+        push(self.serials, flow.serial)
+        self.rows.append(flow)
+        self.count += 1
+        self.appeared += 1
+        return flow
+
+    def _strike(self, flow: Flow) -> None:
+        """The file is not found any more."""
+        flow.evicted = True
+        if self.names:
+            self.names.pop(name_key(flow.key, flow.generation), None)
+        self.count -= 1
+        self._drop_row(flow.row)
+        self.orphans.append(flow)
+        if flow.named:
+            self.gone.append(flow)
+
+    def _drop_row(self, row: int) -> None:
+        self.rows[row] = None
+        if row == self.first_row:
+            while row < len(self.rows) and self.rows[row] is None:
+                row += 1
+            self.first_row = row
+        if len(self.rows) > _MIN_ROWS and self.count * 2 < len(self.rows):
+            self._close_ranks()
+
+    def _close_ranks(self) -> None:
+        """Leave out the rows of evicted flows."""
+        kept = [flow for flow in self.rows if flow is not None]
+        for row, flow in enumerate(kept):
+            flow.row = row
+        self.rows = list(kept)
+        self.serials = array("q", [flow.serial for flow in kept])
+        self.first_row = 0
+
+    # --- what happened -----------------------------------------------------------------------------
+
+    def _tell(self, flow: Flow) -> None:
+        """Remember that the flow changed, if somebody was given its attributes since the last time."""
+        if flow.watched:
+            flow.watched = False
+            self.grown.append(flow)
+
+    def _tell_freed(self, flow: Flow) -> None:
+        """Remember that bytes went that a reader may have where it can still read them."""
+        if flow.cached and not flow.freed:
+            flow.freed = True
+            self.freed.append(flow)
+
+    def take_freed(self) -> list[Flow]:
+        """Files that were open at some time and of which bytes were freed since this was last asked."""
+        freed = self.freed
+        self.freed = []
+        for flow in freed:
+            flow.freed = False
+        return freed

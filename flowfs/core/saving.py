@@ -1,0 +1,225 @@
+# cython: boundscheck=False, wraparound=False, cdivision=True
+"""What of the flows is saved elsewhere: who can go without a loss, and who is to be saved next.
+
+The store's side of an archive, which is to it what a disk is to a page cache: a flow is dirty until its bytes
+and its end are saved. Knows no archive: whoever saves asks next(), and says what was wrote(), completed() or
+has failed(). Frees nothing. Always true:
+ - `clean_bytes` is the capacity that can be freed without a loss: all that saved flows hold, and of others
+   the blocks before their tail whose bytes were all written;
+ - bytes that go before they were written are counted as lost, once, and so are those that failed later;
+ - what lies before the last `tail_bytes` of a flow is not wanted: that it goes is no loss.
+
+The written part of a flow is a draft until the part is complete. When it goes on after that, or after bytes
+between were lost, another part begins: each part has all bytes from its offset to its end.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+import cython
+
+if not cython.compiled:
+    from .arena import CLASSES, UNIT_BYTES
+    from .counters import Counters
+    from .evict import Ranking
+    from .flow import CLASS_MASK, Flow, extent, extent_count
+
+from .limits import SAVE_SETTLE_NS
+
+
+class Draft:
+    """How much of a flow was written; `clean_extents`: its first blocks that can be freed without a loss."""
+
+    __slots__ = ("clean_bytes", "clean_extents", "has_lost", "written")
+
+    def __init__(self, written: int) -> None:
+        self.written = written  # the offset up to which all is written, or was lost
+        self.clean_bytes = 0
+        self.clean_extents = 0
+        self.has_lost = False
+
+
+class Saving:
+    """Of one store. `ranking` is that of the saved flows; all others stand in the store's own."""
+
+    def __init__(self, counters: Counters, ranking: Ranking, tail_bytes: int) -> None:
+        self.counters = counters
+        self.ranking = ranking
+        self.tail_bytes = tail_bytes
+        self.clean_bytes = 0
+        self.saved_flows = 0
+        self.drafts: dict[Flow, Draft] = {}
+        self.partly: OrderedDict[Flow, None] = OrderedDict()  # drafts of flows that are not saved
+        self.heads: OrderedDict[Flow, None] = OrderedDict()  # of these, those with blocks that can be freed
+        self.ended: OrderedDict[Flow, None] = OrderedDict()  # whose end is not saved, the oldest end first
+        self.gone: list[tuple[Flow, int]] = []  # evicted with a draft; how much was written, -1 to drop it
+        self.takes_draft = False
+        self.serial = 0  # once the capture has ended: all files up to this one are saved
+
+    # --- what the store tells --------------------------------------------------------------------------
+
+    def end(self, flow: Flow) -> None:
+        """The flow's state has changed."""
+        if flow.ended:
+            self.ended[flow] = None
+        else:
+            self.ended.pop(flow, None)
+
+    def dirty(self, flow: Flow) -> None:
+        """A saved flow grows: what is written is all that it has. Out of this ranking, and into no other."""
+        self.ranking.remove(flow)
+        self.clean_bytes -= flow.held_bytes
+        self.saved_flows -= 1
+        flow.saved = False
+        draft = self._draft(flow)
+        draft.written = flow.size
+        draft.clean_extents = extent_count(flow)
+        draft.clean_bytes = flow.held_bytes - flow.tail_bytes()
+        self._count_in(flow, draft)
+
+    def trim(self, flow: Flow, end: int, freed_bytes: int) -> None:
+        """The flow's first block goes, with what comes before `end`."""
+        if flow.saved:
+            self.clean_bytes -= freed_bytes
+            return
+        draft = self._draft(flow)
+        if draft.clean_extents:
+            draft.clean_extents -= 1
+            draft.clean_bytes -= freed_bytes
+            self.clean_bytes -= freed_bytes
+            if draft.clean_extents == 0:
+                self.heads.pop(flow, None)
+        self._lose_until(flow, draft, end)
+
+    def take_out(self, flow: Flow, wanted: bool) -> None:
+        """The flow goes; not `wanted` if a reader removed it, and then nothing of it needs to be saved."""
+        draft = self.drafts.pop(flow, None)
+        self.ended.pop(flow, None)
+        if flow.saved:
+            self.clean_bytes -= flow.held_bytes
+            self.saved_flows -= 1
+        elif draft is not None:
+            self._count_out(flow, draft)
+        if draft is not None:
+            self.gone.append((flow, draft.written if wanted else -1))
+        if wanted and not flow.saved:
+            self._lose_until(flow, Draft(flow.start) if draft is None else draft, flow.size)
+
+    def _lose_until(self, flow: Flow, draft: Draft, end: int) -> None:
+        """Count what lies before `end` and was not written."""
+        known = max(draft.written, flow.start)
+        if end > known:
+            draft.written = end
+            self._count_lost(flow, draft, known, end)
+
+    def _count_lost(self, flow: Flow, draft: Draft, begin: int, end: int) -> None:
+        """The bytes [begin, end) are lost, as far as they were wanted."""
+        begin = max(begin, flow.size - self.tail_bytes)
+        if end > begin:
+            self.counters.archive_lost_flows += not draft.has_lost
+            self.counters.archive_lost_bytes += end - begin
+            draft.has_lost = True
+
+    # --- what whoever saves tells ------------------------------------------------------------------------
+
+    def wrote(self, flow: Flow, end: int) -> None:
+        """The bytes before `end` are written: they can go, which is no loss any more."""
+        if flow.evicted or flow.saved:
+            return
+        draft = self._draft(flow)
+        self._count_out(flow, draft)
+        draft.written = max(draft.written, end)
+        index = draft.clean_extents
+        count = extent_count(flow)
+        while index < count:
+            _, reference, following = extent(flow, index)
+            if following > draft.written:
+                break
+            level = reference & CLASS_MASK
+            if level != CLASSES:
+                draft.clean_bytes += UNIT_BYTES << level
+            index += 1
+        draft.clean_extents = index
+        self._count_in(flow, draft)
+        self.partly.move_to_end(flow)
+
+    def save(self, flow: Flow) -> None:
+        """All bytes that the flow has are safe: it is clean. It must be in no ranking, and gets into this."""
+        draft = self._draft(flow)
+        self._count_out(flow, draft)
+        flow.saved = True
+        self.saved_flows += 1
+        self.clean_bytes += flow.held_bytes
+        self.ranking.add(flow)
+
+    def complete(self, flow: Flow) -> None:
+        """The part that was written is complete. If the flow is saved, nothing more is known of it."""
+        if flow.saved:
+            self.drafts.pop(flow, None)
+            self.ended.pop(flow, None)
+
+    def fail(self, flow: Flow, begin: int, end: int) -> None:
+        """The bytes [begin, end), which were written, are not safe after all. The flow must not be saved."""
+        if flow.evicted:
+            self._count_lost(flow, Draft(begin), begin, end)
+            return
+        draft = self._draft(flow)
+        self._count_out(flow, draft)
+        draft.clean_bytes = draft.clean_extents = 0
+        draft.written = begin
+        if flow.start > begin:
+            self._count_lost(flow, draft, begin, min(flow.start, end))
+        self._count_in(flow, draft)
+        self.serial = 0
+        if flow.ended:
+            self.ended[flow] = None
+
+    def next(self, now_ns: int, hurry: bool, victim: Flow | None) -> Flow | None:
+        """Whom to save next, None if that can wait.
+
+        Closed flows once nothing changes any more. In a `hurry` closed ones at once, then by turns the
+        `victim`, who would go first of those of whom nothing is written, and one that is written in part.
+        """
+        for flow in self.ended:  # the first
+            if hurry or now_ns - flow.changed_ns >= SAVE_SETTLE_NS:
+                return flow
+            break
+        if not hurry:
+            return None
+        self.takes_draft = not self.takes_draft or victim is None
+        if self.takes_draft:
+            for flow in self.partly:
+                return flow
+        return victim
+
+    def written(self, flow: Flow) -> int:
+        """The offset from which on the flow is to be written."""
+        draft = self.drafts.get(flow)
+        return max(flow.start, draft.written if draft is not None else 0)
+
+    def head(self) -> Flow | None:
+        """A flow whose first block can be freed without a loss."""
+        for flow in self.heads:
+            return flow
+        return None
+
+    # --- sums ----------------------------------------------------------------------------------------------
+
+    def _draft(self, flow: Flow) -> Draft:
+        draft = self.drafts.get(flow)
+        if draft is None:
+            draft = self.drafts[flow] = Draft(flow.start)
+        return draft
+
+    def _count_in(self, flow: Flow, draft: Draft) -> None:
+        self.partly[flow] = None
+        self.clean_bytes += draft.clean_bytes
+        if draft.clean_extents:
+            self.heads[flow] = None
+
+    def _count_out(self, flow: Flow, draft: Draft) -> None:
+        if flow in self.partly:
+            del self.partly[flow]
+            self.clean_bytes -= draft.clean_bytes
+            self.heads.pop(flow, None)

@@ -1,0 +1,113 @@
+"""An engine and the archive that its flows are saved in; and what is found there."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from craft import ETHERNET, Conversation, Packet, batches
+from flowfs.archive import Archive
+from flowfs.core.engine import Engine
+from flowfs.core.limits import MIB, Limits
+
+PACKET_BYTES = 16  # of a batch's description
+
+
+def eventually(holds: Callable[[], Any], within_s: float = 10) -> bool:
+    """Asks again and again until it holds; whether it did in time."""
+    deadline = time.monotonic() + within_s
+    while not holds():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.005)
+    return True
+
+
+class Archived:
+    """An engine that is fed like a file is: it waits for the archive."""
+
+    def __init__(self, place: Path, **limits: Any) -> None:
+        self.place = place
+        self.engine = Engine(Limits(**{"payload_bytes": MIB, **limits}, archives=True))
+        self.archive = Archive(str(place), self.engine, ["here"])
+
+    def feed(self, capture: Conversation | list[Packet], patient: bool = True, size: int = 256) -> None:
+        packets = capture.packets if isinstance(capture, Conversation) else capture
+        for frames, meta in batches(list(packets), size):
+            taken, count = 0, len(meta) // PACKET_BYTES
+            while taken < count:
+                taken = self.engine.feed(frames, meta, ETHERNET, 0, 1000, taken, patient)
+                if taken < count:
+                    self.archive.poke()
+                    time.sleep(0.001)
+
+    def end(self, within_s: float = 20) -> None:
+        """The capture has ended: wait until all is saved."""
+        while not self.engine.finish(True):
+            time.sleep(0.001)
+        self.archive.stop()
+        assert self.archive.wait(within_s), self.archive.about()
+
+    def numbers(self) -> tuple[int, int]:
+        """How many bytes are saved, and how many are lost."""
+        counters = self.engine.counters
+        return counters.archive_saved_bytes, counters.archive_lost_bytes
+
+
+@contextmanager
+def archived(place: Path, **limits: Any) -> Iterator[Archived]:
+    """With the worker at work."""
+    made = Archived(place, **limits)
+    made.archive.start()
+    try:
+        yield made
+    finally:
+        made.archive.break_off()
+        assert made.archive.wait(10)
+        made.engine.close()
+
+
+def records(place: Path) -> list[dict[str, Any]]:
+    """The lines of the journal; those that are torn are left out."""
+    found = []
+    for line in (place / "flows.jsonl").read_text().split("\n"):
+        try:
+            found.append(json.loads(line))
+        except ValueError:
+            continue
+    return found
+
+
+def check(place: Path) -> list[dict[str, Any]]:
+    """Each file has a line, each line a file, and both say the same; nothing else is there."""
+    lines = records(place)
+    names = sorted(path.name for path in place.iterdir() if path.name != "flows.jsonl")
+    assert names == sorted(line["file"] for line in lines)
+    for line in lines:
+        path = place / line["file"]
+        data = path.read_bytes()
+        assert (len(data), digest(data)) == (line["size"], line["sha256"]), line
+        assert path.stat().st_mode & 0o777 == 0o600
+        for offset, length, _ in line["gaps"]:
+            assert data[offset : offset + length] == bytes(length)
+    return lines
+
+
+def joined(place: Path) -> dict[str, bytes]:
+    """The stream of each flow, from its parts; zeros where none has it."""
+    streams: dict[str, bytearray] = {}
+    for line in check(place):
+        stream = streams.setdefault(line["name"], bytearray())
+        data = (place / line["file"]).read_bytes()
+        stream += bytes(max(0, line["offset"] - len(stream)))
+        stream[line["offset"] : line["offset"] + len(data)] = data
+    return {name: bytes(stream) for name, stream in streams.items()}
+
+
+def digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

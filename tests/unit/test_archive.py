@@ -1,0 +1,407 @@
+"""archive: what is saved of flows that go, that stay, and that go on."""
+
+from __future__ import annotations
+
+import os
+import random
+import threading
+from pathlib import Path
+
+import pytest
+
+from archiving import Archived, archived, check, eventually, joined, records
+from craft import Conversation
+from flowfs.archive import part
+from flowfs.core.limits import KIB, SECOND_NS
+
+STEP = 1000
+
+
+def some(size: int, seed: int = 1) -> bytes:
+    return random.Random(seed).randbytes(size)
+
+
+def talk(data: bytes, port: int = 40_000, close: bool = True) -> Conversation:
+    conversation = Conversation(client_port=port).handshake()
+    for at in range(0, len(data), STEP):
+        conversation.client(at, data[at : at + STEP])
+    conversation.server_ack(len(data))
+    return conversation.close() if close else conversation
+
+
+def is_written(one: Archived) -> bool:
+    """Whether memory of the flow that is there can be freed without a loss, though it is open."""
+    saving = one.engine.store.saving
+    return saving is not None and saving.clean_bytes > 0
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    return tmp_path / "kept"
+
+
+# --- what is saved -----------------------------------------------------------------------------
+
+
+def test_all_that_is_there_in_the_end(place: Path) -> None:
+    with archived(place) as one:
+        one.feed(talk(b"abc", 1))
+        one.feed(talk(b"de", 2, close=False))
+        one.end()
+        assert one.numbers() == (5, 0)
+        assert one.archive.left() == ""
+    assert sorted(joined(place).values()) == [b"abc", b"de"]
+    first = {line["size"]: line for line in records(place)}[3]
+    assert (first["state"], first["offset"], first["source"]) == ("fin", 0, "here")
+    assert first["first_ns"] <= first["last_ns"]
+    assert first["file"] == first["name"] == Conversation(client_port=1).client_name()
+    assert {line["state"] for line in records(place)} == {"fin", "open"}
+    assert place.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_flow_that_may_lack_packets_says_so_and_so_does_one_at_its_limit(place: Path) -> None:
+    with archived(place, max_flow_bytes=4) as one:
+        one.feed(talk(b"abc", 1))
+        one.feed(talk(b"defghi", 2, close=False))
+        now_ns = one.engine.now_ns
+        one.engine.drop(0, now_ns, now_ns, 7)
+        one.end()
+    lines = {line["size"]: (line["dropped_packets"], line["beyond_bytes"]) for line in records(place)}
+    assert lines == {3: (0, 0), 4: (7, 2)}, "the first was over"
+
+
+def test_a_closed_flow_is_saved_ahead_of_need_and_stays(place: Path) -> None:
+    conversation = talk(b"abc")
+    with archived(place) as one:
+        one.feed(conversation)
+        (flow,) = one.engine.list_after(0, 9)
+        assert not eventually(lambda: flow.saved, 0.3)  # its end may have been forged
+        one.engine.tick(one.engine.now_ns + 3 * SECOND_NS)
+        assert eventually(lambda: check_quietly(place))
+        assert flow.saved
+        assert one.engine.read(flow, 0, 9) == b"abc"
+
+
+def check_quietly(place: Path) -> bool:
+    return (place / "flows.jsonl").exists() and bool(records(place))
+
+
+def test_more_than_the_memory_is_saved_and_nothing_is_lost(place: Path) -> None:
+    datas = [some(random.Random(port).randrange(1, 90_000), port) for port in range(120)]
+    with archived(place) as one:
+        for port, data in enumerate(datas):
+            one.feed(talk(data, 1000 + port))
+        one.end()
+        assert one.engine.counters.flows_evicted > 50
+        assert one.numbers() == (sum(map(len, datas)), 0)
+    names = [Conversation(client_port=1000 + port).client_name() for port in range(120)]
+    assert joined(place) == dict(zip(names, datas, strict=True))
+
+
+def test_one_flow_that_is_larger_than_the_memory_is_one_file(place: Path) -> None:
+    data = some(5_000_000)
+    with archived(place) as one:
+        one.feed(talk(data, close=False))
+        one.end()
+        assert one.engine.counters.trimmed_bytes > 3_000_000
+        assert one.numbers() == (len(data), 0)
+    assert [line["size"] for line in check(place)] == [len(data)]
+    assert list(joined(place).values()) == [data]
+
+
+def test_a_flow_of_which_the_tail_is_wanted_loses_nothing_and_has_its_end(place: Path) -> None:
+    """It is trimmed all the time, before it is saved as well as after that."""
+    data = some(3_000_000)
+    with archived(place, max_flow_bytes=100_000, keep="tail") as one:
+        one.feed(talk(data))
+        one.end()
+        assert one.engine.counters.trimmed_beyond_bytes > 2_000_000
+        assert one.numbers()[1] == 0
+        assert one.archive.left() == ""
+    (stream,) = joined(place).values()
+    assert len(stream) == len(data)
+    assert stream[-100_000:] == data[-100_000:]
+
+
+def test_open_flows_by_turns_that_are_evicted_go_on_in_further_parts(place: Path) -> None:
+    """100 flows of 60 KB in a memory of 1 MiB, all open all the time."""
+    datas = [some(60_000, seed) for seed in range(100)]
+    talks = [Conversation(client_port=1000 + port).handshake() for port in range(100)]
+    with archived(place) as one:
+        for at in range(0, 60_000, 6000):
+            for data, conversation in zip(datas, talks, strict=True):
+                conversation.packets.clear()
+                conversation.wait(0.01).client(at, data[at : at + 6000])
+                one.feed(conversation)
+        one.end()
+        assert one.numbers() == (100 * 60_000, 0)
+    streams = joined(place)
+    assert [streams[talk.client_name()] for talk in talks] == datas
+    lines = check(place)
+    assert any("+0001" in line["file"] for line in lines)
+    order = sorted(line["file"] for line in lines if line["name"] == talks[0].client_name())
+    offsets = {line["file"]: line["offset"] for line in lines}
+    assert [offsets[name] for name in order] == sorted(offsets[name] for name in order)
+
+
+def test_a_closed_flow_that_goes_on_after_it_was_saved(place: Path) -> None:
+    """The FIN was forged; see scenario 36."""
+    conversation = Conversation().handshake().client(0, b"abc").fin().server_ack(4)
+    with archived(place) as one:
+        one.feed(conversation)
+        one.engine.tick(one.engine.now_ns + 3 * SECOND_NS)
+        assert eventually(lambda: one.engine.counters.archive_saved_bytes == 3)
+        conversation.packets.clear()
+        for number in range(8):
+            conversation.client(3 + number, b"d").server_ack(4 + number)
+        one.feed(conversation)
+        (flow,) = one.engine.list_after(0, 9)
+        grown = flow.size
+        one.end()
+    assert grown > 3
+    assert [(line["offset"], line["size"]) for line in check(place)] == [(0, 3), (3, grown - 3)]
+    assert next(iter(joined(place).values())) == b"abc" + b"d" * (grown - 3)
+
+
+def test_holes_are_sparse_and_listed(place: Path) -> None:
+    conversation = Conversation().handshake().client(0, b"abc" * 1000)
+    conversation.client(60_000, b"xyz").server_ack(60_003).wait(1).client(60_003, b"!")
+    with archived(place) as one:
+        one.feed(conversation)
+        one.end()
+    (line,) = check(place)
+    assert line["gaps"] == [[3000, 57_000, "ack"]]
+    file = place / line["file"]
+    assert file.stat().st_size == 60_004
+    assert file.stat().st_blocks * 512 < 20_000
+    assert file.read_bytes() == b"abc" * 1000 + bytes(57_000) + b"xyz!"
+
+
+def test_what_a_reader_removes_is_not_wanted(place: Path) -> None:
+    with archived(place) as one:
+        one.feed(talk(b"abc", 1))
+        one.feed(talk(b"de", 2))
+        one.engine.remove(one.engine.list_after(0, 1)[0])
+        one.end()
+        assert one.numbers() == (2, 0)
+    assert list(joined(place).values()) == [b"de"]
+
+
+def test_a_draft_of_what_a_reader_removes_is_discarded(place: Path) -> None:
+    with archived(place) as one:
+        one.feed(talk(some(700_000), close=False))
+        (flow,) = one.engine.list_after(0, 9)
+        assert eventually(lambda: is_written(one))
+        one.engine.remove(flow)
+        one.end()
+        assert one.numbers() == (0, 0)
+    assert check(place) == []
+
+
+# --- names --------------------------------------------------------------------------------------
+
+
+def test_nothing_that_is_there_is_overwritten(place: Path) -> None:
+    name = Conversation().client_name()
+    for mount in range(4):
+        with archived(place) as one:
+            one.feed(talk(b"%d" % mount))
+            one.end()
+    assert [line["file"] for line in records(place)] == [name, *(f"{name}+000{n}" for n in (1, 2, 3))]
+    assert [(place / line["file"]).read_bytes() for line in records(place)] == [b"0", b"1", b"2", b"3"]
+
+
+def test_a_link_in_the_place_of_a_name_is_left_alone(place: Path, tmp_path: Path) -> None:
+    place.mkdir()
+    precious = tmp_path / "precious"
+    precious.write_bytes(b"mine")
+    (place / Conversation().client_name()).symlink_to(precious)
+    with archived(place) as one:
+        one.feed(talk(b"abc"))
+        one.end()
+    assert precious.read_bytes() == b"mine"
+    assert (place / (Conversation().client_name() + "+0001")).read_bytes() == b"abc"
+
+
+def test_a_journal_whose_last_line_is_torn(place: Path) -> None:
+    for mount in range(2):
+        with archived(place) as one:
+            one.feed(talk(b"%d" % mount, 1 + mount))
+            one.end()
+        journal = place / "flows.jsonl"
+        if mount == 0:
+            os.truncate(journal, journal.stat().st_size - 20)
+    lines = journal.read_text().split("\n")
+    assert len(lines) == 3
+    assert [line["name"] for line in records(place)] == [Conversation(client_port=2).client_name()]
+
+
+# --- the dead and the living --------------------------------------------------------------------
+
+
+def test_only_what_the_dead_left_is_removed(place: Path) -> None:
+    with archived(place) as living:
+        living.feed(talk(some(700_000), 1, close=False))
+        assert eventually(lambda: is_written(living))
+        (scratch,) = place.glob(".flowfs-*")
+        dead = place / ".flowfs-dead"
+        dead.mkdir()
+        (dead / "1").write_bytes(b"half")
+        (place / ".flowfs-file").write_bytes(b"of somebody else")
+        with archived(place) as other:
+            assert not dead.exists()
+            assert scratch.exists()
+            other.feed(talk(b"abc", 2))
+            other.end()
+        living.end()
+    (place / ".flowfs-file").unlink()
+    assert sorted(map(len, joined(place).values())) == [3, 700_000]
+    assert not list(place.glob(".*"))
+
+
+# --- what goes wrong ----------------------------------------------------------------------------
+
+
+def test_what_goes_before_it_was_saved_is_lost_and_never_called_saved(place: Path) -> None:
+    """As with an interface, which does not wait; the worker does not run."""
+    one = Archived(place)
+    for port in range(30):
+        one.feed(talk(some(100_000, port), 1000 + port), patient=False)
+    counters = one.engine.counters
+    evicted = counters.flows_evicted
+    assert (counters.archive_lost_flows, counters.archive_lost_bytes) == (evicted, evicted * 100_000)
+    one.archive.start()
+    one.end()
+    assert one.numbers() == ((30 - evicted) * 100_000, evicted * 100_000)
+    assert len(check(place)) == 30 - evicted
+    one.engine.close()
+
+
+def test_the_lost_head_of_a_flow_separates_two_parts(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = some(4_000_000)
+    conversation = talk(data, close=False)
+    packets = list(conversation.packets)
+    with archived(place) as one:
+        one.feed(packets[:800])
+        (flow,) = one.engine.list_after(0, 9)
+        assert eventually(lambda: is_written(one))
+        assert flow.start == 0
+        goes_on, _ = hanging(monkeypatch)
+        one.feed(packets[800:], patient=False)
+        goes_on.set()
+        one.end()
+        saved, lost = one.numbers()
+        assert lost > 0
+    lines = check(place)
+    assert lines[0]["offset"] == 0
+    assert len(lines) > 1
+    for line in lines:
+        assert (place / line["file"]).read_bytes() == data[line["offset"] : line["offset"] + line["size"]]
+    assert saved == sum(line["size"] for line in lines) >= len(data) - lost
+    assert one.engine.counters.archive_lost_flows == 1
+
+
+def test_a_directory_that_goes_and_comes_again(place: Path) -> None:
+    with archived(place) as one:
+        one.feed(talk(some(700_000), 1, close=False))
+        assert eventually(lambda: is_written(one))
+        aside = place.with_name("removed")
+        place.rename(aside)
+        for path in sorted(aside.rglob("*"), reverse=True):
+            path.rmdir() if path.is_dir() else path.unlink()
+        aside.rmdir()
+        one.feed(talk(b"abc", 2))
+        one.engine.tick(one.engine.now_ns + 3 * SECOND_NS)
+        assert eventually(lambda: one.archive.trouble)
+        assert one.archive.trouble == "No such file or directory"
+        assert one.numbers() == (0, 0)
+        assert not place.exists()
+        place.mkdir()
+        assert eventually(lambda: one.engine.counters.archive_saved_bytes >= 3)
+        assert eventually(lambda: not one.archive.trouble)
+        one.end()
+        assert one.numbers() == (700_003, 0)
+        assert len(one.archive.warnings) == 1
+    assert sorted(map(len, joined(place).values())) == [3, 700_000]
+
+
+def test_a_journal_that_is_removed_begins_anew(place: Path) -> None:
+    with archived(place) as one:
+        one.feed(talk(b"abc", 1))
+        one.engine.tick(one.engine.now_ns + 3 * SECOND_NS)
+        assert eventually(lambda: check_quietly(place))
+        for path in place.iterdir():
+            if path.is_file():
+                path.unlink()
+        one.feed(talk(b"de", 2))
+        one.end()
+    assert list(joined(place).values()) == [b"de"]
+
+
+def test_breaking_off_says_what_is_not_saved(place: Path) -> None:
+    one = Archived(place)
+    one.feed(talk(b"abc", 1))
+    one.feed(talk(b"de" * 500_000, 2), patient=False)
+    one.archive.break_off()
+    one.archive.start()
+    assert one.archive.wait(10)
+    assert one.archive.left().startswith(f"--archive {place}: ")
+    assert one.archive.left().endswith("were not saved")
+    assert list(place.iterdir()) == [place / "flows.jsonl"]
+    one.engine.close()
+
+
+@pytest.mark.parametrize("kind", ["flows", "table"])
+def test_flows_that_go_for_the_sake_of_others_are_saved_as_well(place: Path, kind: str) -> None:
+    limits = {"flows": {"max_flows": 20}, "table": {"table_bytes": 64 * KIB}}[kind]
+    with archived(place, **limits) as one:
+        for port in range(300):
+            one.feed(talk(b"%d" % port, 1000 + port))
+        one.end()
+        assert one.engine.counters.flows_evicted > 200
+        assert one.numbers()[1] == 0
+    assert sorted(joined(place).values()) == sorted(b"%d" % port for port in range(300))
+
+
+def hanging(monkeypatch: pytest.MonkeyPatch) -> tuple[threading.Event, threading.Event]:
+    """From here on the disk hangs until the first event is set; the second says that somebody waits."""
+    goes_on, stands = threading.Event(), threading.Event()
+    write = part._write
+
+    def hang(file: int, data: bytes, offset: int) -> None:
+        stands.set()
+        assert goes_on.wait(60)
+        write(file, data, offset)
+
+    monkeypatch.setattr(part, "_write", hang)
+    return goes_on, stands
+
+
+def test_a_disk_that_hangs_holds_nobody_up(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The thread stands still in a write; all packets are taken, and what had to go is counted."""
+    goes_on, stands = hanging(monkeypatch)
+    with archived(place) as one:
+        try:
+            for port in range(40):
+                one.feed(talk(some(60_000, port), 1000 + port), patient=False)
+                assert port < 20 or stands.wait(10)
+            assert one.engine.counters.stored_bytes == 40 * 60_000
+            assert one.engine.counters.archive_lost_flows > 20
+            assert one.numbers()[0] == 0
+        finally:
+            goes_on.set()
+        one.end()
+        saved, lost = one.numbers()
+        assert saved == sum(line["size"] for line in check(place))
+        assert saved + lost >= 40 * 60_000  # a flow that went while it was written is both
+        assert saved + lost <= 41 * 60_000
+
+
+def test_two_processes_in_one_directory(place: Path) -> None:
+    with archived(place) as one, archived(place) as other:
+        for number, archive in enumerate((one, other, one, other)):
+            archive.feed(talk(b"%d" % number, 1 + number // 2))
+        one.end()
+        other.end()
+    assert len(check(place)) == 4
+    assert sorted((place / line["file"]).read_bytes() for line in check(place)) == [b"0", b"1", b"2", b"3"]
