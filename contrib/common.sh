@@ -103,14 +103,15 @@ sources_hash() {
     )
 }
 
-# The requirements in pyproject.toml, one a line, where "$1" is an extra in brackets, or nothing.
+# The requirements in pyproject.toml, one a line, where "$1" is extras in brackets, or nothing.
 requirements() {
     "$venv/bin/python" - "$root/pyproject.toml" "$1" <<'PYTHON'
 import sys, tomllib
 with open(sys.argv[1], "rb") as file:
     project = tomllib.load(file)["project"]
-extra = sys.argv[2].strip("[]")
-print(*project["dependencies"], *(project["optional-dependencies"][extra] if extra else ()), sep="\n")
+extras = [extra for extra in sys.argv[2].strip("[]").split(",") if extra]
+more = [one for extra in extras for one in project["optional-dependencies"][extra]]
+print(*project["dependencies"], *more, sep="\n")
 PYTHON
 }
 

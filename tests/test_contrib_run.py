@@ -6,9 +6,12 @@ Python, pip and apt are played by one script, so nothing is installed; which of 
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
+import sys
 import time
+import tomllib
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -185,3 +188,29 @@ def test_who_comes_second_waits_and_says_so(newcomer: Newcomer) -> None:
             os.killpg(first.pid, signal.SIGKILL)
             assert second.wait(60) == 0
     assert newcomer.done() == [*STEPS[:2], *STEPS[1:]]
+
+
+def requirements(tmp_path: Path, specification: str) -> list[str]:
+    """What contrib/common.sh has pip install for `specification`, by the Python of these tests."""
+    (tmp_path / "bin").mkdir(exist_ok=True)
+    python = tmp_path / "bin" / "python"
+    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    python.chmod(0o755)
+    script = '. "$1/contrib/common.sh"; venv=$2; requirements "$3"'
+    command = ["bash", "-c", script, "bash", str(ROOT), str(tmp_path), specification]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    return done.stdout.splitlines()
+
+
+def test_every_specification_is_one_that_pip_can_be_given(tmp_path: Path) -> None:
+    """That is: it names extras which pyproject.toml has, however many."""
+    scripts = [path for path in (ROOT / "contrib").rglob("*") if path.is_file() and path.suffix == ""]
+    called = [re.findall(r"\bneed_venv ['\"](.*?)['\"]", path.read_text()) for path in scripts]
+    specifications = {one for each in called for one in each}
+    assert {"", "[test]", "[test,fuzz]"} <= specifications
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    for specification in specifications:
+        extras = [extra for extra in specification.strip("[]").split(",") if extra]
+        more = [one for extra in extras for one in project["optional-dependencies"][extra]]
+        assert requirements(tmp_path, specification) == project["dependencies"] + more
