@@ -1,4 +1,4 @@
-"""Flows are kept in a directory as they go, and when the mount ends: nothing that was captured is lost.
+"""Flows are kept in a directory as they go, and when the mount ends; what could not be kept is counted.
 
 Knows the engine (through `core.unsaved`) and names, no capture, no mount and no trio. `worker` is the thread
 that decides and waits, `part` a file that is being written, `place` the directory, `journal` its flows.jsonl.

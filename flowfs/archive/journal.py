@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
+import fcntl
 import json
 import os
 import stat
@@ -32,10 +33,14 @@ class Journal:
 
     def open(self, name: str, directory: int) -> None:
         """Go on where the last one ended."""
-        self._file = os.open(name, _FLAGS, 0o600, dir_fd=directory)
-        status = os.fstat(self._file)
+        file = os.open(name, _FLAGS, 0o600, dir_fd=directory)
+        status = os.fstat(file)
         if not stat.S_ISREG(status.st_mode):
+            os.close(file)
             raise FileExistsError(errno.EEXIST, f"{name} in it is no file")
+        self._file = file
+        with contextlib.suppress(OSError):  # a file system without locks
+            fcntl.flock(file, fcntl.LOCK_SH)
         self._torn = status.st_size > 0 and os.pread(self._file, 1, status.st_size - 1) != b"\n"
 
     def reserve(self, record: Mapping[str, object]) -> None:
@@ -81,7 +86,9 @@ class Journal:
         """Lines that wait stay, for the next file."""
         if self._file >= 0:
             if self._reserved:
-                with contextlib.suppress(OSError):  # what is reserved behind the end
+                # What is reserved behind the end; whoever else has it open may be appending.
+                with contextlib.suppress(OSError):
+                    fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     os.ftruncate(self._file, os.fstat(self._file).st_size)
             os.close(self._file)
         self._file = -1

@@ -198,6 +198,8 @@ class Place:
 
     def sync_names(self) -> None:
         """So are the names and the journal."""
+        if self._directory < 0:
+            raise OSError(errno.EBADF, "the directory cannot be opened again")
         os.fsync(self._directory)
         self.journal.sync()
 

@@ -85,6 +85,10 @@ class Archive:
     def left(self) -> str:
         """What is not saved, in words; empty if nothing is left."""
         flows, size = self._unsaved.left()
+        for part in list(self._batch.values()):  # of a thread that still waits for the disk
+            if part.flow.evicted:
+                flows += 1
+                size += part.end - part.begin
         if not flows:
             return ""
         why = f" ({self.trouble})" if self.trouble else ""
@@ -120,8 +124,10 @@ class Archive:
         except BrokenOff:
             pass
         finally:
-            self._close()
-            self._ended.set()
+            try:
+                self._close()
+            finally:
+                self._ended.set()
 
     def _nap(self, seconds: float) -> None:
         self._poked.wait(seconds)
@@ -209,13 +215,11 @@ class Archive:
         """Make the batch safe, and give its parts their names. Raises OSError."""
         if not self._batch:
             return
-        for part in self._batch.values():
-            part.finish()
-        if len(self._batch) > FEW_PARTS:
-            self._place.sync_all()
-        else:
-            for part in self._batch.values():
-                part.sync()
+        try:
+            self._make_batch_safe()
+        except OSError:
+            self._lose_parts()  # what the kernel cannot write it drops, and says so but once
+            raise
         for flow, part in list(self._batch.items()):
             wanted = name_of(flow.key, flow.generation).decode()
             self._place.journal.reserve(part.record(wanted, self._source(flow)))
@@ -225,6 +229,15 @@ class Archive:
             self._batch_bytes -= part.end - part.begin
             self._unsaved.completed(flow, part.begin, part.end)
             self._place.journal.add(part.record(name, self._source(flow)))
+
+    def _make_batch_safe(self) -> None:
+        for part in self._batch.values():
+            part.finish()
+        if len(self._batch) > FEW_PARTS:
+            self._place.sync_all()
+        else:
+            for part in self._batch.values():
+                part.sync()
 
     def _source(self, flow: Flow) -> str:
         return self._sources[flow.source] if flow.source < len(self._sources) else ""

@@ -89,7 +89,7 @@ class Flow(Ranked):
         self.evicted = self.watched = self.named = False
         self.cached = False  # somebody had it open: the kernel may keep bytes of it
         self.freed = False  # stands in Store.freed
-        self.saved = False  # all its bytes are safe elsewhere
+        self.saved = False  # all its bytes are written elsewhere
         self.partial = False  # the stream's first byte was not seen, or went with an earlier file
         self.unverified = False  # there are bytes in it whose checksum was wrong [V2 T1]
         self.limit_bytes = UNLIMITED_BYTES  # where it stops growing

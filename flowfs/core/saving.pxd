@@ -13,6 +13,7 @@ cdef class Draft:
     cdef long long clean_bytes
     cdef long long clean_extents
     cdef bint has_lost
+    cdef bint is_begun
 
 
 @cython.final

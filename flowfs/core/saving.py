@@ -2,8 +2,8 @@
 """What of the flows is saved elsewhere: who can go without a loss, and who is to be saved next.
 
 The store's side of an archive, which is to it what a disk is to a page cache: a flow is dirty until its bytes
-and its end are saved. Knows no archive: whoever saves asks next(), and says what was wrote(), completed() or
-has failed(). Frees nothing. Always true:
+and its end are saved. Knows no archive: whoever saves asks next(), and says what it wrote(), that a part is
+complete(), or that it must fail(). Frees nothing. Always true:
  - `clean_bytes` is the capacity that can be freed without a loss: all that saved flows hold, and of others
    the blocks before their tail whose bytes were all written;
  - bytes that go before they were written are counted as lost, once, and so are those that failed later;
@@ -31,13 +31,14 @@ from .limits import SAVE_SETTLE_NS
 class Draft:
     """How much of a flow was written; `clean_extents`: its first blocks that can be freed without a loss."""
 
-    __slots__ = ("clean_bytes", "clean_extents", "has_lost", "written")
+    __slots__ = ("clean_bytes", "clean_extents", "has_lost", "is_begun", "written")
 
     def __init__(self, written: int) -> None:
         self.written = written  # the offset up to which all is written, or was lost
         self.clean_bytes = 0
         self.clean_extents = 0
         self.has_lost = False
+        self.is_begun = False  # whoever saves has a part of it
 
 
 class Saving:
@@ -73,6 +74,7 @@ class Saving:
         self.saved_flows -= 1
         flow.saved = False
         draft = self._draft(flow)
+        draft.is_begun = True
         draft.written = flow.size
         draft.clean_extents = extent_count(flow)
         draft.clean_bytes = flow.held_bytes - flow.tail_bytes()
@@ -101,7 +103,7 @@ class Saving:
             self.saved_flows -= 1
         elif draft is not None:
             self._count_out(flow, draft)
-        if draft is not None:
+        if draft is not None and draft.is_begun:
             self.gone.append((flow, draft.written if wanted else -1))
         if wanted and not flow.saved:
             self._lose_until(flow, Draft(flow.start) if draft is None else draft, flow.size)
@@ -129,6 +131,7 @@ class Saving:
             return
         draft = self._draft(flow)
         self._count_out(flow, draft)
+        draft.is_begun = True
         draft.written = max(draft.written, end)
         index = draft.clean_extents
         count = extent_count(flow)
@@ -145,8 +148,9 @@ class Saving:
         self.partly.move_to_end(flow)
 
     def save(self, flow: Flow) -> None:
-        """All bytes that the flow has are safe: it is clean. It must be in no ranking, and gets into this."""
+        """All bytes that the flow has are written: it is clean. It is in no ranking, and gets into this."""
         draft = self._draft(flow)
+        draft.is_begun = True
         self._count_out(flow, draft)
         flow.saved = True
         self.saved_flows += 1

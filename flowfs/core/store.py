@@ -211,7 +211,7 @@ class Store(Register):
     # --- what is saved -----------------------------------------------------------------------------
 
     def save(self, flow: Flow) -> None:
-        """All bytes of the flow are safe elsewhere; from its next byte on that is not so any more."""
+        """All bytes of the flow are written elsewhere; from its next byte on that is not so any more."""
         if self.saving is not None and not flow.saved and not flow.evicted:
             self.ranking.remove(flow)
             self.saving.save(flow)

@@ -133,6 +133,9 @@ class Unsaved:
                     if not flow.saved:
                         flows += 1
                         size += flow.size - self._saving.written(flow)
+                    elif flow in self._saving.drafts:  # it was handed over, and is not complete
+                        flows += 1
+                        size += flow.size - flow.start
             if not found:
                 return flows, size
             serial = found[-1].serial

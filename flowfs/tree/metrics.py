@@ -95,7 +95,7 @@ _CAPTURE = (
         }
     ),
     Metric("now_ns", "packet_time_seconds", GAUGE, "The packets' clock, since 1970.", divisor=SECOND_NS),
-    Metric("started", "start_time_seconds", GAUGE, "When the mount began, since 1970."),
+    Metric("started_ns", "start_time_seconds", GAUGE, "When the mount began, since 1970.", divisor=SECOND_NS),
     Metric("finished", "finished", GAUGE, "1 if all capture files are read."),
 )
 

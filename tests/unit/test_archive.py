@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
+import shutil
 import threading
 from pathlib import Path
 
@@ -11,7 +13,7 @@ import pytest
 
 from archiving import Archived, archived, check, eventually, joined, records
 from craft import Conversation
-from flowfs.archive import part
+from flowfs.archive import ArchiveError, part
 from flowfs.core.limits import KIB, SECOND_NS
 
 STEP = 1000
@@ -395,6 +397,84 @@ def test_a_disk_that_hangs_holds_nobody_up(place: Path, monkeypatch: pytest.Monk
         assert saved == sum(line["size"] for line in check(place))
         assert saved + lost >= 40 * 60_000  # a flow that went while it was written is both
         assert saved + lost <= 41 * 60_000
+
+
+def test_what_a_disk_could_not_make_safe_is_written_again(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel drops what it cannot write, and says so but once: the next sync would succeed."""
+    sync = part.Part.sync
+    failed = []
+
+    def fail_once(self: part.Part) -> None:
+        if not failed:
+            failed.append(self)
+            (scratch,) = place.glob(".flowfs-*/*")
+            scratch.write_bytes(bytes(scratch.stat().st_size))
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        sync(self)
+
+    monkeypatch.setattr(part.Part, "sync", fail_once)
+    with archived(place) as one:
+        one.feed(talk(b"abc"))
+        one.end()
+        assert one.numbers() == (3, 0)
+        assert len(one.archive.warnings) == 1
+    assert failed
+    assert list(joined(place).values()) == [b"abc"]
+
+
+def test_a_disk_that_hangs_in_the_end_has_not_saved(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was handed over is not safe yet, whether its flow is there or has gone."""
+    sync = part.Part.sync
+    goes_on, stands = threading.Event(), threading.Event()
+
+    def hang(self: part.Part) -> None:
+        stands.set()
+        assert goes_on.wait(60)
+        sync(self)
+
+    monkeypatch.setattr(part.Part, "sync", hang)
+    with archived(place) as one:
+        try:
+            one.feed(talk(b"abc"))
+            one.engine.finish()
+            one.archive.stop()
+            assert stands.wait(10)
+            one.archive.break_off()
+            assert not one.archive.wait(0.05)
+            assert "1 flows" in one.archive.left()
+            (flow,) = one.engine.list_after(0, 9)
+            one.engine.store.evict(flow)
+            assert "1 flows" in one.archive.left()
+        finally:
+            goes_on.set()
+        assert one.archive.wait(10)
+    assert list(joined(place).values()) == [b"abc"]
+
+
+def test_a_file_in_the_place_of_the_directory(place: Path) -> None:
+    """Names that were just given are not safe, and cannot be made so: it ends, and says what is not saved."""
+    with archived(place) as one:
+        one.feed(talk(b"abc", 1))
+        one.engine.tick(one.engine.now_ns + 3 * SECOND_NS)
+        assert eventually(lambda: one.numbers()[0] == 3)
+        shutil.rmtree(place)
+        place.write_bytes(b"")
+        one.feed(talk(b"de", 2))
+        one.engine.tick(one.engine.now_ns + 3 * SECOND_NS)
+        assert eventually(lambda: one.archive.trouble)
+        one.archive.break_off()
+        assert one.archive.wait(10)
+        assert "1 flows" in one.archive.left()
+
+
+def test_a_journal_that_is_a_pipe(place: Path) -> None:
+    """It is refused, and stays so."""
+    place.mkdir()
+    os.mkfifo(place / "flows.jsonl")
+    with pytest.raises(ArchiveError):
+        Archived(place)
 
 
 def test_two_processes_in_one_directory(place: Path) -> None:

@@ -21,7 +21,7 @@ INTERFACES = {
     'a"\\\n': {"received_packets": 1, "dropped_by_kernel": 0, "dropped_by_interface": 9},
 }
 ABOUT = {
-    "started": 1.7e9 + 0.25,
+    "started_ns": 1_700_000_000_250_000_000,
     "interfaces": INTERFACES,
     "received_packets": 8,
     "sources": ["eth0"],
