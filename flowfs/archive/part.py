@@ -111,7 +111,10 @@ class Part:
             os.close(file)
 
     def finish(self) -> None:
-        """Nothing more comes: ask for the last time what is known of the flow, and cut the file to size."""
+        """Nothing more comes: ask for the last time what is known of the flow, and cut the file to size.
+
+        Its times are those of the flow, as in the mount.
+        """
         if not self.flow.evicted:
             about = self._engine.about(self.flow)
             if not self.flow.evicted:
@@ -119,6 +122,7 @@ class Part:
         file = self._place.open(self.name)
         try:
             os.ftruncate(file, self.end - self.begin)
+            os.utime(file, ns=(self.flow.first_ns, self.flow.last_ns))
         finally:
             os.close(file)
 

@@ -58,6 +58,7 @@ def test_all_that_is_there_in_the_end(place: Path) -> None:
     assert first["first_ns"] <= first["last_ns"]
     assert first["file"] == first["name"] == Conversation(client_port=1).client_name()
     assert {line["state"] for line in records(place)} == {"fin", "open"}
+    assert (place / str(first["file"])).stat().st_mtime_ns == first["last_ns"]
     assert place.stat().st_mode & 0o777 == 0o700
 
 
@@ -404,7 +405,7 @@ def test_what_a_disk_could_not_make_safe_is_written_again(
 ) -> None:
     """The kernel drops what it cannot write, and says so but once: the next sync would succeed."""
     sync = part.Part.sync
-    failed = []
+    failed: list[part.Part] = []
 
     def fail_once(self: part.Part) -> None:
         if not failed:
