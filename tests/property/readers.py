@@ -100,8 +100,8 @@ class Reader:
     def look_at_changes(self) -> None:
         """Whoever watches is told of each change, and whoever knows the name of the end."""
         asked = self.engine.changed()
-        appeared, grown, gone, _ = self.engine.changes()
-        assert asked == bool(appeared or grown or gone)
+        appeared, grown, gone, freed = self.engine.changes()
+        assert asked == bool(appeared or grown or gone or freed)
         assert not self.engine.changed()
         told = {flow.serial for flow in grown}
         gone_serials = [flow.serial for flow in gone]
