@@ -126,6 +126,16 @@ class Conversation:
 
     # everything else
 
+    def talk(self, client: bytes, server: bytes) -> Conversation:
+        """First the client says all of it, then the server, in small segments that are acknowledged."""
+        for offset in range(0, len(client), 4):
+            self.client(offset, client[offset : offset + 4])
+            self.server_ack(min(offset + 4, len(client)))
+        for offset in range(0, len(server), 5):
+            self.server(offset, server[offset : offset + 5])
+            self.client_ack(min(offset + 5, len(server)))
+        return self
+
     def wait(self, seconds: float) -> Conversation:
         """`+s`: the clock goes on; no packet."""
         self.clock_ns += round(seconds * 10**9)

@@ -46,13 +46,7 @@ def full(count: int = TABLE - 2) -> tuple[Conversation, list[Packet], dict[str, 
 
 
 def both(conversation: Conversation) -> Conversation:
-    for offset in range(0, len(CLIENT), 4):
-        conversation.client(offset, CLIENT[offset : offset + 4])
-        conversation.server_ack(min(offset + 4, len(CLIENT)))
-    for offset in range(0, len(SERVER), 5):
-        conversation.server(offset, SERVER[offset : offset + 5])
-        conversation.client_ack(min(offset + 5, len(SERVER)))
-    return conversation
+    return conversation.talk(CLIENT, SERVER)
 
 
 # What was captured of the handshake, and numbers by which the rest is known then [L2 Q2].

@@ -35,14 +35,7 @@ def once_more(
 
 
 def both(conversation: Conversation) -> Conversation:
-    """Both sides talk."""
-    for offset in range(0, len(CLIENT), 4):
-        conversation.client(offset, CLIENT[offset : offset + 4])
-        conversation.server_ack(min(offset + 4, len(CLIENT)))
-    for offset in range(0, len(SERVER), 5):
-        conversation.server(offset, SERVER[offset : offset + 5])
-        conversation.client_ack(min(offset + 5, len(SERVER)))
-    return conversation
+    return conversation.talk(CLIENT, SERVER)
 
 
 def alone(conversation: Conversation, segments: int = 4) -> Conversation:

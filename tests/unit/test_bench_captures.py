@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import io
-import sys
 from collections import Counter, defaultdict
 from pathlib import Path
 from types import ModuleType
@@ -12,21 +10,13 @@ from types import ModuleType
 import dpkt
 import pytest
 
+from benches import bench_module
 from craft import ones_sum, pseudo_header
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
 def captures() -> ModuleType:
-    path = ROOT / "contrib" / "bench" / "captures.py"
-    spec = importlib.util.spec_from_file_location("bench_captures", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # where a dataclass looks for its own annotations
-    spec.loader.exec_module(module)
-    return module
+    return bench_module("captures")
 
 
 @pytest.mark.parametrize(("connections", "answer", "concurrent"), [(3, 10_000, 3), (70, 3072, 20)])

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from pathlib import Path
 from types import ModuleType
 
 import pytest
 
 import flowfs.core
+from benches import bench_module
 from flowfs.core.limits import EVICT_POLICIES
-
-ROOT = Path(__file__).resolve().parents[2]
 
 SMALL = 1000
 # Interpreted, a million take a minute to come.
@@ -24,14 +20,7 @@ ATTEMPTS = 3  # other work on the same processor's caches is no cost of ours
 
 @pytest.fixture(scope="module")
 def bench() -> ModuleType:
-    path = ROOT / "contrib" / "bench" / "evict.py"
-    spec = importlib.util.spec_from_file_location("bench_evict", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # where a dataclass looks for its own annotations
-    spec.loader.exec_module(module)
-    return module
+    return bench_module("evict")
 
 
 @pytest.mark.slow
