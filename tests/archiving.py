@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,16 +16,6 @@ from flowfs.core.engine import Engine
 from flowfs.core.limits import MIB, Limits
 
 PACKET_BYTES = 16  # of a batch's description
-
-
-def eventually(holds: Callable[[], Any], within_s: float = 10) -> bool:
-    """Asks again and again until it holds; whether it did in time."""
-    deadline = time.monotonic() + within_s
-    while not holds():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.005)
-    return True
 
 
 class Archived:
@@ -44,12 +34,12 @@ class Archived:
                 taken = self.engine.feed(frames, meta, ETHERNET, 0, 1000, taken, patient)
                 if taken < count:
                     self.archive.poke()
-                    time.sleep(0.001)
+                    time.sleep(0.001)  # as the capture's thread does
 
     def end(self, within_s: float = 20) -> None:
         """The capture has ended: wait until all is saved."""
         while not self.engine.finish(True):
-            time.sleep(0.001)
+            time.sleep(0.001)  # as the capture's thread does
         self.archive.stop()
         assert self.archive.wait(within_s), self.archive.about()
 

@@ -11,14 +11,14 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from live.network import Namespace
 from live.traffic import digest
+from waiting import eventually
 
 # A user's shell adds these under sudo, and flowfs would then serve that user instead of the tests.
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("SUDO_")}
@@ -32,16 +32,6 @@ def flowfs_command() -> list[str]:
 
 
 FLOWFS = flowfs_command()
-
-
-def eventually(holds: Callable[[], bool], within_s: float = 8) -> bool:
-    """Asks again and again until it holds; whether it did in time."""
-    deadline = time.monotonic() + within_s
-    while not holds():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.02)
-    return True
 
 
 class Mount:

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from archiving import digest, joined
-from live.mounting import daemons, eventually, mounted
+from live.mounting import daemons, mounted
 from live.network import Namespace
 from live.traffic import connect, some_bytes
+from waiting import eventually
 
 pytestmark = pytest.mark.needs("netns", "fuse")
 
@@ -46,7 +47,7 @@ def test_no_byte_is_lost(pair: tuple[Namespace, Namespace], tmp_path: Path) -> N
                 short.exchange(up, down)
                 wanted |= {short.up: up, short.down: down}
             sent += len(up) + len(up[:20_000]) + 200
-            time.sleep(max(0.0, start + sent / RATE_BYTES - time.monotonic()))
+            time.sleep(max(0.0, start + sent / RATE_BYTES - time.monotonic()))  # no faster than RATE_BYTES
         assert eventually(lambda: mount.status()["statistics"]["stored_bytes"] == sent)
         stopping.set()
         reader.join()

@@ -16,9 +16,10 @@ from shutil import which
 import pytest
 
 from craft import Conversation
-from live.mounting import eventually, mounted
+from live.mounting import mounted
 from live.network import Namespace
 from live.traffic import Talk, some_bytes, talk
+from waiting import eventually
 
 pytestmark = pytest.mark.needs("netns", "fuse")
 

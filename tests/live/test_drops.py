@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from live.mounting import Mount, eventually, mounted
+from live.mounting import Mount, mounted
 from live.network import Namespace
 from live.traffic import Talk, connect, receive, some_bytes
+from waiting import eventually
 
 pytestmark = [pytest.mark.needs("netns", "fuse"), pytest.mark.slow]
 
@@ -54,7 +55,7 @@ def drain(told: Talk) -> None:
 def quiet(mount: Mount) -> bool:
     """Whether no further drop was counted for a while."""
     before = mount.status()["dropped_by_kernel"]
-    time.sleep(0.5)
+    time.sleep(0.5)  # five times as long as from one look at the counters to the next
     return bool(before == mount.status()["dropped_by_kernel"])
 
 

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from live.mounting import eventually, mounted
+from live.mounting import mounted
 from live.network import Namespace
 from live.traffic import connect, some_bytes, talk
+from waiting import eventually
 
 pytestmark = pytest.mark.needs("netns", "fuse")
 

@@ -12,8 +12,7 @@ import os
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -95,15 +94,6 @@ def run(*command: str | Path, timeout: float = 20) -> subprocess.CompletedProces
     return subprocess.run(
         list(map(str, command)), capture_output=True, text=True, timeout=timeout, env=environment, check=False
     )
-
-
-def eventually(holds: Callable[[], bool], within_s: float = 5) -> bool:
-    deadline = time.monotonic() + within_s
-    while not holds():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.01)
-    return True
 
 
 def start(path: Path, *, uid: int = 0, **limits: int) -> Served:

@@ -14,10 +14,11 @@ from typing import Any
 
 import pytest
 
-from archiving import check, digest, eventually, joined, records
+from archiving import check, digest, joined, records
 from craft import Conversation, Packet, merge, pcap, write_pcap
 from live.mounting import ENVIRONMENT, FLOWFS, Mount, clean_up, daemons
 from live.traffic import some_bytes
+from waiting import eventually
 
 pytestmark = pytest.mark.needs("fuse")
 
@@ -150,13 +151,13 @@ def test_a_file_waits_while_the_disk_is_full_and_goes_on_when_there_is_room(plac
         assert run(*arguments).returncode == 0
         mount = Mount(place)
         assert eventually(lambda: mount.status()["archive"]["trouble"] == "No space left on device")
-        time.sleep(0.5)
+        time.sleep(0.5)  # time to lose something, and to say it twice
         status = mount.status()
         assert status["statistics"]["archive_lost_flows"] == 0
         assert not status["finished"]
         assert [line for line in status["warnings"] if "No space left" in line] == [
-            f"--archive {kept}: No space left on device; nothing can be saved until that is mended, and what"
-            " has to go meanwhile is lost"
+            f"--archive {kept}: No space left on device; nothing can be saved until that is mended: files"
+            " wait to be read on, and of interfaces what has to go meanwhile is lost"
         ]
         check_named(kept)
         subprocess.run(["mount", "-o", "remount,size=64m", kept], check=True)
@@ -181,7 +182,7 @@ def test_a_second_signal_breaks_off_and_says_what_is_not_saved(place: Path, kept
             assert eventually(lambda: place.is_mount() and mount.status()["archive"]["trouble"])
             daemon.send_signal(signal.SIGTERM)
             assert eventually(lambda: not place.is_mount())
-            time.sleep(0.3)
+            time.sleep(0.3)  # time to end, which it must not
             assert daemon.poll() is None
             daemon.send_signal(signal.SIGTERM)
             _, said = daemon.communicate(timeout=20)

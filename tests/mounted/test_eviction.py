@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from craft import Conversation
-from mounted.served import Served, eventually, run, served
+from mounted.served import Served, run, served
+from waiting import eventually
 
 pytestmark = pytest.mark.needs("fuse")
 

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from craft import Conversation
-from mounted.served import Served, eventually
+from mounted.served import Served
+from waiting import eventually
 
 pytestmark = pytest.mark.needs("fuse")
 

@@ -20,13 +20,13 @@ from mounted.served import (
     abort,
     clean_up,
     close_pipes,
-    eventually,
     is_mounted,
     mount_lines,
     run,
     served,
     start,
 )
+from waiting import eventually
 
 pytestmark = pytest.mark.needs("fuse")
 

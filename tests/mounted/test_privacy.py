@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 import craft
-from live.mounting import ENVIRONMENT, FLOWFS, daemons, eventually
+from live.mounting import ENVIRONMENT, FLOWFS, daemons
+from waiting import eventually
 
 pytestmark = pytest.mark.needs("fuse")
 

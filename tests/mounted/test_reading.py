@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from craft import Conversation, Tag
-from mounted.served import Served, eventually, run
+from mounted.served import Served, run
+from waiting import eventually
 
 pytestmark = pytest.mark.needs("fuse")
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from live.mounting import eventually
+from waiting import eventually
 
 ROOT = Path(__file__).resolve().parents[2]
 TAIL_ENDED = 124  # timeout(1)

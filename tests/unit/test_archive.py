@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from archiving import Archived, archived, check, eventually, joined, records
+from archiving import Archived, archived, check, joined, records
 from craft import Conversation
 from flowfs.archive import ArchiveError, part
 from flowfs.core.limits import KIB, SECOND_NS
+from waiting import eventually
 
 STEP = 1000
 
