@@ -17,7 +17,7 @@ from flowfs.core.engine import Engine
 
 from .merge import in_order
 from .savefile import A_WHILE, NOTHING, Savefile
-from .sources import META_BYTES, Batch, Damage, Drops, Interface, Source
+from .sources import META_BYTES, Batch, Damage, Interface, Source
 
 TICK_S = 0.1
 PAUSE_S = 0.002
@@ -72,15 +72,6 @@ class Capture:
     def stop(self) -> None:
         """Make run() return soon; on trio's thread."""
         self._asked_to_stop.set()
-
-    def drops(self) -> Drops:
-        """What became of the packets so far, of all sources together."""
-        each = [source.drops() for source in self.sources]
-        return Drops(
-            sum(drops.received for drops in each),
-            sum(drops.kernel for drops in each),
-            sum(drops.interface for drops in each),
-        )
 
     @property
     def progress(self) -> tuple[int, int]:

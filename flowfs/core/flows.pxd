@@ -102,8 +102,7 @@ cdef class Flows:
     cdef bint _has_room(self, long long now_ns) except -1
     cdef bint _finds_room(self, long long now_ns) except -1
 
-    @cython.locals(connection=Connection)
-    @cython.locals(saving=Saving)
+    @cython.locals(connection=Connection, saving=Saving)
     cdef bint _make_room(self, long long now_ns) except -1
 
     @cython.locals(stream=Stream)
@@ -112,7 +111,6 @@ cdef class Flows:
     @cython.locals(flow=Flow, stream=Stream, connection=Connection)
     cpdef clear(self)
 
-    @cython.locals(stream=Stream)
     @cython.locals(stream=Stream)
     cpdef bint finish(self, long long now_ns, long long patience_bytes) except -1
 

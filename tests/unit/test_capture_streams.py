@@ -50,7 +50,7 @@ def test_a_pipe_is_fed_whole(count: int) -> None:
     assert recorder.frames == frames(count)
     assert recorder.times_ns == [packet.time_ns for packet in packets(count)]
     assert recorder.finished
-    assert capture.drops() == Drops(count, 0, 0)
+    assert [source.drops() for source in capture.sources] == [Drops(count, 0, 0)]
     assert capture.progress == (0, 0)
 
 
@@ -197,7 +197,7 @@ def test_a_pipe_that_is_not_waited_for_is_read_as_it_comes(packer: str, at_first
         def fill() -> None:
             with os.fdopen(writing, "wb", buffering=0) as file:
                 for start in range(at_first, len(data), step):
-                    time.sleep(0.0005)
+                    time.sleep(0.0005)  # so that each piece is read by itself
                     file.write(data[start : start + step])
 
         source = open_file(path, 0, wait=False)
@@ -218,7 +218,7 @@ def test_a_pipe_of_which_little_has_come_can_be_stopped(came: bytes) -> None:
         source = open_file(path, 0, wait=False)
 
         async def wait(capture: Capture, recorder: Recorder) -> None:
-            await trio.sleep(0.1)
+            await trio.sleep(0.1)  # until it waits for more
 
         started = time.monotonic()
         recorder, capture = run([source], wait)
@@ -236,7 +236,7 @@ def test_a_fifo_without_a_writer_is_begun_before_what_is_later(tmp_path: Path) -
     sources = [open_file(str(file), 0, wait=False), open_file(str(fifo), 1, wait=False)]
 
     async def fill(capture: Capture, recorder: Recorder) -> None:
-        await trio.sleep(0.1)
+        await trio.sleep(0.1)  # time to give what is later, which it must not
         assert recorder.frames == []
         fifo.write_bytes(craft.pcap(early))
         await until(lambda: recorder.finished)
@@ -296,7 +296,7 @@ try:
 except CaptureError as error:
     sys.exit(str(error))
 trio.run(capture.run)
-print(capture.drops().received, *capture.warnings)
+print(capture.sources[0].drops().received, *capture.warnings)
 """
 
 
