@@ -91,7 +91,7 @@ class Newcomer:
             end = time.monotonic() + 30
             while not stopped.exists():
                 assert time.monotonic() < end
-                time.sleep(0.01)
+                time.sleep(0.01)  # until a step has begun
             os.killpg(process.pid, number)  # as a terminal does
             try:
                 said, complained = process.communicate(timeout=30)
@@ -180,7 +180,7 @@ def test_who_comes_second_waits_and_says_so(newcomer: Newcomer) -> None:
     (newcomer.place / "stop-at-venv").touch()
     with newcomer.start() as first:
         while not (newcomer.place / "stopped").exists():
-            time.sleep(0.01)
+            time.sleep(0.01)  # until its step has begun
         with newcomer.start() as second:
             assert second.stderr is not None
             assert second.stderr.readline() == "contrib/run: another one is installing; waiting for it\n"

@@ -260,8 +260,8 @@ class Archive:
         if what not in self._said:
             self._said.add(what)
             self.warnings.append(
-                f"--archive {self.path}: {what}; nothing can be saved until that is mended, and what has to"
-                " go meanwhile is lost"
+                f"--archive {self.path}: {what}; nothing can be saved until that is mended: files wait to be"
+                " read on, and of interfaces what has to go meanwhile is lost"
             )
         if lost:
             self._lose_parts()

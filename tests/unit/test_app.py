@@ -394,20 +394,24 @@ def test_not_to_wait_for_a_writer(place: Path, tmp_path: Path, capture: Path) ->
     until(lambda: not daemons(place))
 
 
-@needs_fuse
-def test_nobody_has_to_write_for_a_mount_to_be_taken_away(place: Path, tmp_path: Path) -> None:
+def mounted_without_a_writer(place: Path, tmp_path: Path) -> Path:
+    """A FIFO that is mounted, though nobody writes to it yet."""
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
     assert flowfs_("mount", place, "-r", fifo, "--no-wait").returncode == 0
+    return fifo
+
+
+@needs_fuse
+def test_nobody_has_to_write_for_a_mount_to_be_taken_away(place: Path, tmp_path: Path) -> None:
+    mounted_without_a_writer(place, tmp_path)
     assert flowfs_("umount", place).returncode == 0
     until(lambda: not daemons(place))
 
 
 @needs_fuse
 def test_a_writer_of_something_else_is_in_the_warnings(place: Path, tmp_path: Path) -> None:
-    fifo = tmp_path / "fifo"
-    os.mkfifo(fifo)
-    assert flowfs_("mount", place, "-r", fifo, "--no-wait").returncode == 0
+    fifo = mounted_without_a_writer(place, tmp_path)
     fifo.write_bytes(b"Hello, this is some text")
     until(lambda: status(place)["finished"])
     assert until(lambda: status(place)["warnings"])[0] == f"{fifo} is not a capture file (pcap or pcapng)"

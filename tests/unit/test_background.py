@@ -177,9 +177,9 @@ def test_an_interrupted_parent_hears_how_the_child_ended() -> None:
 
     def work(voice: Voice) -> int:
         signal.signal(signal.SIGTERM, lambda *_: os.kill(os.getpid(), signal.SIGKILL))
-        time.sleep(0.2)
+        time.sleep(0.2)  # until the parent listens
         os.kill(os.getppid(), signal.SIGINT)
-        time.sleep(10)
+        time.sleep(10)  # the signal ends it
         return 0
 
     assert start(work) == (128 + signal.SIGINT, [], ["died"])

@@ -55,6 +55,7 @@ def played(script: Script) -> Kernel:
     kernel = Kernel()
 
     async def main() -> None:
+        # The kernel stands in for the tree, too, of which a notifier asks but changes().
         notifier = Notifier(kernel, kernel.forget_attributes, kernel.forget_names, kernel.forget_pages)  # type: ignore[arg-type]
         async with trio.open_nursery() as nursery:
             nursery.start_soon(notifier.run)
