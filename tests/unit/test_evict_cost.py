@@ -1,4 +1,7 @@
-"""An eviction costs as much among a million flows as among a thousand, whatever the policy."""
+"""An eviction costs as much among very many flows as among a thousand, whatever the policy.
+
+`contrib/bench/evict` measures it with a million; here it must be told from a search only, on a busy machine.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +14,12 @@ from benches import bench_module
 from flowfs.core.limits import EVICT_POLICIES
 
 SMALL = 1000
-# Interpreted, a million take a minute to come.
-LARGE = 1_000_000 if flowfs.core.compiled() else 50_000
-CHUNKS = 150
-MOST = 1.5
-ATTEMPTS = 3  # other work on the same processor's caches is no cost of ours
+LARGE = 200_000 if flowfs.core.compiled() else 50_000
+CHUNKS = 50
+# A search would cost fifty times as much, or more. Memory that is in no cache costs up to three times as
+# much, where others work on the same processor.
+MOST = 6
+ATTEMPTS = 3
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +30,7 @@ def bench() -> ModuleType:
 @pytest.mark.slow
 @pytest.mark.parametrize("closed", [0.0, 0.5])
 @pytest.mark.parametrize("policy", EVICT_POLICIES)
-def test_a_million_evict_as_fast_as_a_thousand(bench: ModuleType, policy: str, closed: float) -> None:
+def test_many_evict_as_fast_as_a_thousand(bench: ModuleType, policy: str, closed: float) -> None:
     ratios = []
     for _ in range(ATTEMPTS):
         ratios.append(bench.measure(policy, SMALL, LARGE, CHUNKS, closed=closed).ratio)
