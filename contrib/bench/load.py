@@ -1,4 +1,4 @@
-"""How long flowfs takes to load a capture, beside tcpflow and tcpdump, and how much memory it takes.
+"""How long flowfs takes to load a capture, beside tcpflow, tcpdump and a mere copy, and the memory it takes.
 
 Owns the runs, the medians and the verdict: exit status 1 where a target is missed, 2 where a program
 does not do its work. Every run is timed from its start until it returns; flowfs has then mounted and
@@ -26,7 +26,7 @@ from pathlib import Path
 
 sys.path.append(str(Path(__file__).resolve().parents[2]))  # at the end: an installed flowfs comes first
 
-from contrib.bench import captures
+from contrib.bench import captures, copying
 
 MIB = 2**20
 PATIENCE_S = 600  # for one run
@@ -110,6 +110,11 @@ def run_tcpdump(capture: Path) -> float:
     return timed(["tcpdump", "-r", str(capture), "-w", "/dev/null"])
 
 
+def run_copying(capture: Path) -> float:
+    """What a program takes that only reads the file and copies it into as much memory: the floor."""
+    return timed([sys.executable, copying.__file__, str(capture)])
+
+
 # --- the daemon --------------------------------------------------------------------------------
 
 
@@ -128,11 +133,29 @@ def find_daemon(mountpoint: Path) -> int:
 
 
 def peak_memory(process: int) -> int:
-    """The greatest resident memory so far, in bytes."""
+    """The greatest resident memory so far, in bytes. Raises Failed."""
+    return memory(process, "VmHWM")
+
+
+def resident_memory(process: int) -> int:
+    """The memory in use, in bytes. Raises Failed."""
+    return memory(process, "VmRSS")
+
+
+def memory(process: int, row: str) -> int:
     for line in Path(f"/proc/{process}/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
+        if line.startswith(f"{row}:"):
             return int(line.split()[1]) * 1024
-    raise Failed(f"process {process} has no VmHWM")
+    raise Failed(f"process {process} has no {row}")
+
+
+def wait_until_finished(mountpoint: Path) -> None:
+    """Until all that was to be read is. Raises Failed."""
+    for _ in range(PATIENCE_S * 20):
+        if json.loads((mountpoint / ".flowfs/status.json").read_text())["finished"]:
+            return
+        time.sleep(0.05)  # nothing tells
+    raise Failed(f"{mountpoint} is not loaded after {PATIENCE_S} s")
 
 
 def unmount(flowfs: list[str], mountpoint: Path) -> None:
@@ -184,6 +207,7 @@ def measure(shape: captures.Shape, flowfs: list[str], repeat: int, programs: lis
         "flowfs": lambda: run_flowfs(flowfs, capture, work, result),
         "tcpflow": lambda: run_tcpflow(capture, work),
         "tcpdump": lambda: run_tcpdump(capture),
+        "copying": lambda: run_copying(capture),
     }
     for turn in range(repeat):
         for program in programs:
@@ -260,7 +284,9 @@ def machine() -> str:
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="flowfs mount -r beside tcpflow -r and tcpdump -r: medians")
+    parser = argparse.ArgumentParser(
+        description="medians of flowfs mount -r beside tcpflow -r, tcpdump -r, and a mere copy in memory"
+    )
     parser.add_argument("--repeat", type=int, default=3, help="runs of each program on each capture")
     parser.add_argument("--only", choices=["bulk", "short"], help="one of the two captures")
     parser.add_argument("--small", action="store_true", help="small captures: for trying, not for judging")
@@ -291,7 +317,7 @@ def main() -> int:
     """0: every target met; 1: one missed; 2: a program failed."""
     options = arguments()
     shapes = [captures.SMALL_BULK, captures.SMALL_SHORT] if options.small else [captures.BULK, captures.SHORT]
-    programs = ["flowfs"] if options.no_peers else ["flowfs", "tcpflow", "tcpdump"]
+    programs = ["flowfs"] if options.no_peers else ["flowfs", "tcpflow", "tcpdump", "copying"]
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # on the way out everything is taken away
     print(f"{machine()}; medians of {options.repeat} runs (least to most)")
     try:

@@ -1,0 +1,182 @@
+"""Ten million connections, one after another, through a mount with little memory: does it stay as small?
+
+Owns the stream of packets, the mount that reads it, and the verdict: exit status 1 where memory grows, or
+where packets, connections or bytes are not all accounted for, 2 where the mount does not do its work.
+Packets come through a pipe: nothing is ever on a disk.
+
+All connections have one shape, so that a block of them is made once and changed in place. From block to block
+the time goes on, and the addresses differ: what one gains the other loses, so that no checksum changes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+sys.path.append(str(Path(__file__).resolve().parents[2]))  # at the end: an installed flowfs comes first
+
+from contrib.bench import captures, load
+
+MILLION = 10**6
+CONNECTIONS = 5000  # in a block: a second of the capture
+MOST_MILLIONS = 10  # more have no addresses
+SHAPE = captures.Shape("endless", CONNECTIONS, answer_bytes=700, concurrent=1)
+FILE_HEADER_BYTES = 24
+RECORD_BYTES = 16
+CLIENT_AT, SERVER_AT = (
+    RECORD_BYTES + 14 + 12,
+    RECORD_BYTES + 14 + 16,
+)  # where IPv4 addresses stand in a record
+SETTLED = 2  # million connections after which whatever has a bound has reached it
+MAY_GROW = 1.03
+
+
+class Packet(NamedTuple):
+    """Where the record of a packet stands in each connection, and who sent it."""
+
+    at: int
+    by_client: bool
+
+
+class Block:
+    """Connections one after another, as a capture without its header; `renew` makes others of them."""
+
+    def __init__(self) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            captures.write(SHAPE, Path(folder, "block.pcap"))
+            whole = Path(folder, "block.pcap").read_bytes()
+        self.header, self.records = whole[:FILE_HEADER_BYTES], bytearray(whole[FILE_HEADER_BYTES:])
+        self.stride = len(self.records) // CONNECTIONS
+        self.packets = list(self._packets())
+        self.first = self._read(0), self._read(CLIENT_AT), self._read(SERVER_AT)
+
+    def _packets(self) -> Iterator[Packet]:
+        at = 0
+        while at < self.stride:
+            yield Packet(at, self.records[at + CLIENT_AT] == self.records[CLIENT_AT])
+            at += RECORD_BYTES + int.from_bytes(self.records[at + 8 : at + 12], "little")
+
+    def _read(self, at: int) -> int:
+        return int.from_bytes(self.records[at : at + 4], "little" if at == 0 else "big") >> (
+            0 if at == 0 else 16
+        )
+
+    def renew(self, number: int) -> None:
+        """Makes the block of this number: other connections, a second later each."""
+        seconds, client, server = self.first
+        when = (seconds + number).to_bytes(4, "little")
+        client_half = (client + number).to_bytes(2, "big")
+        server_half = (server - number).to_bytes(2, "big")
+        for packet in self.packets:
+            self._write(packet.at, when)
+            self._write(packet.at + CLIENT_AT, client_half if packet.by_client else server_half)
+            self._write(packet.at + SERVER_AT, server_half if packet.by_client else client_half)
+
+    def _write(self, at: int, data: bytes) -> None:
+        for offset, byte in enumerate(data):
+            self.records[at + offset :: self.stride] = bytes([byte]) * CONNECTIONS
+
+
+class Seen(NamedTuple):
+    """The mount after so many connections."""
+
+    connections: int
+    resident_bytes: int
+    statistics: dict[str, int]
+
+
+def look(mountpoint: Path, daemon: int, connections: int) -> Seen:
+    status = json.loads((mountpoint / ".flowfs/status.json").read_text())
+    return Seen(connections, load.resident_memory(daemon), status["statistics"])
+
+
+def run(flowfs: list[str], millions: int, memory: str, mountpoint: Path) -> Iterator[Seen]:
+    """Feeds a mount; what is seen of it after each million. Raises load.Failed."""
+    block = Block()
+    command = [*flowfs, "mount", "-r", "-", "--no-wait", "--max-memory", memory, str(mountpoint)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE) as feeder:
+        assert feeder.stdin is not None
+        feeder.stdin.write(block.header)
+        feeder.stdin.flush()
+        if feeder.wait(load.PATIENCE_S):
+            raise load.Failed(f"{command[0]} ended with {feeder.returncode}")
+        daemon = load.find_daemon(mountpoint)
+        for number in range(millions * MILLION // CONNECTIONS):
+            block.renew(number)
+            feeder.stdin.write(block.records)
+            if (done := (number + 1) * CONNECTIONS) % MILLION == 0:
+                feeder.stdin.flush()
+                yield look(mountpoint, daemon, done)
+        feeder.stdin.close()
+        load.wait_until_finished(mountpoint)
+        yield look(mountpoint, daemon, done)
+
+
+def complaints(seen: list[Seen], packets: int) -> Iterator[str]:
+    """What speaks against the mount, a line each."""
+    last = seen[-1].statistics
+    settled = next((one for one in seen if one.connections >= SETTLED * MILLION), seen[-1])
+    most = max(one.resident_bytes for one in seen)
+    if most > settled.resident_bytes * MAY_GROW:
+        yield f"memory grew from {settled.resident_bytes / load.MIB:.1f} to {most / load.MIB:.1f} MiB"
+    connections = seen[-1].connections
+    sent = connections * (len(captures.request(0)) + SHAPE.answer_bytes)
+    for name, wanted in (
+        ("packets", connections * packets),
+        ("connections", connections),
+        ("flows_total", connections * 2),
+        ("payload_bytes", sent),
+        ("stored_bytes", sent),
+        ("lost_bytes", 0),
+    ):
+        if last[name] != wanted:
+            yield f"{name} is {last[name]:,}, not {wanted:,}"
+    if last["flows"] + last["flows_evicted"] != last["flows_total"]:
+        yield f"{last['flows']:,} flows held and {last['flows_evicted']:,} evicted are not all"
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="connections one after another through a small mount")
+    parser.add_argument("--millions", type=int, default=MOST_MILLIONS, choices=range(1, MOST_MILLIONS + 1))
+    parser.add_argument("--max-memory", default="64M")
+    parser.add_argument("--flowfs", default=load.default_flowfs(), help="the command (default: %(default)s)")
+    return parser.parse_args()
+
+
+def show(one: Seen) -> None:
+    held, used = one.statistics["flows"], one.statistics["payload_used_bytes"]
+    print(
+        f"{one.connections / MILLION:8.0f} M {one.resident_bytes / load.MIB:12.1f} MiB"
+        f" {held:10,} {used / load.MIB:12.1f} MiB",
+        flush=True,
+    )
+
+
+def main() -> int:
+    options = arguments()
+    print(f"{load.machine()}; --max-memory {options.max_memory}")
+    print(f"{'connections':>10} {'resident':>14} {'flows held':>12} {'payload held':>16}")
+    seen: list[Seen] = []
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            for one in run(options.flowfs.split(), options.millions, options.max_memory, Path(folder)):
+                seen.append(one)
+                show(one)
+        except (load.Failed, OSError, subprocess.TimeoutExpired) as error:
+            print(f"endless: {error}", file=sys.stderr)
+            return 2
+        finally:
+            load.unmount(options.flowfs.split(), Path(folder))
+    found = list(complaints(seen, len(Block().packets)))
+    print("\n".join(found) or "memory is flat, and every packet, connection and byte is accounted for")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
