@@ -80,9 +80,11 @@ class Namespace:
         listener.listen(512)
         return listener
 
-    def connect(self, address: str, port: int, buffer_bytes: int = 0) -> socket.socket:
-        """A connected socket."""
+    def connect(self, address: str, port: int, buffer_bytes: int = 0, own_port: int = 0) -> socket.socket:
+        """A connected socket; the kernel chooses its port, unless it is given."""
         connection = self.socket(address, buffer_bytes)
+        if own_port:
+            connection.bind(("", own_port))
         connection.connect((address, port))
         return connection
 

@@ -33,6 +33,7 @@ KIB, MIB = 1 << 10, 1 << 20
 SECONDS = float(os.environ.get("FLOWFS_SOAK_SECONDS", "20"))
 RATE_BYTES = 2 * MIB  # a second: a slow disk, on a busy machine
 READERS = 3
+FIRST_PORT = 2000
 MAY_GROW = 1.1  # of resident memory, from half of the time on
 
 
@@ -122,8 +123,8 @@ class Soak:
             time.sleep(max(0.0, begin + self.sent.total() / RATE_BYTES - time.monotonic()))
 
     def short(self, size: int) -> None:
-        with connect(self.client, self.listener) as talk:
-            assert talk.up not in self.sent.sizes  # there are ports enough
+        # In order, so that none is used again, which would be another file.
+        with connect(self.client, self.listener, own_port=FIRST_PORT + len(self.sent.sizes) // 2) as talk:
             for part in range(0, size, 50 * KIB):
                 self.sent.exchange(talk, min(50 * KIB, size - part), 100)
 
@@ -143,7 +144,7 @@ def test_no_byte_is_lost(pair: tuple[Namespace, Namespace], tmp_path: Path) -> N
     limits = ("--max-memory", "4M", "-B", "65536", "--archive", str(kept))
     with pair[1].listen("10.9.0.2") as listener, mounted(pair[1], place, "-i", "eth0", *limits) as mount:
         soak = Soak(mount, pair[0], listener)
-        with connect(pair[0], listener) as long, readers(place) as some:
+        with connect(pair[0], listener, own_port=FIRST_PORT - 1) as long, readers(place) as some:
             soak.run(long, some)
         assert eventually(lambda: mount.status()["statistics"]["stored_bytes"] == soak.sent.total())
         status = mount.status()

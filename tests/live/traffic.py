@@ -59,10 +59,12 @@ def talk(client: Namespace, server: Namespace, address: str, vid: int = 0, buffe
         return connect(client, listener, vid, buffer_bytes)
 
 
-def connect(client: Namespace, listener: socket.socket, vid: int = 0, buffer_bytes: int = 0) -> Talk:
+def connect(
+    client: Namespace, listener: socket.socket, vid: int = 0, buffer_bytes: int = 0, own_port: int = 0
+) -> Talk:
     """One more connection to a listener of the same thread."""
     address, port = listener.getsockname()[:2]
-    near = client.connect(address, port, buffer_bytes)
+    near = client.connect(address, port, buffer_bytes, own_port)
     far, _ = listener.accept()
     far.settimeout(10)
     return Talk(near, far, vid)
