@@ -25,6 +25,7 @@ from .config import Config, ConfigError
 from .core import compiled
 from .core.engine import Engine
 from .core.limits import UNLIMITED_BYTES, Limits
+from .heap import give_back
 from .keeper import Keeper, NotSaved, check_place
 from .mount import Mount, MountError, MountOptionError, MountOptions, unmount
 from .signals import END, is_heard, signals_raise, signals_wait
@@ -178,6 +179,7 @@ class _House:
             nursery.start_soon(self._report)
             nursery.start_soon(self._end_with_the_listener)
             nursery.start_soon(self._load)
+            nursery.start_soon(give_back)
             if self._capture.live or self._config.follow or not self._config.wait:
                 self._ready()
 

@@ -40,8 +40,9 @@ ROOMS: Mapping[str, frozenset[str]] = {
         "summary": "",
         "signals": "",
         "keeper": "signals archive background config core",
-        "app": "keeper signals complaints summary mount capture dissect tree config core background rights"
-        " flowfs",
+        "heap": "",
+        "app": "keeper heap signals complaints summary mount capture dissect tree config core background"
+        " rights flowfs",
         "cli": "early app keeper signals archive mount capture background rights called config core flowfs",
         "__main__": "cli",
     }.items()
@@ -104,7 +105,7 @@ LIBRARIES: Mapping[str, frozenset[str]] = {
         "pcapy": "capture",
         "dpkt": "dissect",
         "pyfuse3": "mount",
-        "trio": "app capture mount",
+        "trio": "app capture heap mount",
         "rich": "cli",
         "backports": "capture",
         "compression": "capture",  # what backports.zstd is from Python 3.14 on
@@ -341,7 +342,7 @@ HOUSE = {"flowfs": "", "flowfs.core": "", "flowfs.core.seq": "", "flowfs.core.st
         (
             "flowfs.tree",
             "def f():\n    import trio.lowlevel",
-            "trio is for ['app', 'capture', 'mount'] alone",
+            "trio is for ['app', 'capture', 'heap', 'mount'] alone",
         ),
         ("flowfs.cli", "from pcapy import open_live", "pcapy is for ['capture'] alone"),
         ("flowfs.capture", "__import__('dpkt')", "dpkt is for ['dissect'] alone"),
