@@ -199,6 +199,7 @@ class Flows:
 
     def _open(self, key: bytes, reverse: bytes, generation: int, now_ns: int) -> Stream:
         stream = self._pair(key, reverse, generation, now_ns)
+        stream.connection.lone = stream.connection.disputed = True
         self._enter(stream)
         return stream
 

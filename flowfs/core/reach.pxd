@@ -6,7 +6,7 @@ from .seq cimport distance
 from .window cimport ABSENT, scale_of, timestamps_at
 
 cdef long long _WINDOW_BYTES
-cdef long long _SHARE_BYTES
+cdef long long _LONE_BYTES, _SHARE_BYTES, _WIDE_BYTES
 cdef int _NO_SYN
 cdef int LOWER_ECHOES
 
@@ -54,6 +54,9 @@ cdef class Reach(Pickup):
 
     @cython.locals(offset=cython.longlong)
     cdef bint can_be_of(self, long long seq) noexcept
+
+    @cython.locals(offset=cython.longlong)
+    cdef bint is_apart(self, long long seq) except -1
 
     @cython.locals(end=cython.longlong)
     cdef long long known_end(self) noexcept

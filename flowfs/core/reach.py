@@ -18,9 +18,17 @@ if not cython.compiled:
     from .seq import distance
     from .window import ABSENT, scale_of, timestamps_at
 
-from .limits import FLOW_OUT_OF_ORDER_BYTES, LOWER_ECHOES, UNKNOWN_WINDOW_BYTES
+from .limits import (
+    FLOW_OUT_OF_ORDER_BYTES,
+    LONE_BYTES,
+    LOWER_ECHOES,
+    UNKNOWN_WINDOW_BYTES,
+    WIDE_HOLE_BYTES,
+)
 
 _WINDOW_BYTES = UNKNOWN_WINDOW_BYTES
+_LONE_BYTES = LONE_BYTES
+_WIDE_BYTES = WIDE_HOLE_BYTES
 _SHARE_BYTES = FLOW_OUT_OF_ORDER_BYTES
 _NO_SYN = -2  # as a scale: the SYN was not seen; ABSENT: it had none
 
@@ -155,6 +163,17 @@ class Reach(Pickup):
         if self.anchored:
             return 0 <= offset <= self.limit()
         return -_WINDOW_BYTES <= offset <= _WINDOW_BYTES or not (self.settling or self.hinted)
+
+    def is_apart(self, seq: int) -> bool:
+        """Whether a number cannot go with the only packet there is: no hole is as wide [L3], and what comes
+        from before a SYN, but for a probe, or from farther back than LONE_BYTES, is of another.
+        """
+        if not self.anchored:
+            return not self.can_be_of(seq)
+        offset = self.offset_of(seq)
+        if 0 <= offset <= _WIDE_BYTES:
+            return False
+        return offset < (-_LONE_BYTES if self.isn == NEVER else -1) or offset > self.known_end() + _WIDE_BYTES
 
     def known_end(self) -> int:
         """Behind the last byte that was seen, also in doubt."""

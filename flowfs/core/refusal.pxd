@@ -1,7 +1,7 @@
 cimport cython
 from .assembly cimport NEVER
 from .decode cimport ACK, SYN, WRONG, Segment
-from .midway cimport Midway
+from .lone cimport Lone
 from .notes cimport REFUSED
 from .seq cimport distance
 from .stream cimport Connection, Stream
@@ -10,7 +10,7 @@ cdef int OPEN
 cdef long long _WINDOW_BYTES
 
 
-cdef class Refusal(Midway):
+cdef class Refusal(Lone):
     @cython.locals(incumbent=Connection, there=Stream, known=cython.bint, whole=cython.bint)
     cdef Stream _challenge(self, Stream stream, long long isn, long long peer_isn, long long now_ns)
 

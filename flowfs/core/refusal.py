@@ -14,7 +14,7 @@ import cython
 if not cython.compiled:
     from .assembly import NEVER
     from .decode import ACK, SYN, WRONG, Segment
-    from .midway import Midway
+    from .lone import Lone
     from .notes import REFUSED
     from .seq import distance
     from .stream import Connection, Stream
@@ -25,13 +25,13 @@ from .limits import UNKNOWN_WINDOW_BYTES
 _WINDOW_BYTES = UNKNOWN_WINDOW_BYTES
 
 
-class Refusal(Midway):
+class Refusal(Lone):
     """The table of connections, and those that were refused in the place of others."""
 
     def _challenge(self, stream: Stream, isn: int, peer_isn: int, now_ns: int) -> Stream | None:
         """The rival that begins with these ISNs, see Rivals; if there is no room, they are remembered."""
         incumbent = stream.connection
-        there = Midway._challenge(self, stream, isn, peer_isn, now_ns)
+        there = Lone._challenge(self, stream, isn, peer_isn, now_ns)
         if there is None and incumbent.tracked:
             known = incumbent.refused_isn == isn
             whole = known and (incumbent.refused_whole or incumbent.refused_peer_isn == NEVER)
@@ -44,7 +44,7 @@ class Refusal(Midway):
         isn, peer_isn = connection.one.isn, connection.other.isn
         whole = peer_isn != NEVER and (connection.one.has_syn() or connection.refused_whole)
         key = connection.one.key
-        Midway._forget(self, connection, now_ns)
+        Lone._forget(self, connection, now_ns)
         if incumbent is not None and isn != NEVER:
             stream = incumbent.one if incumbent.one.key == key else incumbent.other
             self._remember_refused(stream, isn, peer_isn, whole)
@@ -63,20 +63,20 @@ class Refusal(Midway):
     def _forget_refused(self, connection: Connection) -> None:
         connection.refused_isn = connection.refused_peer_isn = NEVER
         connection.refused_whole = False
-        connection.disputed = connection.rival is not None
+        connection.disputed = connection.rival is not None or connection.lone
 
     def _contest(self, stream: Stream, segment: Segment, base: bytes, now_ns: int) -> Stream | None:
         """As for others; what is of one that was refused is of nobody else."""
         incumbent = stream.connection
         if incumbent.refused_isn == NEVER or segment.flags & SYN or segment.checksum == WRONG:
-            return Midway._contest(self, stream, segment, base, now_ns)
+            return Lone._contest(self, stream, segment, base, now_ns)
         began = (stream is incumbent.one) == incumbent.refused_by_one
         if self._rival_of(stream, segment) is None:
             if self._is_of_refused(stream, segment, began):
                 return self._ask_again(stream, segment, base, began, now_ns)
             if began and self._goes_on_here(stream, segment):
                 self._forget_refused(incumbent)
-        return Midway._contest(self, stream, segment, base, now_ns)
+        return Lone._contest(self, stream, segment, base, now_ns)
 
     def _is_of_refused(self, stream: Stream, segment: Segment, began: bool) -> bool:
         """Whether a segment has its numbers, and not those of the connection that is there.
@@ -110,6 +110,7 @@ class Refusal(Midway):
             self._forget_refused(incumbent)
             return self._hear(there if began else there.peer, stream, segment, base, now_ns)
         if not incumbent.tracked:
+            segment.key = stream.key  # which is not set where the stream was found without it
             return self._admit(segment, now_ns)  # in the room of the one that was there
         self.counters.dropped_refused_bytes += segment.end - segment.start
         stream.note(REFUSED, segment.end - segment.start)

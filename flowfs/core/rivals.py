@@ -140,7 +140,7 @@ class Rivals(Timeouts):
             incumbent.rival = rival.rival
         else:
             incumbent.rival.rival = None
-        incumbent.disputed = incumbent.rival is not None or incumbent.refused_isn != NEVER
+        incumbent.disputed = incumbent.rival is not None or incumbent.refused_isn != NEVER or incumbent.lone
         rival.rival = rival.incumbent = None
 
     def _contest(self, stream: Stream, segment: Segment, base: bytes, now_ns: int) -> Stream | None:

@@ -19,6 +19,7 @@ cdef class Connection(Owner):
     cdef public bint disputed
     cdef public Connection incumbent
     cdef public long long last_ns
+    cdef public bint lone
     cdef public Stream one
     cdef public Stream other
     cdef public long long packets

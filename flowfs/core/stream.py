@@ -47,7 +47,8 @@ class Connection(Owner):
     one: Stream
     other: Stream
     __slots__ = (
-        *("claims", "closed_ns", "contested", "disputed", "incumbent", "last_ns", "one", "other", "packets"),
+        *("claims", "closed_ns", "contested", "disputed", "incumbent", "last_ns", "lone", "one", "other"),
+        *("packets",),
         *("refused_by_one", "refused_isn", "refused_peer_isn", "refused_whole", "rival"),
         *("state", "touched_ns", "tracked"),
     )
@@ -64,7 +65,8 @@ class Connection(Owner):
         self.state = OPEN
         self.tracked = True  # found by its addresses and ports
         self.rival: Connection | None = None  # what may be in its place [L2]; of a rival: the next one
-        self.disputed = False  # there is a rival, or was one for which there was no room
+        self.lone = False  # nothing agrees with its first packet yet
+        self.disputed = False  # it is lone, or there is a rival, or was one for which there was no room
         self.refused_isn = self.refused_peer_isn = NEVER  # of that one, and of the other side of it
         self.refused_by_one = False  # the side `one` sent the SYN of that one, else `other`
         self.refused_whole = False  # its SYN and SYN/ACK were seen; of a rival: its own, before that

@@ -171,7 +171,7 @@ def test_50c_a_fin_of_what_was_gathered_in_vain() -> None:
         conversation.client(offset, b"ab")
     conversation.client(20_000_006, b"cde").client(20_000_060, b"z", checksum=BAD).wait(0.2).other()
     outcome = run(conversation.server_ack(20_000_010).wait(0.3).other())
-    assert outcome.before.files() == {NAME: b"abcde"}
+    assert outcome.before.files() == {NAME: b"abababcde"}
     assert outcome.before.state(NAME) == "open"
 
 

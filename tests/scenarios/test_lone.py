@@ -1,0 +1,159 @@
+"""One forged packet comes before a connection is picked up midway: no byte of the hosts is lost [L3].
+
+Its numbers lie anywhere; what of it was shown stays, and nothing else comes of it: no hole, no other base.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from craft import Conversation
+from engines import Outcome, run
+from flowfs.core.limits import CONNECTION_BYTES, FORGED_GAP_NS, HALF_OPEN_NS, MIB, SECOND_NS, Limits
+
+NAME = Conversation().client_name()
+SERVER_NAME = Conversation().server_name()
+
+CLIENT = b"".join(b"c%05d" % index for index in range(8))
+SERVER = b"".join(b"s%04d" % index for index in range(8))
+FAR = [-600 * MIB, -50 * MIB, -5 * MIB, 5 * MIB, 50 * MIB, 600 * MIB]
+FORGED = ["SYN", "SYN/ACK", "data", "data of the server", "ACK", "FIN"]
+EVIL = b"E" * 20
+
+
+def forge(kind: str, by: int, peer_by: int) -> Conversation:
+    """One packet with numbers that are off by so much on either side; then the hosts have their own."""
+    conversation = Conversation(client_isn=(2**31 + by) % 2**32, server_isn=(2**30 + peer_by) % 2**32)
+    if kind == "SYN":
+        conversation.syn()
+    elif kind == "SYN/ACK":
+        conversation.syn_ack()
+    elif kind == "data":
+        conversation.client(0, EVIL)
+    elif kind == "data of the server":
+        conversation.server(0, EVIL)
+    elif kind == "ACK":
+        conversation.client_ack(0)
+    else:
+        conversation.fin()
+    return conversation
+
+
+def go_on(conversation: Conversation, one_way: bool = False) -> Conversation:
+    """24 packets of both hosts, or 8 of the client, in the middle of their connection."""
+    conversation.again(2**31, 2**30)
+    for index in range(8):
+        conversation.client(6 * index, CLIENT[6 * index : 6 * index + 6])
+        if not one_way:
+            conversation.server_ack(6 * index + 6)
+            conversation.server(5 * index, SERVER[5 * index : 5 * index + 5])
+            conversation.client_acked = 5 * index + 5
+    return conversation
+
+
+def check(outcome: Outcome, name: str, data: bytes) -> None:
+    """All that a host sent is in one file, and in no other, without a hole."""
+    files = {file: content for file, content in outcome.files().items() if file.startswith(name)}
+    assert list(files.values()).count(data) == 1, {file: content[:40] for file, content in files.items()}
+    assert [content for content in files.values() if content not in (data, EVIL)] == []
+    assert all(outcome.gaps(file) == [] for file in files)
+    assert outcome.statistics["dropped_window_bytes"] == 0
+
+
+@pytest.mark.parametrize("kind", FORGED)
+@pytest.mark.parametrize("by", FAR)
+@pytest.mark.parametrize("peer_sign", [1, 0, -1])
+@pytest.mark.parametrize("seconds", [0.001, 0.2, 5])
+def test_both_sides(kind: str, by: int, peer_sign: int, seconds: float) -> None:
+    """All is there at once."""
+    if kind == "data of the server" and peer_sign == 0 and abs(by) < 16 * MIB:
+        pytest.skip("the right numbers, and an ACK that might be: nothing tells")
+    conversation = go_on(forge(kind, by, peer_sign * by).wait(seconds))
+    outcome = run(conversation.wait(0.2).other())
+    check(outcome, NAME, CLIENT)
+    check(outcome, SERVER_NAME, SERVER)
+    assert len(outcome.before.by_name) == len(outcome.by_name)
+
+
+@pytest.mark.parametrize("kind", FORGED)
+@pytest.mark.parametrize("by", FAR)
+@pytest.mark.parametrize("seconds", [0.001, 0.2, 5])
+def test_one_way(kind: str, by: int, seconds: float) -> None:
+    """At once, or in time, where a SYN or a host that seems to be seen may yet have an answer."""
+    conversation = go_on(forge(kind, by, by).wait(seconds), one_way=True)
+    outcome = run(conversation.wait(HALF_OPEN_NS / SECOND_NS + 1).other())
+    check(outcome, NAME, CLIENT)
+    assert outcome.before.files() == outcome.files()
+
+
+@pytest.mark.parametrize("kind", ["SYN", "SYN/ACK"])
+def test_a_syn_leaves_nothing(kind: str) -> None:
+    """There is one connection, of which the beginning was not seen."""
+    outcome = run(go_on(forge(kind, -600 * MIB, 600 * MIB)))
+    assert outcome.files() == {NAME: CLIENT, SERVER_NAME: SERVER}
+
+
+def test_data_that_was_not_shown_yet_leaves_nothing() -> None:
+    """If one of its numbers is right, it is of no other connection; else it may be, and has a file [R9]."""
+    outcome = run(go_on(forge("data", 600 * MIB, 0)))
+    assert outcome.files() == {NAME: CLIENT, SERVER_NAME: SERVER}
+    assert outcome.statistics["dropped_pre_start_bytes"] == len(EVIL)
+    outcome = run(go_on(forge("data", 600 * MIB, 600 * MIB)))
+    assert outcome.files() == {NAME: EVIL, NAME + "c1": CLIENT, SERVER_NAME + "c1": SERVER}
+
+
+def test_data_that_was_shown_stays() -> None:
+    """What can be read does not change [R1]: the hosts have the next name [R8]."""
+    outcome = run(go_on(forge("data", -600 * MIB, 0).wait(0.2).other()))
+    assert outcome.files() == {NAME: EVIL, NAME + "c1": CLIENT, SERVER_NAME + "c1": SERVER}
+
+
+@pytest.mark.parametrize("kind", FORGED)
+def test_of_a_connection_that_went_for_the_room(kind: str) -> None:
+    """The table is full: it is forgotten, a packet is forged, and it goes on."""
+    conversation = Conversation(client_isn=2**31 - 5, server_isn=2**30 - 3).handshake()
+    conversation.client(0, b"abcde").server_ack(5).server(0, b"xyz").client_ack(3).wait(60)
+    packets = [
+        *conversation.packets,
+        *Conversation(client_port=1, clock_ns=conversation.clock_ns).handshake().packets,
+        *Conversation(client_port=2, clock_ns=conversation.clock_ns + SECOND_NS).handshake().packets,
+    ]
+    forged = forge(kind, 600 * MIB, -600 * MIB)
+    forged.packets[0] = forged.packets[0]._replace(time_ns=conversation.clock_ns + 60 * SECOND_NS)
+    forged.clock_ns = conversation.clock_ns + 61 * SECOND_NS
+    limits = Limits(payload_bytes=4 * MIB, table_bytes=2 * CONNECTION_BYTES)
+    outcome = run([*packets, *go_on(forged).packets], limits)
+    check(outcome, NAME, CLIENT)
+    check(outcome, SERVER_NAME, SERVER)
+
+
+@pytest.mark.parametrize("seconds", [0, 0.05, FORGED_GAP_NS / SECOND_NS - 0.1])
+@pytest.mark.parametrize("by", FAR)
+def test_forged_data_behind_a_true_syn(seconds: float, by: int) -> None:
+    """Its answer is on the way: some segments of one side, in a row, take no place."""
+    conversation = Conversation(client_isn=2**31, server_isn=2**30).syn()
+    for index in range(3):
+        conversation.client(index, b"E", seq=(2**31 + by + index) % 2**32)
+    conversation.wait(seconds).syn_ack().client_ack(0)
+    outcome = run(conversation.client(0, b"abc").server_ack(3).wait(0.2).other())
+    assert outcome.before.files() == {NAME: b"abc"}
+    assert outcome.files() == {NAME: b"abc"}
+
+
+@pytest.mark.parametrize("lost", [1000, 60_000, MIB - 10])
+def test_a_gap_behind_a_syn(lost: int) -> None:
+    """One that is not wide may be, and is a hole as any other."""
+    conversation = Conversation().syn()
+    for index in range(3):
+        conversation.client(lost + index, b"x").server_ack(lost + index + 1)
+    outcome = run(conversation.wait(1).other())
+    assert outcome.before.gaps(NAME) == [(0, lost, "ack")]
+    assert outcome.before.files()[NAME][lost:] == b"xxx"
+
+
+def test_a_probe_right_behind_a_syn() -> None:
+    """It lies before the first byte, and shows the same connection."""
+    conversation = Conversation().syn().client(-1, b"x").client(0, b"abc").server_ack(3)
+    outcome = run(conversation)
+    assert outcome.files() == {NAME: b"abc"}
+    assert outcome.statistics["connections"] == 1
