@@ -7,7 +7,6 @@ journal. A line that was cut, since the process was killed or the disk is full, 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import errno
 import fcntl
 import json
@@ -15,10 +14,10 @@ import os
 import stat
 from collections.abc import Mapping
 
+from . import system
+
 RESERVE_BYTES = 64 * 1024
 SPARE_BYTES = 64  # a number in a name, a line that was cut
-_KEEP_SIZE = 1  # <linux/falloc.h>
-_libc = ctypes.CDLL(None, use_errno=True)
 _FLAGS = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
@@ -48,13 +47,12 @@ class Journal:
         end = os.fstat(self._file).st_size + len(_line(record)) + SPARE_BYTES
         if end <= self._reserved:
             return
-        for count in (end + RESERVE_BYTES, end):
-            if not _libc.fallocate(self._file, _KEEP_SIZE, ctypes.c_int64(0), ctypes.c_int64(count)):
-                self._reserved = count
-                return
-        number = ctypes.get_errno()
-        if number not in (errno.EOPNOTSUPP, errno.ENOSYS):
-            raise OSError(number, os.strerror(number))
+        try:
+            system.reserve(self._file, end + RESERVE_BYTES)
+            self._reserved = end + RESERVE_BYTES
+        except OSError:
+            system.reserve(self._file, end)
+            self._reserved = end
 
     def add(self, record: Mapping[str, object]) -> None:
         """Append a record; it is kept until write() has succeeded. Raises OSError."""

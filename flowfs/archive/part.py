@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from ..core.engine import Engine
 from ..core.flow import STATE_NAMES, Evicted, Flow
 from ..core.notes import About
-from ..tree.names import name_of
+from ..tree.meta import described
 from .place import Place
 
 PIECE_BYTES = 128 * 1024  # read in one turn of the engine: 20 µs
@@ -126,31 +126,19 @@ class Part:
         finally:
             os.close(file)
 
-    def record(self, file: str, source: str) -> dict[str, object]:
-        """The line of flows.jsonl. Offsets of gaps are those in the file, all others the stream's."""
+    def record(self, file: str, sources: Sequence[str]) -> dict[str, object]:
+        """The line of flows.jsonl, in the words of `.flowfs/meta/NAME.json`.
+
+        `origin`, `size` and `holes` are those of the file, which may be a part of the flow; `state` is open
+        if it does not reach to the flow's end.
+        """
         flow, about = self.flow, self._about
         assert about is not None
-        return {
-            "file": file,
-            "name": name_of(flow.key, flow.generation).decode(),
-            "offset": about.origin + self.begin,
-            "size": self.end - self.begin,
-            "sha256": self._hash.hexdigest(),
-            "state": STATE_NAMES[flow.state] if self.end == flow.size else STATE_NAMES[0],
-            "first_ns": flow.first_ns,
-            "last_ns": flow.last_ns,
-            "changed_ns": flow.changed_ns,
-            "source": source,
-            "gaps": self.gaps,
-            "partial": about.partial,
-            "unverified": about.unverified,
-            "conflicts": [conflict._asdict() for conflict in about.conflicts],
-            "urgent": about.urgent,
-            "not_stored": about.bytes_by_fate,
-            "tail_missing_bytes": about.tail_missing_bytes,
-            "dropped_packets": about.dropped_packets,
-            "beyond_bytes": about.beyond_bytes,
-        }
+        known = described(flow, about._replace(origin=about.origin + self.begin, holes=self.gaps), sources)
+        del known["freed_bytes"]  # nothing of a file that is saved
+        size = self.end - self.begin
+        state = known["state"] if self.end == flow.size else STATE_NAMES[0]
+        return {"file": file, **known, "state": state, "size": size, "sha256": self._hash.hexdigest()}
 
 
 def _write(file: int, data: bytes, offset: int) -> None:

@@ -9,25 +9,21 @@ Raises OSError, which says what is wrong with the disk.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import errno
 import fcntl
 import os
 import secrets
 import stat
 
+from . import system
 from .journal import Journal
 
 JOURNAL = "flows.jsonl"
 SCRATCH = ".flowfs-"
 
-_RENAME_NOREPLACE = 1  # <linux/fs.h>
-_NOT_KNOWN = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP)
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _PART = os.O_CLOEXEC | os.O_NOFOLLOW
 _ATTEMPTS = 100
-
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 class ArchiveError(Exception):
@@ -152,7 +148,7 @@ class Place:
         while True:
             final = numbered(wanted, number)
             try:
-                self._rename(name, final)
+                system.move(self._scratch, name, self._directory, final)
             except FileExistsError:
                 number += 1
             else:
@@ -178,23 +174,11 @@ class Place:
             return False
         return True
 
-    def _rename(self, name: str, final: str) -> None:
-        source, target = name.encode(), final.encode()
-        if not _libc.renameat2(self._scratch, source, self._directory, target, _RENAME_NOREPLACE):
-            return
-        number = ctypes.get_errno()
-        if number not in _NOT_KNOWN:
-            raise OSError(number, os.strerror(number))
-        os.link(name, final, src_dir_fd=self._scratch, dst_dir_fd=self._directory, follow_symlinks=False)
-        os.unlink(name, dir_fd=self._scratch)
-
     # --- the disk --------------------------------------------------------------------------------------
 
     def sync_all(self) -> None:
         """All that was written is on the disk: for many files one call is a hundred times as fast."""
-        if _libc.syncfs(self._scratch):
-            number = ctypes.get_errno()
-            raise OSError(number, os.strerror(number))
+        system.sync_all(self._scratch)
 
     def sync_names(self) -> None:
         """So are the names and the journal."""

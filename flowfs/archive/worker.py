@@ -222,13 +222,13 @@ class Archive:
             raise
         for flow, part in list(self._batch.items()):
             wanted = name_of(flow.key, flow.generation).decode()
-            self._place.journal.reserve(part.record(wanted, self._source(flow)))
+            self._place.journal.reserve(part.record(wanted, self._sources))
             name = self._place.publish(part.name, wanted)
             self._named_s = self._named_s or time.monotonic()
             del self._batch[flow]
             self._batch_bytes -= part.end - part.begin
             self._unsaved.completed(flow, part.begin, part.end)
-            self._place.journal.add(part.record(name, self._source(flow)))
+            self._place.journal.add(part.record(name, self._sources))
 
     def _make_batch_safe(self) -> None:
         for part in self._batch.values():
@@ -238,9 +238,6 @@ class Archive:
         else:
             for part in self._batch.values():
                 part.sync()
-
-    def _source(self, flow: Flow) -> str:
-        return self._sources[flow.source] if flow.source < len(self._sources) else ""
 
     def _make_names_safe(self, at_once: bool) -> None:
         if self._named_s and (at_once or time.monotonic() - self._named_s >= NAMES_S):

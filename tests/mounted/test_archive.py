@@ -116,7 +116,7 @@ def test_killed_under_load(place: Path, kept: Path) -> None:
     assert len(names - told.keys()) <= 1  # killed between the name and the line
     for name in names:
         data = (kept / name).read_bytes()
-        stream, offset = wanted[name.partition("+")[0]], told.get(name, {}).get("offset", 0)
+        stream, offset = wanted[name.partition("+")[0]], told.get(name, {}).get("origin", 0)
         assert data == stream[offset : offset + len(data)]
         assert name not in told or len(data) == told[name]["size"]
     assert list(kept.glob(".flowfs-*"))

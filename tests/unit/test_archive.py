@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import random
 import shutil
@@ -15,6 +16,7 @@ from archiving import Archived, archived, check, joined, records
 from craft import Conversation
 from flowfs.archive import ArchiveError, part
 from flowfs.core.limits import KIB, SECOND_NS
+from flowfs.tree.meta import meta_json
 from waiting import eventually
 
 STEP = 1000
@@ -55,7 +57,7 @@ def test_all_that_is_there_in_the_end(place: Path) -> None:
         assert one.archive.left() == ""
     assert sorted(joined(place).values()) == [b"abc", b"de"]
     first = {line["size"]: line for line in records(place)}[3]
-    assert (first["state"], first["offset"], first["source"]) == ("fin", 0, "here")
+    assert (first["state"], first["origin"], first["source"]) == ("fin", 0, "here")
     assert first["first_ns"] <= first["last_ns"]
     assert first["file"] == first["name"] == Conversation(client_port=1).client_name()
     assert {line["state"] for line in records(place)} == {"fin", "open"}
@@ -72,6 +74,21 @@ def test_a_flow_that_may_lack_packets_says_so_and_so_does_one_at_its_limit(place
         one.end()
     lines = {line["size"]: (line["dropped_packets"], line["beyond_bytes"]) for line in records(place)}
     assert lines == {3: (0, 0), 4: (7, 2)}, "the first was over"
+
+
+def test_what_is_known_of_a_flow_is_said_in_the_words_of_the_mount(place: Path) -> None:
+    """A file is a part of the flow, so what is of the file alone differs: its beginning and its holes."""
+    conversation = Conversation().handshake().client(0, b"abc").client(0, b"abd").client(9, b"x")
+    with archived(place) as one:
+        one.feed(conversation.server_ack(10).wait(1).client(10, b"y").close())
+        one.end()
+        (flow,) = one.engine.list_after(0, 9)
+        known = json.loads(meta_json(flow, one.engine.about(flow), ["here"]))
+    (line,) = check(place)
+    assert known["holes"]
+    assert known["conflicts"]
+    assert known.pop("freed_bytes") == 0
+    assert line == {**known, "file": known["name"], "sha256": line["sha256"]}
 
 
 def test_a_closed_flow_is_saved_ahead_of_need_and_stays(place: Path) -> None:
@@ -144,7 +161,7 @@ def test_open_flows_by_turns_that_are_evicted_go_on_in_further_parts(place: Path
     lines = check(place)
     assert any("+0001" in line["file"] for line in lines)
     order = sorted(line["file"] for line in lines if line["name"] == talks[0].client_name())
-    offsets = {line["file"]: line["offset"] for line in lines}
+    offsets = {line["file"]: line["origin"] for line in lines}
     assert [offsets[name] for name in order] == sorted(offsets[name] for name in order)
 
 
@@ -163,7 +180,7 @@ def test_a_closed_flow_that_goes_on_after_it_was_saved(place: Path) -> None:
         grown = flow.size
         one.end()
     assert grown > 3
-    assert [(line["offset"], line["size"]) for line in check(place)] == [(0, 3), (3, grown - 3)]
+    assert [(line["origin"], line["size"]) for line in check(place)] == [(0, 3), (3, grown - 3)]
     assert next(iter(joined(place).values())) == b"abc" + b"d" * (grown - 3)
 
 
@@ -174,7 +191,7 @@ def test_holes_are_sparse_and_listed(place: Path) -> None:
         one.feed(conversation)
         one.end()
     (line,) = check(place)
-    assert line["gaps"] == [[3000, 57_000, "ack"]]
+    assert line["holes"] == [{"offset": 3000, "length": 57_000, "reason": "ack"}]
     file = place / line["file"]
     assert file.stat().st_size == 60_004
     assert file.stat().st_blocks * 512 < 20_000
@@ -297,10 +314,10 @@ def test_the_lost_head_of_a_flow_separates_two_parts(place: Path, monkeypatch: p
         saved, lost = one.numbers()
         assert lost > 0
     lines = check(place)
-    assert lines[0]["offset"] == 0
+    assert lines[0]["origin"] == 0
     assert len(lines) > 1
     for line in lines:
-        assert (place / line["file"]).read_bytes() == data[line["offset"] : line["offset"] + line["size"]]
+        assert (place / line["file"]).read_bytes() == data[line["origin"] : line["origin"] + line["size"]]
     assert saved == sum(line["size"] for line in lines) >= len(data) - lost
     assert one.engine.counters.archive_lost_flows == 1
 
