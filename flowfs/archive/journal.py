@@ -1,7 +1,7 @@
 """flows.jsonl: a line of JSON for each part, appended when the part has its name; there is room for both.
 
-Always true: a line is one write(2) to a file that is only appended to, so several processes may write to one
-journal. A line that was cut, since the process was killed or the disk is full, is followed by a new line.
+Always true: it is only appended to, each line by one write(2). A line that was cut, since the process was
+killed or the disk is full, is followed by a new line.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ class Journal:
         self.waiting: list[bytes] = []
         self._file = -1
         self._torn = False
+        self._unsafe: list[tuple[int, bytes]] = []  # where what was written since the last sync is
+        self._is_doubtful = False  # that failed
         self._reserved = 0  # up to here the disk has room for it
 
     def open(self, name: str, directory: int) -> None:
@@ -38,8 +40,6 @@ class Journal:
             os.close(file)
             raise FileExistsError(errno.EEXIST, f"{name} in it is no file")
         self._file = file
-        with contextlib.suppress(OSError):  # a file system without locks
-            fcntl.flock(file, fcntl.LOCK_SH)
         self._torn = status.st_size > 0 and os.pread(self._file, 1, status.st_size - 1) != b"\n"
 
     def reserve(self, record: Mapping[str, object]) -> None:
@@ -65,10 +65,12 @@ class Journal:
             raise FileNotFoundError(errno.ENOENT, "the journal was removed")
         while self.waiting:
             line = self.waiting[0]
+            begin = os.fstat(self._file).st_size
             count = os.write(self._file, b"\n" + line if self._torn else line)
             if count < len(line) + self._torn:
                 self._torn = True  # the next write says why
                 continue
+            self._unsafe.append((begin + self._torn, line))
             self._torn = False
             del self.waiting[0]
 
@@ -77,20 +79,39 @@ class Journal:
         return self._file >= 0 and os.fstat(self._file).st_nlink > 0
 
     def sync(self) -> None:
-        """What was written is on the disk."""
+        """What was written is on the disk. Raises OSError, and is to be called again then.
+
+        What the kernel could not write it drops, and says so but once: so all of it is written once more.
+        """
+        if self._is_doubtful:
+            self._write_again()
+        self._is_doubtful = True
         os.fdatasync(self._file)
+        self._is_doubtful = False
+        self._unsafe.clear()
+
+    def _write_again(self) -> None:
+        """The lines that are not safe, where they are, unless somebody has changed the file."""
+        flags = fcntl.fcntl(self._file, fcntl.F_GETFL)
+        fcntl.fcntl(self._file, fcntl.F_SETFL, flags & ~os.O_APPEND)
+        try:
+            for begin, line in self._unsafe:
+                if os.pread(self._file, len(line), begin) == line:
+                    os.pwrite(self._file, line, begin)
+        finally:
+            fcntl.fcntl(self._file, fcntl.F_SETFL, flags)
 
     def close(self) -> None:
         """Lines that wait stay, for the next file."""
         if self._file >= 0:
             if self._reserved:
-                # What is reserved behind the end; whoever else has it open may be appending.
-                with contextlib.suppress(OSError):
-                    fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                with contextlib.suppress(OSError):  # what is reserved behind the end
                     os.ftruncate(self._file, os.fstat(self._file).st_size)
             os.close(self._file)
         self._file = -1
         self._reserved = 0
+        self._unsafe.clear()
+        self._is_doubtful = False
 
 
 def _line(record: Mapping[str, object]) -> bytes:

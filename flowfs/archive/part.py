@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 from ..core.engine import Engine
 from ..core.flow import STATE_NAMES, Evicted, Flow
@@ -28,6 +29,15 @@ class BrokenOff(Exception):
     """Nobody wants to wait any longer."""
 
 
+class Read(NamedTuple):
+    """What comes next of a part, in memory; `gaps` are offsets in the flow."""
+
+    end: int
+    about: About
+    gaps: list[Gap]
+    pieces: list[tuple[int, bytes | memoryview]]
+
+
 class Part:
     """The bytes [begin, end) of a flow, in the file `name` of the scratch directory."""
 
@@ -42,35 +52,41 @@ class Part:
         self._about: About | None = None
         os.close(place.create(name))
 
-    def extend(self, end: int, goes_on: Callable[[], bool], safe: bool) -> None:
-        """Write up to `end`; if `safe`, wait until it is on the disk.
-
-        Raises Evicted if the bytes are not there any more, BrokenOff if it does not go on, OSError. Then what
-        was written counts for nothing.
-        """
+    def read(self, end: int) -> Read:
+        """All of [self.end, end). Raises Evicted if that is not there any more."""
         about = self._engine.about(self.flow)
         if self.flow.evicted:
             raise Evicted
         gaps = [gap for gap in about.holes if gap[0] < end and gap[0] + gap[1] > self.end]
+        return Read(end, about, gaps, list(self._pieces(end, gaps)))
+
+    def write(self, read: Read, goes_on: Callable[[], bool], safe: bool) -> None:
+        """Write what was read; if `safe`, wait until it is on the disk.
+
+        Raises BrokenOff if it does not go on, OSError. Then what was written counts for nothing.
+        """
         digest = self._hash.copy()
-        pieces = list(self._pieces(end, gaps))  # before anything is written, which may take long
         file = self._place.open(self.name)
         try:
-            for offset, data in pieces:
+            for offset, data in read.pieces:
                 if not goes_on():
                     raise BrokenOff
                 digest.update(data)
                 if isinstance(data, bytes) and data is not _ZEROS:
                     _write(file, data, offset - self.begin)
-            os.ftruncate(file, end - self.begin)
+            os.ftruncate(file, read.end - self.begin)
             if safe:
                 os.fdatasync(file)
         finally:
             os.close(file)
-        self._take_gaps(gaps, end)
-        self._about = about
+        self._take_gaps(read.gaps, read.end)
+        self._about = read.about
         self._hash = digest
-        self.end = end
+        self.end = read.end
+
+    def is_all_there(self) -> bool:
+        """Whether the engine still has all of it, so that it can be written again."""
+        return not self.flow.evicted and self.flow.start <= self.begin
 
     def _pieces(self, end: int, gaps: list[Gap]) -> Iterator[tuple[int, bytes | memoryview]]:
         """All of [self.end, end) in pieces; of a gap there are _ZEROS, the last of them cut."""

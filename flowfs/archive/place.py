@@ -1,9 +1,10 @@
 """The directory of an archive: where parts are written, and how they get their names.
 
 Parts are written in `.flowfs-*`, a directory in it of this process alone, and appear under their names when
-they are complete: by a rename that never replaces anything. The process holds a lock on its directory, so
-that the next one knows which of them are left by the dead. Files are 0600, and what is made here is 0700.
-Raises OSError, which says what is wrong with the disk.
+they are complete: by a rename that never replaces anything. The process holds a lock on the archive, which
+nobody shares: what two mounts saved could not be told apart. It holds one on its directory as well, so that
+where the former cannot be had, the next one knows what is left by the dead. Files are 0600, and what is made
+here is 0700. Raises OSError, which says what is wrong with the disk.
 """
 
 from __future__ import annotations
@@ -23,7 +24,10 @@ SCRATCH = ".flowfs-"
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _PART = os.O_CLOEXEC | os.O_NOFOLLOW
+_NO_LOCKS = (errno.EBADF, errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
+"""The file system has none, or like NFS none on what is open for reading only."""
 _ATTEMPTS = 100
+_TRIED_BYTES = 4096
 
 
 class ArchiveError(Exception):
@@ -54,12 +58,18 @@ class Place:
             raise ArchiveError(f"{option}: not a directory") from None
         except PermissionError:
             raise ArchiveError(f"{option}: no right to write to it; name a directory of your own") from None
+        except BlockingIOError:
+            raise ArchiveError(
+                f"{option}: another mount saves its flows there, or has not ended yet; give each its own"
+            ) from None
         except OSError as error:
             raise ArchiveError(f"{option}: {error.strerror}") from None
 
     def _open(self) -> None:
         self._directory = os.open(self.path, _DIRECTORY)
         try:
+            if not _is_ours(self._directory):
+                raise BlockingIOError(errno.EWOULDBLOCK, "another mount saves its flows there")
             self._clear_after_the_dead()
             self._take_scratch()
             self.journal.open(JOURNAL, self._directory)
@@ -107,7 +117,7 @@ class Place:
             except (FileExistsError, FileNotFoundError):
                 continue
             self._scratch_name = name
-            if _lock(self._scratch) and os.fstat(self._scratch).st_nlink:
+            if _is_ours(self._scratch) and os.fstat(self._scratch).st_nlink:
                 return
             os.close(self._scratch)
             self._scratch = -1
@@ -136,6 +146,17 @@ class Place:
     def open(self, name: str) -> int:
         """The file of a part, to go on writing."""
         return os.open(name, os.O_WRONLY | _PART, dir_fd=self._scratch)
+
+    def try_out(self) -> None:
+        """Write something, make it safe, and remove it. Raises OSError if that does not work."""
+        name = "try"
+        file = self.create(name)
+        try:
+            os.write(file, bytes(_TRIED_BYTES))
+            os.fsync(file)
+        finally:
+            os.close(file)
+            self.discard(name)
 
     def discard(self, name: str) -> None:
         """Nobody wants the part."""
@@ -194,11 +215,22 @@ def numbered(name: str, number: int) -> str:
 
 
 def _lock(directory: int) -> bool:
+    """False if another process has the lock. Raises OSError where there are none."""
     try:
         fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True
+
+
+def _is_ours(directory: int) -> bool:
+    """False if another process has the lock; where there are none, nobody can tell."""
+    try:
+        return _lock(directory)
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+        return True
 
 
 def _clear(directory: int) -> None:

@@ -156,8 +156,8 @@ def test_a_file_waits_while_the_disk_is_full_and_goes_on_when_there_is_room(plac
         assert status["statistics"]["archive_lost_flows"] == 0
         assert not status["finished"]
         assert [line for line in status["warnings"] if "No space left" in line] == [
-            f"--archive {kept}: No space left on device; nothing can be saved until that is mended: files"
-            " wait to be read on, and of interfaces what has to go meanwhile is lost"
+            f"--archive {kept}: No space left on device; what cannot be saved waits until that is mended:"
+            " files wait to be read on, and of interfaces what has to go meanwhile is lost"
         ]
         check_named(kept)
         subprocess.run(["mount", "-o", "remount,size=64m", kept], check=True)
