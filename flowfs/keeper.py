@@ -55,7 +55,7 @@ class Keeper:
         """What is to be told since the last time."""
         if self._archive is None:
             return []
-        told = self._archive.warnings[self._told :]
+        told = self._archive.trouble.news[self._told :]
         self._told += len(told)
         return told
 
@@ -70,7 +70,7 @@ class Keeper:
             return
         with signals_are_counted() as heard:
             while not self._engine.finish(patient=True):
-                if heard() or archive.trouble or archive.wait(REPORT_S / 10):
+                if heard() or archive.trouble.what or archive.wait(REPORT_S / 10):
                     self._engine.finish()
                     break
             archive.stop()
@@ -82,4 +82,4 @@ class Keeper:
             archive.wait(TIDY_S)
         say_what_is_new()
         self._voice.ready()
-        self.not_saved = archive.left()
+        self.not_saved = archive.missing()

@@ -83,8 +83,8 @@ def check(place: Path) -> list[dict[str, Any]]:
         data = path.read_bytes()
         assert (len(data), digest(data)) == (line["size"], line["sha256"]), line
         assert path.stat().st_mode & 0o777 == 0o600
-        for offset, length, _ in line["gaps"]:
-            assert data[offset : offset + length] == bytes(length)
+        for hole in line["holes"]:
+            assert data[hole["offset"] :][: hole["length"]] == bytes(hole["length"])
     return lines
 
 
@@ -94,8 +94,8 @@ def joined(place: Path) -> dict[str, bytes]:
     for line in check(place):
         stream = streams.setdefault(line["name"], bytearray())
         data = (place / line["file"]).read_bytes()
-        stream += bytes(max(0, line["offset"] - len(stream)))
-        stream[line["offset"] : line["offset"] + len(data)] = data
+        stream += bytes(max(0, line["origin"] - len(stream)))
+        stream[line["origin"] : line["origin"] + len(data)] = data
     return {name: bytes(stream) for name, stream in streams.items()}
 
 

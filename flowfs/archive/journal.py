@@ -1,13 +1,12 @@
 """flows.jsonl: a line of JSON for each part, appended when the part has its name; there is room for both.
 
-Always true: a line is one write(2) to a file that is only appended to, so several processes may write to one
-journal. A line that was cut, since the process was killed or the disk is full, is followed by a new line.
+Always true: it is only appended to, each line by one write(2). A line that was cut, since the process was
+killed or the disk is full, is followed by a new line.
 """
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import errno
 import fcntl
 import json
@@ -15,10 +14,10 @@ import os
 import stat
 from collections.abc import Mapping
 
+from . import system
+
 RESERVE_BYTES = 64 * 1024
 SPARE_BYTES = 64  # a number in a name, a line that was cut
-_KEEP_SIZE = 1  # <linux/falloc.h>
-_libc = ctypes.CDLL(None, use_errno=True)
 _FLAGS = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
@@ -29,6 +28,8 @@ class Journal:
         self.waiting: list[bytes] = []
         self._file = -1
         self._torn = False
+        self._unsafe: list[tuple[int, bytes]] = []  # where what was written since the last sync is
+        self._is_doubtful = False  # that failed
         self._reserved = 0  # up to here the disk has room for it
 
     def open(self, name: str, directory: int) -> None:
@@ -39,8 +40,6 @@ class Journal:
             os.close(file)
             raise FileExistsError(errno.EEXIST, f"{name} in it is no file")
         self._file = file
-        with contextlib.suppress(OSError):  # a file system without locks
-            fcntl.flock(file, fcntl.LOCK_SH)
         self._torn = status.st_size > 0 and os.pread(self._file, 1, status.st_size - 1) != b"\n"
 
     def reserve(self, record: Mapping[str, object]) -> None:
@@ -48,13 +47,12 @@ class Journal:
         end = os.fstat(self._file).st_size + len(_line(record)) + SPARE_BYTES
         if end <= self._reserved:
             return
-        for count in (end + RESERVE_BYTES, end):
-            if not _libc.fallocate(self._file, _KEEP_SIZE, ctypes.c_int64(0), ctypes.c_int64(count)):
-                self._reserved = count
-                return
-        number = ctypes.get_errno()
-        if number not in (errno.EOPNOTSUPP, errno.ENOSYS):
-            raise OSError(number, os.strerror(number))
+        try:
+            system.reserve(self._file, end + RESERVE_BYTES)
+            self._reserved = end + RESERVE_BYTES
+        except OSError:
+            system.reserve(self._file, end)
+            self._reserved = end
 
     def add(self, record: Mapping[str, object]) -> None:
         """Append a record; it is kept until write() has succeeded. Raises OSError."""
@@ -67,10 +65,12 @@ class Journal:
             raise FileNotFoundError(errno.ENOENT, "the journal was removed")
         while self.waiting:
             line = self.waiting[0]
+            begin = os.fstat(self._file).st_size
             count = os.write(self._file, b"\n" + line if self._torn else line)
             if count < len(line) + self._torn:
                 self._torn = True  # the next write says why
                 continue
+            self._unsafe.append((begin + self._torn, line))
             self._torn = False
             del self.waiting[0]
 
@@ -79,20 +79,39 @@ class Journal:
         return self._file >= 0 and os.fstat(self._file).st_nlink > 0
 
     def sync(self) -> None:
-        """What was written is on the disk."""
+        """What was written is on the disk. Raises OSError, and is to be called again then.
+
+        What the kernel could not write it drops, and says so but once: so all of it is written once more.
+        """
+        if self._is_doubtful:
+            self._write_again()
+        self._is_doubtful = True
         os.fdatasync(self._file)
+        self._is_doubtful = False
+        self._unsafe.clear()
+
+    def _write_again(self) -> None:
+        """The lines that are not safe, where they are, unless somebody has changed the file."""
+        flags = fcntl.fcntl(self._file, fcntl.F_GETFL)
+        fcntl.fcntl(self._file, fcntl.F_SETFL, flags & ~os.O_APPEND)
+        try:
+            for begin, line in self._unsafe:
+                if os.pread(self._file, len(line), begin) == line:
+                    os.pwrite(self._file, line, begin)
+        finally:
+            fcntl.fcntl(self._file, fcntl.F_SETFL, flags)
 
     def close(self) -> None:
         """Lines that wait stay, for the next file."""
         if self._file >= 0:
             if self._reserved:
-                # What is reserved behind the end; whoever else has it open may be appending.
-                with contextlib.suppress(OSError):
-                    fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                with contextlib.suppress(OSError):  # what is reserved behind the end
                     os.ftruncate(self._file, os.fstat(self._file).st_size)
             os.close(self._file)
         self._file = -1
         self._reserved = 0
+        self._unsafe.clear()
+        self._is_doubtful = False
 
 
 def _line(record: Mapping[str, object]) -> bytes:

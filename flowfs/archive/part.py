@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 from ..core.engine import Engine
 from ..core.flow import STATE_NAMES, Evicted, Flow
 from ..core.notes import About
-from ..tree.names import name_of
+from ..tree.meta import described
 from .place import Place
 
 PIECE_BYTES = 128 * 1024  # read in one turn of the engine: 20 µs
@@ -26,6 +27,15 @@ Gap = tuple[int, int, str]
 
 class BrokenOff(Exception):
     """Nobody wants to wait any longer."""
+
+
+class Read(NamedTuple):
+    """What comes next of a part, in memory; `gaps` are offsets in the flow."""
+
+    end: int
+    about: About
+    gaps: list[Gap]
+    pieces: list[tuple[int, bytes | memoryview]]
 
 
 class Part:
@@ -42,35 +52,41 @@ class Part:
         self._about: About | None = None
         os.close(place.create(name))
 
-    def extend(self, end: int, goes_on: Callable[[], bool], safe: bool) -> None:
-        """Write up to `end`; if `safe`, wait until it is on the disk.
-
-        Raises Evicted if the bytes are not there any more, BrokenOff if it does not go on, OSError. Then what
-        was written counts for nothing.
-        """
+    def read(self, end: int) -> Read:
+        """All of [self.end, end). Raises Evicted if that is not there any more."""
         about = self._engine.about(self.flow)
         if self.flow.evicted:
             raise Evicted
         gaps = [gap for gap in about.holes if gap[0] < end and gap[0] + gap[1] > self.end]
+        return Read(end, about, gaps, list(self._pieces(end, gaps)))
+
+    def write(self, read: Read, goes_on: Callable[[], bool], safe: bool) -> None:
+        """Write what was read; if `safe`, wait until it is on the disk.
+
+        Raises BrokenOff if it does not go on, OSError. Then what was written counts for nothing.
+        """
         digest = self._hash.copy()
-        pieces = list(self._pieces(end, gaps))  # before anything is written, which may take long
         file = self._place.open(self.name)
         try:
-            for offset, data in pieces:
+            for offset, data in read.pieces:
                 if not goes_on():
                     raise BrokenOff
                 digest.update(data)
                 if isinstance(data, bytes) and data is not _ZEROS:
                     _write(file, data, offset - self.begin)
-            os.ftruncate(file, end - self.begin)
+            os.ftruncate(file, read.end - self.begin)
             if safe:
                 os.fdatasync(file)
         finally:
             os.close(file)
-        self._take_gaps(gaps, end)
-        self._about = about
+        self._take_gaps(read.gaps, read.end)
+        self._about = read.about
         self._hash = digest
-        self.end = end
+        self.end = read.end
+
+    def is_all_there(self) -> bool:
+        """Whether the engine still has all of it, so that it can be written again."""
+        return not self.flow.evicted and self.flow.start <= self.begin
 
     def _pieces(self, end: int, gaps: list[Gap]) -> Iterator[tuple[int, bytes | memoryview]]:
         """All of [self.end, end) in pieces; of a gap there are _ZEROS, the last of them cut."""
@@ -126,31 +142,19 @@ class Part:
         finally:
             os.close(file)
 
-    def record(self, file: str, source: str) -> dict[str, object]:
-        """The line of flows.jsonl. Offsets of gaps are those in the file, all others the stream's."""
+    def record(self, file: str, sources: Sequence[str]) -> dict[str, object]:
+        """The line of flows.jsonl, in the words of `.flowfs/meta/NAME.json`.
+
+        `origin`, `size` and `holes` are those of the file, which may be a part of the flow; `state` is open
+        if it does not reach to the flow's end.
+        """
         flow, about = self.flow, self._about
         assert about is not None
-        return {
-            "file": file,
-            "name": name_of(flow.key, flow.generation).decode(),
-            "offset": about.origin + self.begin,
-            "size": self.end - self.begin,
-            "sha256": self._hash.hexdigest(),
-            "state": STATE_NAMES[flow.state] if self.end == flow.size else STATE_NAMES[0],
-            "first_ns": flow.first_ns,
-            "last_ns": flow.last_ns,
-            "changed_ns": flow.changed_ns,
-            "source": source,
-            "gaps": self.gaps,
-            "partial": about.partial,
-            "unverified": about.unverified,
-            "conflicts": [conflict._asdict() for conflict in about.conflicts],
-            "urgent": about.urgent,
-            "not_stored": about.bytes_by_fate,
-            "tail_missing_bytes": about.tail_missing_bytes,
-            "dropped_packets": about.dropped_packets,
-            "beyond_bytes": about.beyond_bytes,
-        }
+        known = described(flow, about._replace(origin=about.origin + self.begin, holes=self.gaps), sources)
+        del known["freed_bytes"]  # nothing of a file that is saved
+        size = self.end - self.begin
+        state = known["state"] if self.end == flow.size else STATE_NAMES[0]
+        return {"file": file, **known, "state": state, "size": size, "sha256": self._hash.hexdigest()}
 
 
 def _write(file: int, data: bytes, offset: int) -> None:

@@ -1,33 +1,33 @@
 """The directory of an archive: where parts are written, and how they get their names.
 
 Parts are written in `.flowfs-*`, a directory in it of this process alone, and appear under their names when
-they are complete: by a rename that never replaces anything. The process holds a lock on its directory, so
-that the next one knows which of them are left by the dead. Files are 0600, and what is made here is 0700.
-Raises OSError, which says what is wrong with the disk.
+they are complete: by a rename that never replaces anything. The process holds a lock on the archive, which
+nobody shares: what two mounts saved could not be told apart. It holds one on its directory as well, so that
+where the former cannot be had, the next one knows what is left by the dead. Files are 0600, and what is made
+here is 0700. Raises OSError, which says what is wrong with the disk.
 """
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import errno
 import fcntl
 import os
 import secrets
 import stat
 
+from . import system
 from .journal import Journal
 
 JOURNAL = "flows.jsonl"
 SCRATCH = ".flowfs-"
 
-_RENAME_NOREPLACE = 1  # <linux/fs.h>
-_NOT_KNOWN = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP)
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _PART = os.O_CLOEXEC | os.O_NOFOLLOW
+_NO_LOCKS = (errno.EBADF, errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
+"""The file system has none, or like NFS none on what is open for reading only."""
 _ATTEMPTS = 100
-
-_libc = ctypes.CDLL(None, use_errno=True)
+_TRIED_BYTES = 4096
 
 
 class ArchiveError(Exception):
@@ -58,12 +58,18 @@ class Place:
             raise ArchiveError(f"{option}: not a directory") from None
         except PermissionError:
             raise ArchiveError(f"{option}: no right to write to it; name a directory of your own") from None
+        except BlockingIOError:
+            raise ArchiveError(
+                f"{option}: another mount saves its flows there, or has not ended yet; give each its own"
+            ) from None
         except OSError as error:
             raise ArchiveError(f"{option}: {error.strerror}") from None
 
     def _open(self) -> None:
         self._directory = os.open(self.path, _DIRECTORY)
         try:
+            if not _is_ours(self._directory):
+                raise BlockingIOError(errno.EWOULDBLOCK, "another mount saves its flows there")
             self._clear_after_the_dead()
             self._take_scratch()
             self.journal.open(JOURNAL, self._directory)
@@ -111,7 +117,7 @@ class Place:
             except (FileExistsError, FileNotFoundError):
                 continue
             self._scratch_name = name
-            if _lock(self._scratch) and os.fstat(self._scratch).st_nlink:
+            if _is_ours(self._scratch) and os.fstat(self._scratch).st_nlink:
                 return
             os.close(self._scratch)
             self._scratch = -1
@@ -141,6 +147,17 @@ class Place:
         """The file of a part, to go on writing."""
         return os.open(name, os.O_WRONLY | _PART, dir_fd=self._scratch)
 
+    def try_out(self) -> None:
+        """Write something, make it safe, and remove it. Raises OSError if that does not work."""
+        name = "try"
+        file = self.create(name)
+        try:
+            os.write(file, bytes(_TRIED_BYTES))
+            os.fsync(file)
+        finally:
+            os.close(file)
+            self.discard(name)
+
     def discard(self, name: str) -> None:
         """Nobody wants the part."""
         with contextlib.suppress(OSError):
@@ -152,7 +169,7 @@ class Place:
         while True:
             final = numbered(wanted, number)
             try:
-                self._rename(name, final)
+                system.move(self._scratch, name, self._directory, final)
             except FileExistsError:
                 number += 1
             else:
@@ -178,23 +195,11 @@ class Place:
             return False
         return True
 
-    def _rename(self, name: str, final: str) -> None:
-        source, target = name.encode(), final.encode()
-        if not _libc.renameat2(self._scratch, source, self._directory, target, _RENAME_NOREPLACE):
-            return
-        number = ctypes.get_errno()
-        if number not in _NOT_KNOWN:
-            raise OSError(number, os.strerror(number))
-        os.link(name, final, src_dir_fd=self._scratch, dst_dir_fd=self._directory, follow_symlinks=False)
-        os.unlink(name, dir_fd=self._scratch)
-
     # --- the disk --------------------------------------------------------------------------------------
 
     def sync_all(self) -> None:
         """All that was written is on the disk: for many files one call is a hundred times as fast."""
-        if _libc.syncfs(self._scratch):
-            number = ctypes.get_errno()
-            raise OSError(number, os.strerror(number))
+        system.sync_all(self._scratch)
 
     def sync_names(self) -> None:
         """So are the names and the journal."""
@@ -210,11 +215,22 @@ def numbered(name: str, number: int) -> str:
 
 
 def _lock(directory: int) -> bool:
+    """False if another process has the lock. Raises OSError where there are none."""
     try:
         fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True
+
+
+def _is_ours(directory: int) -> bool:
+    """False if another process has the lock; where there are none, nobody can tell."""
+    try:
+        return _lock(directory)
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+        return True
 
 
 def _clear(directory: int) -> None:

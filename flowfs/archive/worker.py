@@ -2,13 +2,16 @@
 
 Asks the engine what is to be saved next, and does so: in pieces, in batches that are made safe together, each
 part complete or not at all. Nobody waits for it but who wants to: a capture goes on, and what goes before it
-is saved is lost and counted. When the disk fails it says so once, and tries again until that works.
+is saved is lost and counted. When the disk fails it says so once, and tries again until that works; what does
+not fit on it lets what is smaller go first. Its own faults end it, and are for whoever asks `fault`.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -16,17 +19,15 @@ from collections.abc import Sequence
 from ..core.engine import Engine
 from ..core.flow import Evicted, Flow
 from ..core.unsaved import Errand, Unsaved
-from ..tree.names import name_of
 from .part import BrokenOff, Part
+from .parts import NO_ROOM, Parts
 from .place import ArchiveError, Place
+from .trouble import Trouble
 
 IDLE_S = 0.05  # how often it is asked whether there is something to be saved
 RETRY_S = 0.5  # after a fault
-NAMES_S = 1.0  # how often names are made safe
-BATCH_PARTS = 256
-BATCH_BYTES = 32 << 20
 ERRAND_BYTES = 1 << 20  # after so much of a flow its memory can go, and the next one is looked at
-FEW_PARTS = 4  # are made safe one by one
+MOST_POSTPONED = 1000  # of a capture that goes on, until it is tried again
 PATIENCE_S = 20.0  # at the end, for a disk that fails
 
 
@@ -35,20 +36,16 @@ class Archive:
 
     def __init__(self, path: str, engine: Engine, sources: Sequence[str] = ()) -> None:
         self.path = path
-        self.warnings: list[str] = []
-        """One line each; grows while it runs."""
-        self.trouble = ""
-        """Why nothing can be saved at this moment, if so."""
+        self.trouble = Trouble(path)
+        self.fault: BaseException | None = None
+        """What should not be, and has ended it."""
         self._place = Place.make(path)
         self._engine = engine
         self._unsaved = Unsaved(engine)
-        self._sources = sources
-        self._drafts: dict[Flow, Part] = {}
-        self._batch: dict[Flow, Part] = {}
-        self._batch_bytes = 0
-        self._number = 0
-        self._named_s = 0.0  # when the first name was given that is not safe; 0.0 if all are
-        self._said: set[str] = set()
+        self._parts = Parts(engine, self._place, self._unsaved, sources)
+        self._postponed = 0
+        self._too_large = sys.maxsize  # there is no room for so many bytes
+        self._last_round = False
         self._poked = threading.Event()
         self._ended = threading.Event()
         self._stopping = self._broken_off = False
@@ -79,59 +76,88 @@ class Archive:
         return self._ended.wait(timeout_s)
 
     def left_bytes(self) -> int:
-        """How much is not saved."""
-        return self._unsaved.left()[1]
+        """How much is not saved of what is there."""
+        return self._unsaved.left()[1] + self._parts.left()[1]
 
-    def left(self) -> str:
-        """What is not saved, in words; empty if nothing is left."""
-        flows, size = self._unsaved.left()
-        for part in list(self._batch.values()):  # of a thread that still waits for the disk
-            if part.flow.evicted:
-                flows += 1
-                size += part.end - part.begin
-        if not flows:
+    def missing(self) -> str:
+        """What is not saved, and what was lost before, in words; empty if that is nothing."""
+        counters = self._engine.counters
+        there, under_way = self._unsaved.left(), self._parts.left()
+        flows = there[0] + under_way[0] + counters.archive_lost_flows
+        size = there[1] + under_way[1] + counters.archive_lost_bytes
+        if not flows and not size:
             return ""
-        why = f" ({self.trouble})" if self.trouble else ""
-        return f"--archive {self.path}: {flows} flows, {size / 1e6:,.1f} MB, were not saved{why}"
+        why = self.trouble.what or self.trouble.last
+        if not why and counters.archive_lost_flows:
+            why = "they went before: the disk is too slow, or --max-memory too small"
+        said = f" ({why})" if why else ""
+        return f"--archive {self.path}: {flows} flows, {size / 1e6:,.1f} MB, were not saved{said}"
 
     def about(self) -> dict[str, object]:
         """For status.json."""
-        saved, there = self._unsaved.counts()
-        return {"directory": self.path, "trouble": self.trouble, "unsaved_flows": max(0, there - saved)}
+        flows, held_bytes = self._unsaved.unsaved()
+        return {
+            "directory": self.path,
+            "trouble": self.trouble.what,
+            "is_in_trouble": bool(self.trouble.what),
+            "unsaved_flows": flows,
+            "unsaved_bytes": held_bytes,
+        }
 
     # --- the thread ------------------------------------------------------------------------------------
 
     def _work(self) -> None:
         signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-        tried_since = 0.0
         try:
-            while not self._broken_off:
-                stopping = self._stopping  # before the engine is asked, which has finished by then
-                try:
-                    more = self._step()
-                except OSError as error:
-                    tried_since = tried_since or time.monotonic()
-                    self._fail(error)
-                    if stopping and time.monotonic() - tried_since > PATIENCE_S:
-                        break
-                    self._nap(RETRY_S)
-                    continue
-                tried_since, self.trouble = 0.0, ""
-                if not more and stopping:
-                    break
-                if not more:
-                    self._nap(IDLE_S)
+            self._save()
         except BrokenOff:
             pass
+        except BaseException as error:  # noqa: BLE001  nobody above would hear of it: who asks raises it
+            self.fault = error
+        try:
+            self._close()
+        except BaseException as error:  # noqa: BLE001
+            self.fault = self.fault or error
         finally:
+            self._ended.set()
+
+    def _save(self) -> None:
+        """Until all is saved and no more is wanted, or nothing can be saved for too long."""
+        saved, stuck_s = -1, 0.0
+        while not self._broken_off:
+            stopping = self._stopping  # before the engine is asked, which has finished by then
+            failed = more = False
             try:
-                self._close()
-            finally:
-                self._ended.set()
+                more = self._step()
+            except OSError as error:
+                self._fail(error)
+                failed = True
+            self.trouble.settle()
+            if saved != (saved := self._engine.counters.archive_saved_flows):
+                stuck_s = 0.0
+            if more:
+                continue
+            if failed or self._postponed:
+                stuck_s = stuck_s or time.monotonic()
+                if stopping and time.monotonic() - stuck_s > PATIENCE_S:
+                    break
+                self._nap(RETRY_S)
+                self._try_again()
+            elif stopping:
+                break
+            else:
+                self._nap(RETRY_S if self.trouble.what else IDLE_S)
 
     def _nap(self, seconds: float) -> None:
-        self._poked.wait(seconds)
+        if not self._broken_off:
+            self._poked.wait(seconds)
         self._poked.clear()
+
+    def _try_again(self) -> None:
+        """What was postponed. Once the end has come, all others had their turn: files may fill the disk."""
+        self._last_round = self._stopping and self._postponed > 0
+        self._postponed, self._too_large = 0, sys.maxsize
+        self._unsaved.resume()
 
     def _goes_on(self) -> bool:
         return not self._broken_off
@@ -139,151 +165,116 @@ class Archive:
     def _step(self) -> bool:
         """Save something; whether there may be more to be saved. Raises OSError, BrokenOff."""
         self._place.journal.write()
-        self._see_to_the_gone()
+        self._parts.see_to_the_gone()
         errand = self._unsaved.next()
-        if errand is None or errand.flow in self._batch:
+        if errand is None or self._parts.is_in_batch(errand.flow):
             self._commit()
-            self._make_names_safe(self._stopping)
+            self._see_to_names(self._stopping and errand is None)
             return errand is not None
         self._run(errand)
-        if len(self._batch) >= BATCH_PARTS or self._batch_bytes >= BATCH_BYTES:
+        if self._parts.is_full():
             self._commit()
-            self._make_names_safe(False)
-        return True
+            self._see_to_names(False)
+        return self._stopping or self._postponed < MOST_POSTPONED
+
+    def _commit(self) -> None:
+        for flow in self._parts.commit():
+            self._postpone(flow, sys.maxsize, os.strerror(errno.ENOSPC))
+
+    def _see_to_names(self, at_once: bool) -> None:
+        """Make names safe; or else find out whether a disk that failed works again."""
+        done = self._parts.make_names_safe(at_once)
+        if self.trouble.what and not self._postponed:
+            if not done:
+                self._place.try_out()
+            self.trouble.mended()
+
+    # --- an errand -------------------------------------------------------------------------------------
 
     def _run(self, errand: Errand) -> None:
         """Write some of a flow; all of it if that is little."""
         flow = errand.flow
-        part = self._drafts.get(flow)
+        part = self._parts.draft(flow)
         if part is not None and part.end != errand.start:  # what lay between was lost
-            self._hand_over(part)
+            self._parts.hand_over(part)
             self._commit()
             part = None
         if part is None and errand.start == errand.end:
             self._unsaved.settled(flow, errand.end)
             return
-        part = part or self._begin(errand)
+        if errand.end - errand.start >= self._too_large:
+            self._postpone(flow, self._too_large)
+            return
+        try:
+            part = part or self._parts.begin(flow, errand.start)
+            self._write(part, errand)
+        except OSError as error:
+            self._make_way(flow, error, errand.end - errand.start)
+
+    def _write(self, part: Part, errand: Errand) -> None:
+        flow = part.flow
         end = min(errand.end, part.end + ERRAND_BYTES)
         final = errand.final and end == errand.end
         try:
             if end > part.end:
-                part.extend(end, self._goes_on, not final)
+                self._parts.write(part, end, self._goes_on, not final)
         except Evicted:  # meanwhile
-            self._drop_if_empty(part)
+            self._parts.drop_if_empty(part)
             return
         except (OSError, BrokenOff):
-            self._drop_if_empty(part)
+            self._parts.drop_if_empty(part)
             raise
         if not final:
             self._unsaved.wrote(flow, end)
-        if final or flow.evicted:  # meanwhile, perhaps before the engine knew of a part
-            self._hand_over(part)
+        self._parts.see_to_the_gone()  # perhaps a reader has removed it
+        if final and self._parts.draft(flow) is part:
+            self._parts.hand_over(part)
 
-    def _begin(self, errand: Errand) -> Part:
-        self._number += 1
-        part = Part(self._engine, self._place, errand.flow, errand.start, str(self._number))
-        self._drafts[errand.flow] = part
-        return part
-
-    def _drop_if_empty(self, part: Part) -> None:
-        """Leave no file in which nothing counts, least of all on a disk that is full."""
-        if part.end == part.begin:
-            self._place.discard(part.name)
-            self._drafts.pop(part.flow, None)
-
-    def _see_to_the_gone(self) -> None:
-        for flow, written in self._unsaved.gone():
-            part = self._drafts.get(flow)
-            if part is None:
-                continue
-            if written < 0:
-                self._place.discard(part.name)
-                del self._drafts[flow]
-            else:
-                self._hand_over(part)
-
-    def _hand_over(self, part: Part) -> None:
-        """The part has all that it will have."""
-        self._drafts.pop(part.flow, None)
-        self._batch[part.flow] = part
-        self._batch_bytes += part.end - part.begin
-        self._unsaved.handed_over(part.flow, part.end)
-
-    # --- completing parts --------------------------------------------------------------------------------
-
-    def _commit(self) -> None:
-        """Make the batch safe, and give its parts their names. Raises OSError."""
-        if not self._batch:
-            return
-        try:
-            self._make_batch_safe()
-        except OSError:
-            self._lose_parts()  # what the kernel cannot write it drops, and says so but once
-            raise
-        for flow, part in list(self._batch.items()):
-            wanted = name_of(flow.key, flow.generation).decode()
-            self._place.journal.reserve(part.record(wanted, self._source(flow)))
-            name = self._place.publish(part.name, wanted)
-            self._named_s = self._named_s or time.monotonic()
-            del self._batch[flow]
-            self._batch_bytes -= part.end - part.begin
-            self._unsaved.completed(flow, part.begin, part.end)
-            self._place.journal.add(part.record(name, self._source(flow)))
-
-    def _make_batch_safe(self) -> None:
-        for part in self._batch.values():
-            part.finish()
-        if len(self._batch) > FEW_PARTS:
-            self._place.sync_all()
+    def _make_way(self, flow: Flow, error: OSError, size: int) -> None:
+        """There is no room for so much of a flow: see to it that others find some. Raises other errors."""
+        part = self._parts.draft(flow)
+        if error.errno not in NO_ROOM:
+            raise error
+        if part is None:
+            self._postpone(flow, size, os.strerror(error.errno))
+        elif error.errno == errno.EFBIG:  # it goes on in another file
+            self._parts.hand_over(part)
         else:
-            for part in self._batch.values():
-                part.sync()
+            if self._stopping and not self._last_round and part.is_all_there():
+                self._parts.lose(part)  # smaller ones first
+            else:
+                self._parts.hand_over(part)
+            self._postpone(flow, size, os.strerror(error.errno))
 
-    def _source(self, flow: Flow) -> str:
-        return self._sources[flow.source] if flow.source < len(self._sources) else ""
-
-    def _make_names_safe(self, at_once: bool) -> None:
-        if self._named_s and (at_once or time.monotonic() - self._named_s >= NAMES_S):
-            self._place.sync_names()
-            self._named_s = 0.0
+    def _postpone(self, flow: Flow, size: int, why: str = "") -> None:
+        self._unsaved.postpone(flow)
+        self._postponed += 1
+        self._too_large = min(self._too_large, size)
+        if why:
+            self.trouble.fault(why)
 
     # --- what goes wrong -----------------------------------------------------------------------------------
 
     def _fail(self, error: OSError) -> None:
         """Say it, once; and find out what is left of what was written."""
-        what = error.strerror or str(error)
+        what, missing = error.strerror or str(error), isinstance(error, FileNotFoundError)
         try:
-            lost = self._place.reopen() or isinstance(error, FileNotFoundError)
+            replaced = self._place.reopen()
         except OSError as gone:
-            lost, what = True, gone.strerror or str(gone)
-        self.trouble = what
-        if what not in self._said:
-            self._said.add(what)
-            self.warnings.append(
-                f"--archive {self.path}: {what}; nothing can be saved until that is mended: files wait to be"
-                " read on, and of interfaces what has to go meanwhile is lost"
-            )
-        if lost:
-            self._lose_parts()
-
-    def _lose_parts(self) -> None:
-        """The files of all parts are gone: of flows that are still there they are written again."""
-        for part in (*self._batch.values(), *self._drafts.values()):
-            self._place.discard(part.name)
-            if part.end > part.begin:
-                self._unsaved.failed(part.flow, part.begin, part.end)
-        self._drafts.clear()
-        self._batch.clear()
-        self._batch_bytes = 0
+            replaced, what = True, gone.strerror or str(gone)
+        self.trouble.fault(what)
+        if replaced:
+            self._parts.lose_all()
+        elif missing:
+            self._parts.lose_unnamed()
 
     def _close(self) -> None:
-        self._lose_parts()
+        self._parts.lose_unnamed()
         try:
-            self._place.journal.write()  # there is room for it, now that parts are discarded
-            if self._named_s:
-                self._place.sync_names()
+            self._place.journal.write()  # there is room for it, as parts are discarded
+            self._parts.make_names_safe(True)
         except OSError as error:
-            self.trouble = os.strerror(error.errno or 0)
+            self.trouble.fault(os.strerror(error.errno or 0))
         self._place.close()
 
 

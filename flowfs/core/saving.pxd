@@ -12,8 +12,10 @@ cdef class Draft:
     cdef readonly long long written
     cdef long long clean_bytes
     cdef long long clean_extents
-    cdef bint has_lost
+    cdef readonly bint has_lost
     cdef bint is_begun
+    cdef bint is_handed_over
+    cdef long long taken
 
 
 @cython.final
@@ -27,7 +29,9 @@ cdef class Saving:
     cdef object partly
     cdef object heads
     cdef readonly object ended
+    cdef object later
     cdef public list gone
+    cdef readonly dict leaving
     cdef bint takes_draft
     cdef public long long serial
 
@@ -41,6 +45,8 @@ cdef class Saving:
     @cython.locals(known=cython.longlong)
     cdef _lose_until(self, Flow flow, Draft draft, long long end)
     cdef _count_lost(self, Flow flow, Draft draft, long long begin, long long end)
+    @cython.locals(draft=Draft)
+    cpdef bint take(self, Flow flow, long long start, long long end) except -1
     @cython.locals(
         draft=Draft, index=cython.longlong, count=cython.longlong, reference=cython.longlong,
         following=cython.longlong, level=cython.longlong
@@ -48,11 +54,17 @@ cdef class Saving:
     cpdef wrote(self, Flow flow, long long end)
     @cython.locals(draft=Draft)
     cpdef save(self, Flow flow)
+    cpdef hand_over(self, Flow flow)
     cpdef complete(self, Flow flow)
     @cython.locals(draft=Draft)
     cpdef fail(self, Flow flow, long long begin, long long end)
+    cpdef postpone(self, Flow flow)
+    @cython.locals(flow=Flow)
+    cpdef resume(self)
     @cython.locals(flow=Flow)
     cpdef Flow next(self, long long now_ns, bint hurry, Flow victim)
+    @cython.locals(draft=Draft)
+    cpdef bint lacks(self, Flow flow) except -1
     @cython.locals(draft=Draft)
     cpdef object written(self, Flow flow)
     @cython.locals(flow=Flow)

@@ -3,10 +3,10 @@
 
 The store's side of an archive, which is to it what a disk is to a page cache: a flow is dirty until its bytes
 and its end are saved. Knows no archive: whoever saves asks next(), and says what it wrote(), that a part is
-complete(), or that it must fail(). Frees nothing. Always true:
+complete(), or that it must fail(). What it took() it has in its own memory. Frees nothing. Always true:
  - `clean_bytes` is the capacity that can be freed without a loss: all that saved flows hold, and of others
    the blocks before their tail whose bytes were all written;
- - bytes that go before they were written are counted as lost, once, and so are those that failed later;
+ - bytes that go before they were taken are counted as lost, once, and so are those that failed later;
  - what lies before the last `tail_bytes` of a flow is not wanted: that it goes is no loss.
 
 The written part of a flow is a draft until the part is complete. When it goes on after that, or after bytes
@@ -31,14 +31,24 @@ from .limits import SAVE_SETTLE_NS
 class Draft:
     """How much of a flow was written; `clean_extents`: its first blocks that can be freed without a loss."""
 
-    __slots__ = ("clean_bytes", "clean_extents", "has_lost", "is_begun", "written")
+    __slots__ = (
+        "clean_bytes",
+        "clean_extents",
+        "has_lost",
+        "is_begun",
+        "is_handed_over",
+        "taken",
+        "written",
+    )
 
     def __init__(self, written: int) -> None:
         self.written = written  # the offset up to which all is written, or was lost
+        self.taken = written  # that up to which whoever saves has it all, though not written yet
         self.clean_bytes = 0
         self.clean_extents = 0
         self.has_lost = False
         self.is_begun = False  # whoever saves has a part of it
+        self.is_handed_over = False  # which is written to the flow's end, and will be complete() or fail()
 
 
 class Saving:
@@ -54,9 +64,11 @@ class Saving:
         self.partly: OrderedDict[Flow, None] = OrderedDict()  # drafts of flows that are not saved
         self.heads: OrderedDict[Flow, None] = OrderedDict()  # of these, those with blocks that can be freed
         self.ended: OrderedDict[Flow, None] = OrderedDict()  # whose end is not saved, the oldest end first
+        self.later: OrderedDict[Flow, None] = OrderedDict()  # those that could not be saved, till resume()
         self.gone: list[tuple[Flow, int]] = []  # evicted with a draft; how much was written, -1 to drop it
+        self.leaving: dict[Flow, Draft] = {}  # those of them that are wanted, until they are complete
         self.takes_draft = False
-        self.serial = 0  # once the capture has ended: all files up to this one are saved
+        self.serial = 0  # all files up to this one are saved or wait, as far as they did not grow since
 
     # --- what the store tells --------------------------------------------------------------------------
 
@@ -75,6 +87,7 @@ class Saving:
         flow.saved = False
         draft = self._draft(flow)
         draft.is_begun = True
+        draft.is_handed_over = False
         draft.written = flow.size
         draft.clean_extents = extent_count(flow)
         draft.clean_bytes = flow.held_bytes - flow.tail_bytes()
@@ -98,6 +111,7 @@ class Saving:
         """The flow goes; not `wanted` if a reader removed it, and then nothing of it needs to be saved."""
         draft = self.drafts.pop(flow, None)
         self.ended.pop(flow, None)
+        self.later.pop(flow, None)
         if flow.saved:
             self.clean_bytes -= flow.held_bytes
             self.saved_flows -= 1
@@ -105,12 +119,14 @@ class Saving:
             self._count_out(flow, draft)
         if draft is not None and draft.is_begun:
             self.gone.append((flow, draft.written if wanted else -1))
+            if wanted:
+                self.leaving[flow] = draft
         if wanted and not flow.saved:
             self._lose_until(flow, Draft(flow.start) if draft is None else draft, flow.size)
 
     def _lose_until(self, flow: Flow, draft: Draft, end: int) -> None:
-        """Count what lies before `end` and was not written."""
-        known = max(draft.written, flow.start)
+        """Count what lies before `end` and was not taken."""
+        known = max(draft.written, draft.taken, flow.start)
         if end > known:
             draft.written = end
             self._count_lost(flow, draft, known, end)
@@ -124,6 +140,20 @@ class Saving:
             draft.has_lost = True
 
     # --- what whoever saves tells ------------------------------------------------------------------------
+
+    def take(self, flow: Flow, start: int, end: int) -> bool:
+        """The bytes [start, end) were read, and will be written, or fail(): that they go is no loss.
+
+        False if some of them have gone already, and were counted.
+        """
+        if flow.evicted:
+            return False
+        draft = self._draft(flow)
+        if max(flow.start, draft.written) != start:
+            return False
+        draft.is_begun = True
+        draft.taken = end
+        return True
 
     def wrote(self, flow: Flow, end: int) -> None:
         """The bytes before `end` are written: they can go, which is no loss any more."""
@@ -157,27 +187,52 @@ class Saving:
         self.clean_bytes += flow.held_bytes
         self.ranking.add(flow)
 
+    def hand_over(self, flow: Flow) -> None:
+        """The part has all that the flow, which is saved, has so far."""
+        self._draft(flow).is_handed_over = True
+        self.ended.pop(flow, None)
+
     def complete(self, flow: Flow) -> None:
         """The part that was written is complete. If the flow is saved, nothing more is known of it."""
+        self.leaving.pop(flow, None)
         if flow.saved:
             self.drafts.pop(flow, None)
             self.ended.pop(flow, None)
 
     def fail(self, flow: Flow, begin: int, end: int) -> None:
-        """The bytes [begin, end), which were written, are not safe after all. The flow must not be saved."""
+        """The bytes [begin, end), which were taken or written, are not safe. The flow must not be saved.
+
+        Of a flow that a reader has removed they are not wanted.
+        """
         if flow.evicted:
-            self._count_lost(flow, Draft(begin), begin, end)
+            if (flow, -1) not in self.gone:
+                self._count_lost(flow, self.leaving.get(flow) or Draft(begin), begin, end)
             return
         draft = self._draft(flow)
         self._count_out(flow, draft)
         draft.clean_bytes = draft.clean_extents = 0
-        draft.written = begin
+        draft.written = draft.taken = begin
+        draft.is_handed_over = False
         if flow.start > begin:
             self._count_lost(flow, draft, begin, min(flow.start, end))
         self._count_in(flow, draft)
         self.serial = 0
         if flow.ended:
             self.ended[flow] = None
+
+    def postpone(self, flow: Flow) -> None:
+        """It cannot be saved at this time: let others go first, until resume()."""
+        if not flow.evicted:
+            self.later[flow] = None
+            self.ended.pop(flow, None)
+
+    def resume(self) -> None:
+        """Try those again that were postponed."""
+        for flow in self.later:
+            if flow.ended:
+                self.ended[flow] = None
+        self.later.clear()
+        self.serial = 0
 
     def next(self, now_ns: int, hurry: bool, victim: Flow | None) -> Flow | None:
         """Whom to save next, None if that can wait.
@@ -191,11 +246,21 @@ class Saving:
             break
         if not hurry:
             return None
+        if victim in self.later:
+            victim = None
         self.takes_draft = not self.takes_draft or victim is None
         if self.takes_draft:
             for flow in self.partly:
-                return flow
+                if flow not in self.later:
+                    return flow
         return victim
+
+    def lacks(self, flow: Flow) -> bool:
+        """Whether anything of a file that is there has still to be saved, or to be handed over."""
+        if flow in self.later:
+            return False
+        draft = self.drafts.get(flow)
+        return not flow.saved or (draft is not None and not draft.is_handed_over)
 
     def written(self, flow: Flow) -> int:
         """The offset from which on the flow is to be written."""

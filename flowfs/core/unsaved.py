@@ -35,17 +35,20 @@ class Unsaved:
         self._turn = engine.turn
 
     def next(self) -> Errand | None:
-        """What is to be saved next; None if that can wait, or if all is saved."""
+        """What is to be saved next; None if that can wait, or if the rest is saved or postponed."""
         with self._turn:
             engine = self.engine
             hurry = engine.finished or self._is_in_a_hurry()
             flow = self._saving.next(engine.now_ns, hurry, self._victim() if hurry else None)
-            if flow is None and engine.finished:
-                flow = self._next_of_all()
-            if flow is None:
+            if flow is not None:
+                return self._errand(flow)
+            if not engine.finished and not (hurry and self._saving.later):
                 return None
-            final = engine.finished or flow.state != 0
-            return Errand(flow, self._saving.written(flow), flow.size, final)
+        return self._next_of_all()
+
+    def _errand(self, flow: Flow) -> Errand:
+        final = self.engine.finished or flow.state != 0
+        return Errand(flow, self._saving.written(flow), flow.size, final)
 
     def _is_in_a_hurry(self) -> bool:
         """Whether open flows are to be saved as well, since their memory will soon be needed."""
@@ -60,15 +63,26 @@ class Unsaved:
         victim: Flow | None = store.ranking.victim(store.now_ns, store.pin_limit_bytes, None)
         return victim
 
-    def _next_of_all(self) -> Flow | None:
-        """Once the capture has ended: from file to file, each once."""
+    def _next_of_all(self) -> Errand | None:
+        """From file to file, each once."""
         saving = self._saving
-        flows = self.engine.store.list_after(saving.serial, _LISTED)
-        for flow in flows:
-            if not flow.saved or flow in saving.drafts:
-                return flow
-            saving.serial = flow.serial
-        return None
+        while True:
+            with self._turn:
+                flows = self.engine.store.list_after(saving.serial, _LISTED)
+                for flow in flows:
+                    if saving.lacks(flow):
+                        return self._errand(flow)
+                    saving.serial = flow.serial
+            if not flows:
+                return None
+
+    def took(self, flow: Flow, start: int, end: int) -> bool:
+        """The bytes [start, end) are read: if they go now, that is no loss. wrote() or failed() follows.
+
+        False if some of them have gone and were counted as lost: then they must not be written.
+        """
+        with self._turn:
+            return bool(self._saving.take(flow, start, end))
 
     def wrote(self, flow: Flow, end: int) -> None:
         """All before `end` is written: if the flow goes now, only what comes behind is lost."""
@@ -83,7 +97,8 @@ class Unsaved:
             self._saving.wrote(flow, end)
             if flow.size == end:
                 self.engine.store.save(flow)
-                self._saving.ended.pop(flow, None)
+                if not flow.evicted:
+                    self._saving.hand_over(flow)
 
     def completed(self, flow: Flow, begin: int, end: int) -> None:
         """The part [begin, end) of the flow is complete, and safe."""
@@ -99,17 +114,28 @@ class Unsaved:
             self._settle(flow, end)
 
     def _settle(self, flow: Flow, end: int) -> None:
-        if flow.evicted:
-            return
-        if flow.size == end:
+        if not flow.evicted and flow.size == end:
             self.engine.store.save(flow)
         self._saving.complete(flow)
 
     def failed(self, flow: Flow, begin: int, end: int) -> None:
-        """The part [begin, end) is not safe, although that was said; it is to be written again."""
+        """The bytes [begin, end), which were taken or written, are not safe; they are to be written again.
+
+        Those that have gone are lost.
+        """
         with self._turn:
             self.engine.store.unsave(flow)
             self._saving.fail(flow, begin, end)
+
+    def postpone(self, flow: Flow) -> None:
+        """It cannot be saved at this time; others are next until resume()."""
+        with self._turn:
+            self._saving.postpone(flow)
+
+    def resume(self) -> None:
+        """Try again what was postponed."""
+        with self._turn:
+            self._saving.resume()
 
     def gone(self) -> list[tuple[Flow, int]]:
         """Flows that went since the last call while a part of them was written: up to where it goes.
@@ -124,22 +150,35 @@ class Unsaved:
             return gone
 
     def left(self) -> tuple[int, int]:
-        """How many flows are not saved, and how many bytes of them."""
+        """What was not written of the flows that are there: how many of these, and how many bytes.
+
+        Flows that stand in archive_lost_flows already are not counted again.
+        """
         serial = flows = size = 0
         while True:
             with self._turn:
                 found = self.engine.store.list_after(serial, _LISTED)
                 for flow in found:
                     if not flow.saved:
-                        flows += 1
+                        flows += not self._has_lost(flow)
                         size += flow.size - self._saving.written(flow)
-                    elif flow in self._saving.drafts:  # it was handed over, and is not complete
-                        flows += 1
-                        size += flow.size - flow.start
             if not found:
                 return flows, size
             serial = found[-1].serial
 
-    def counts(self) -> tuple[int, int]:
-        """How many of the flows that are there are saved, and how many there are. Takes no turn."""
-        return self._saving.saved_flows, self.engine.store.count
+    def has_lost(self, flow: Flow) -> bool:
+        """Whether it stands in archive_lost_flows, as far as that is known."""
+        with self._turn:
+            return self._has_lost(flow)
+
+    def _has_lost(self, flow: Flow) -> bool:
+        draft = self._saving.drafts.get(flow) or self._saving.leaving.get(flow)
+        return draft is not None and draft.has_lost
+
+    def unsaved(self) -> tuple[int, int]:
+        """How many of the flows that are there are not saved, and the memory that cannot be freed without a
+        loss. Takes no turn, so the numbers may be of two moments.
+        """
+        store = self.engine.store
+        held_bytes = store.arena.used_bytes - self._saving.clean_bytes - store.pinned_bytes
+        return max(0, store.count - self._saving.saved_flows), max(0, held_bytes)

@@ -116,7 +116,7 @@ def test_killed_under_load(place: Path, kept: Path) -> None:
     assert len(names - told.keys()) <= 1  # killed between the name and the line
     for name in names:
         data = (kept / name).read_bytes()
-        stream, offset = wanted[name.partition("+")[0]], told.get(name, {}).get("offset", 0)
+        stream, offset = wanted[name.partition("+")[0]], told.get(name, {}).get("origin", 0)
         assert data == stream[offset : offset + len(data)]
         assert name not in told or len(data) == told[name]["size"]
     assert list(kept.glob(".flowfs-*"))
@@ -156,8 +156,8 @@ def test_a_file_waits_while_the_disk_is_full_and_goes_on_when_there_is_room(plac
         assert status["statistics"]["archive_lost_flows"] == 0
         assert not status["finished"]
         assert [line for line in status["warnings"] if "No space left" in line] == [
-            f"--archive {kept}: No space left on device; nothing can be saved until that is mended: files"
-            " wait to be read on, and of interfaces what has to go meanwhile is lost"
+            f"--archive {kept}: No space left on device; what cannot be saved waits until that is mended:"
+            " files wait to be read on, and of interfaces what has to go meanwhile is lost"
         ]
         check_named(kept)
         subprocess.run(["mount", "-o", "remount,size=64m", kept], check=True)

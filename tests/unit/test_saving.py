@@ -41,7 +41,7 @@ class House:
         self.store.now_ns = self.now_ns
         flow = self.chance.choice(self.flows) if self.flows else self.new()
         action = self.chance.choice(
-            [self.grow, self.grow, self.grow, self.skip, self.end, self.write, self.write, self.save, self.go]
+            [self.grow, self.grow, self.grow, self.skip, self.end, self.write, self.take, self.save, self.go]
         )
         if self.chance.random() < 0.2:
             self.new()
@@ -67,6 +67,25 @@ class House:
     def write(self, flow: Flow) -> None:
         start = self.saving.written(flow)
         self.saving.wrote(flow, self.chance.randint(start, max(start, flow.size)))
+
+    def take(self, flow: Flow) -> None:
+        """What is taken is written, or fails; meanwhile more may come, and what is taken may go."""
+        start = self.saving.written(flow)
+        end = self.chance.randint(start, max(start, flow.size))
+        if not self.saving.take(flow, start, end):
+            return
+        before, lost = self.counters.archive_lost_bytes, 0
+        if self.chance.random() < 0.3:
+            unsaved = 0 if flow.saved else flow.size - end
+            self.store.evict(flow)
+            assert self.counters.archive_lost_bytes - before == unsaved
+            before, lost = self.counters.archive_lost_bytes, end - start
+        if self.chance.random() < 0.5:
+            self.store.unsave(flow)
+            self.saving.fail(flow, start, end)
+            assert self.counters.archive_lost_bytes - before == lost
+        else:
+            self.saving.wrote(flow, end)
 
     def save(self, flow: Flow) -> None:
         self.saving.wrote(flow, flow.size)
@@ -259,6 +278,83 @@ def test_what_is_trimmed_for_want_of_memory_is_lost_within_the_tail() -> None:
     assert house.counters.archive_lost_bytes == flow.start > 0
 
 
+# --- what whoever saves has in hand -------------------------------------------------------------
+
+
+def taken(size: int = 100_000) -> tuple[House, Flow]:
+    """A flow of which all but the last 10,000 bytes were taken, and are not written yet."""
+    house = House(0)
+    flow = house.new()
+    house.store.append(flow, bytes(size), 0, size, 1)
+    assert house.saving.take(flow, 0, size - 10_000)
+    return house, flow
+
+
+def lost(house: House) -> tuple[int, int]:
+    return house.counters.archive_lost_flows, house.counters.archive_lost_bytes
+
+
+def test_what_was_taken_is_not_lost_when_it_goes() -> None:
+    house, flow = taken()
+    house.store.evict(flow)
+    assert lost(house) == (1, 10_000)
+    assert house.saving.gone == [(flow, 0)]
+    house.saving.complete(flow)
+    assert not house.saving.leaving
+
+
+def test_what_was_taken_is_lost_when_it_cannot_be_written_then() -> None:
+    house, flow = taken()
+    house.store.evict(flow)
+    house.saving.fail(flow, 0, 90_000)
+    assert lost(house) == (1, 100_000), "of one flow"
+
+
+def test_what_a_reader_removes_is_not_lost_whenever_that_fails() -> None:
+    house, flow = taken()
+    house.store.remove(flow)
+    house.saving.fail(flow, 0, 90_000)
+    assert lost(house) == (0, 0)
+    assert house.saving.gone == [(flow, -1)]
+    assert not house.saving.leaving
+
+
+def test_what_was_taken_and_is_still_there_is_written_again() -> None:
+    house, flow = taken()
+    house.saving.fail(flow, 0, 90_000)
+    assert house.saving.written(flow) == 0
+    house.store.evict(flow)
+    assert lost(house) == (1, 100_000)
+
+
+def test_what_was_taken_can_be_trimmed_and_is_lost_if_it_fails_then() -> None:
+    for fails in (False, True):
+        house = House(0)
+        flow = house.new()
+        house.store.append(flow, bytes(900_000), 0, 900_000, 1)
+        assert house.saving.take(flow, 0, 900_000)
+        house.store.append(flow, bytes(900_000), 0, 900_000, 1)
+        assert 0 < flow.start <= 900_000
+        assert lost(house) == (0, 0)
+        if fails:
+            house.saving.fail(flow, 0, 900_000)
+        else:
+            house.saving.wrote(flow, 900_000)
+        assert lost(house) == ((1, flow.start) if fails else (0, 0))
+
+
+def test_what_was_counted_as_lost_cannot_be_taken() -> None:
+    house = House(0)
+    flow = house.new()
+    house.store.append(flow, bytes(900_000), 0, 900_000, 1)
+    house.store.append(flow, bytes(900_000), 0, 900_000, 1)
+    assert flow.start > 0
+    assert not house.saving.take(flow, 0, 900_000)
+    house.store.evict(flow)
+    assert not house.saving.take(flow, flow.start, flow.size)
+    assert lost(house)[1] == 1_800_000
+
+
 # --- the engine, as an archive sees it ---------------------------------------------------------
 
 
@@ -353,6 +449,48 @@ def test_a_patient_feeder_takes_no_more_than_can_be_kept() -> None:
     assert statistics["stored_bytes"] == 60 * 50_000
     assert statistics["archive_lost_bytes"] == 0
     assert statistics["flows_evicted"] > 20
+    engine.close()
+
+
+def test_what_is_postponed_lets_others_go_first() -> None:
+    """Closed ones, and then those that are open."""
+    closed = [
+        Conversation(client_port=port).handshake().client(0, b"abc").server_ack(3).close() for port in (1, 2)
+    ]
+    going = [Conversation(client_port=port).handshake().client(0, b"abc") for port in (3, 4)]
+    engine = engine_with(*closed, *going)
+    engine.finish()
+    unsaved = Unsaved(engine)
+    flows = engine.list_after(0, 9)
+    for round_ in range(2):
+        seen = []
+        while (errand := unsaved.next()) is not None:
+            assert errand.final
+            seen.append(errand.flow)
+            if errand.flow in (flows[0], flows[2]):
+                unsaved.postpone(errand.flow)
+            else:
+                unsaved.handed_over(errand.flow, 3)
+        assert seen == (flows if round_ == 0 else [flows[0], flows[2]])
+        assert unsaved.left() == (2, 6)
+        unsaved.resume()
+    for flow in flows:
+        unsaved.handed_over(flow, 3)
+    assert unsaved.next() is None
+    engine.close()
+
+
+def test_what_is_not_saved_is_found_behind_any_number_of_others() -> None:
+    talks = [Conversation(client_port=1 + port).handshake().client(0, b"a") for port in range(5_000)]
+    engine = engine_with(*talks, payload_bytes=4 * MIB)
+    unsaved = Unsaved(engine)
+    *others, last = engine.list_after(0, 9_999)
+    assert len(others) == 4_999
+    for flow in others:
+        unsaved.handed_over(flow, 1)
+        unsaved.completed(flow, 0, 1)
+    engine.finish()
+    assert unsaved.next() == Errand(last, 0, 1, True)
     engine.close()
 
 
