@@ -16,6 +16,7 @@ from flowfs.core.counters import FRAGMENT_FATES, PAYLOAD_FATES
 from flowfs.core.engine import Engine
 from flowfs.core.flow import IDLE, OPEN, STATE_NAMES, Flow
 from flowfs.core.limits import HALF_OPEN_NS, MIB, SECOND_NS, Limits
+from flowfs.core.stream import Stream
 from flowfs.dissect import dissect
 from flowfs.tree.names import name_of
 
@@ -151,11 +152,17 @@ def feed(engine: Engine, capture: Capture, link_type: int = ETHERNET, size: int 
 def conflicts_of(engine: Engine) -> dict[str, list[tuple[int, int]]]:
     """What is recorded of conflicts [O1]."""
     found = {}
-    for key, stream in engine.flows.streams.items():
+    for stream in streams_of(engine):
         if stream.notes is not None and stream.notes.conflicts:
             places = [(conflict.offset, conflict.length) for conflict in stream.notes.conflicts]
-            found[name_of(key, stream.connection.generation).decode()] = places
+            found[name_of(stream.key, stream.connection.generation).decode()] = places
     return found
+
+
+def streams_of(engine: Engine) -> list[Stream]:
+    """Both directions of all connections that addresses and ports lead to."""
+    found = engine.flows.entries.values()
+    return [stream for connection in found for stream in (connection.one, connection.other)]
 
 
 def check_two_rivals_at_most(engine: Engine) -> None:

@@ -84,8 +84,8 @@ CORE: Mapping[str, frozenset[str]] = {
         "afar": "ends assembly pending notes ranges limits",
         "stream": "afar assembly flow notes ranges seq counters limits",
         "recent": "stream memory",
-        "flows": "recent stream afar assembly store saving flow pending decode drops notes order seq"
-        " counters limits",
+        "table": "recent stream assembly store flow pending decode drops notes memory counters limits",
+        "flows": "table stream afar assembly store saving flow decode order counters limits",
         "timeouts": "flows stream flow order limits",
         "rivals": "timeouts flows stream assembly flow decode order limits",
         "midway": "rivals stream assembly flow pending decode limits",

@@ -9,6 +9,7 @@ cdef int _TYPE_IPV4, _TYPE_IPV6, _TYPE_VLAN, _TYPE_QINQ, _TYPE_QINQ_OLD, _TYPE_Q
 cdef int _TYPE_MPLS, _TYPE_MPLS_MULTICAST, _TYPE_PPPOE, _MAX_LLC_LENGTH
 cdef int _PROTOCOL_TCP, _PROTOCOL_FRAGMENT
 cdef int _PROTOCOL_IPV4, _PROTOCOL_UDP, _PROTOCOL_IPV6, _PROTOCOL_GRE, _PROTOCOL_AH
+cdef Py_ssize_t _LONGEST_IPV4_KEY_BYTES
 cdef int _PORT_VXLAN, _PORT_VXLAN_GPE, _PORT_VXLAN_LINUX, _PORT_GENEVE, _PORT_GTP_USER, _PORT_TEREDO
 
 
@@ -18,6 +19,7 @@ cdef class Segment:
     cdef public int key_bytes
     cdef public int key_split
     cdef public Py_ssize_t key_start
+    cdef public bytes low_key
     cdef public long long seq
     cdef public long long ack
     cdef public int flags
@@ -83,3 +85,4 @@ cdef int _checksum_of(
 cpdef bytes key_of(const unsigned char* base, Segment segment)
 cdef bytes _with_vlan(bytes key, int vlan)
 cpdef bytes reverse_key(const unsigned char* key, Py_ssize_t length, Py_ssize_t split)
+cpdef bytes turned(bytes key)

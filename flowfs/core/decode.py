@@ -42,6 +42,7 @@ _PROTOCOL_TCP, _PROTOCOL_FRAGMENT = 6, 44
 _PROTOCOL_IPV4, _PROTOCOL_UDP, _PROTOCOL_IPV6, _PROTOCOL_GRE, _PROTOCOL_AH = 4, 17, 41, 47, 51
 _PORT_VXLAN, _PORT_VXLAN_GPE, _PORT_VXLAN_LINUX = 4789, 4790, 8472
 _PORT_GENEVE, _PORT_GTP_USER, _PORT_TEREDO = 6081, 2152, 3544
+_LONGEST_IPV4_KEY_BYTES = 14
 
 
 class Segment:
@@ -56,7 +57,18 @@ class Segment:
     """
 
     __slots__ = (
-        *("ack", "checksum", "end", "flags", "header", "key", "key_bytes", "key_split", "key_start"),
+        *(
+            "ack",
+            "checksum",
+            "end",
+            "flags",
+            "header",
+            "key",
+            "key_bytes",
+            "key_split",
+            "key_start",
+            "low_key",
+        ),
         *("options_end", "seq", "start", "ttl", "verify", "vlan", "window", "wire_end"),
     )
 
@@ -65,6 +77,7 @@ class Segment:
         self.checksum = UNCHECKED
         self.header = self.options_end = self.ttl = 0
         self.key = b""
+        self.low_key = b""  # of both directions the one that the table knows a connection by
         self.key_start = self.key_bytes = 0
         self.key_split = 0  # bytes of one address
         self.seq = self.ack = 0
@@ -282,3 +295,8 @@ def _with_vlan(key: bytes, vlan: int) -> bytes:
 def reverse_key(key: bytes, length: int, split: int) -> bytes:
     """The key of the other direction, from one of `length` bytes in which an address takes `split`."""
     return swapped(key, length, split)
+
+
+def turned(key: bytes) -> bytes:
+    """The key of the other direction, however long an address is."""
+    return swapped(key, len(key), 4 if len(key) <= _LONGEST_IPV4_KEY_BYTES else 16)

@@ -1,32 +1,24 @@
 cimport cython
 from .afar cimport WENT_ON
-from .assembly cimport NEVER, Room
+from .assembly cimport NEVER
 from .counters cimport Counters
-from .decode cimport RST, SYN, Segment, key_of, reverse_key
-from .notes cimport Notes
+from .decode cimport RST, SYN, Segment, reverse_key
 from .order cimport Queue, leave
-from .pending cimport Pool
-from .recent cimport Recent
 from .flow cimport Flow
 from .saving cimport Saving
 from .store cimport Store
 from .stream cimport Connection, Stream
+from .table cimport Table
 
 cdef int OPEN, IDLE, ENDED_BY_FIN, ENDED_BY_RST
 cdef long long IDLE_VICTIM_NS, REMEMBER_NS, _SPARE_DEADLINES
 
 
-cdef class Flows:
-    cdef Store store
-    cdef Counters counters
-    cdef readonly Room room
+cdef class Flows(Table):
     cdef long long idle_ns
     cdef long long touch_ns
     cdef long long live_limit
     cdef long long spare_limit
-    cdef readonly long long live
-    cdef readonly dict streams
-    cdef Recent recent
     cdef readonly Queue half_open
     cdef readonly Queue spare
     cdef readonly Queue one_way
@@ -36,11 +28,6 @@ cdef class Flows:
     cdef long long awaited
     cdef long long scheduled
     cdef readonly long long due_ns
-    cdef public int source
-    cdef readonly object drops
-
-    @cython.locals(stream=Stream)
-    cdef Stream whose(self, Segment segment, const unsigned char* base)
 
     @cython.locals(peer=Stream, connection=Connection)
     cdef _follow_up(self, Stream stream, long long now_ns)
@@ -58,12 +45,9 @@ cdef class Flows:
     @cython.locals(used=cython.longlong, free=cython.longlong, middle=cython.longlong)
     cdef long long _free_generation(self, bytes key, bytes reverse, long long generation) except -1
 
-    @cython.locals(stream=Stream, flow=Flow)
-    cpdef Flow find(self, bytes key, long long generation)
-
     cdef bint _is_used(self, bytes key, bytes reverse, long long generation) except -1
 
-    @cython.locals(reverse=bytes)
+    @cython.locals(key=bytes, reverse=bytes)
     cdef Stream _admit(self, Segment segment, long long now_ns)
 
     @cython.locals(stream=Stream)
@@ -96,9 +80,6 @@ cdef class Flows:
     @cython.locals(connection=Connection)
     cdef _lose_file(self, Flow flow)
 
-    @cython.locals(stream=Stream, connection=Connection, notes=Notes)
-    cpdef object about(self, Flow flow)
-
     cdef bint _has_room(self, long long now_ns) except -1
     cdef bint _finds_room(self, long long now_ns) except -1
 
@@ -111,7 +92,7 @@ cdef class Flows:
     @cython.locals(flow=Flow, stream=Stream, connection=Connection)
     cpdef clear(self)
 
-    @cython.locals(stream=Stream)
+    @cython.locals(stream=Stream, connection=Connection)
     cpdef bint finish(self, long long now_ns, long long patience_bytes) except -1
 
     @cython.locals(free=cython.longlong, saving=Saving)

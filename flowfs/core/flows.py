@@ -1,8 +1,7 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True
 """The connection table: it begins and ends connections and generations, and knows when what waits is due.
 
-Finds a stream by addresses, ports and VLAN (a dictionary with Python's salted hash, full compare [K1]);
-pairs both directions. Knows no byte, and no segment but the first of a connection: `life` does.
+Pairs both directions. Knows no byte, and no segment but the first of a connection: `life` does.
 Always true:
  - a connection stands in exactly one of the queues half_open, spare, one_way, active, closed, or is closed
    and has files;
@@ -21,51 +20,40 @@ import cython
 
 if not cython.compiled:
     from .afar import WENT_ON
-    from .assembly import NEVER, Room
+    from .assembly import NEVER
     from .counters import Counters
-    from .decode import RST, SYN, Segment, key_of, reverse_key
+    from .decode import RST, SYN, Segment, reverse_key
     from .flow import Flow
     from .order import Queue, leave
-    from .pending import Pool
-    from .recent import Recent
     from .store import Store
     from .stream import Connection, Stream
+    from .table import Table
 
-from .drops import Drops
 from .flow import FIN as ENDED_BY_FIN
 from .flow import IDLE, OPEN
 from .flow import RST as ENDED_BY_RST
 from .limits import (
     CONNECTION_BYTES,
     IDLE_VICTIM_NS,
-    NOTES_SHARE,
     REMEMBER_NS,
     RIVALS_SHARE,
     TOUCH_NS,
     Limits,
 )
-from .notes import About
 
-_ALWAYS = (1 << 63) - 1  # later than any time
 _SPARE_DEADLINES = 64  # dead ones that are not worth a look
 
 
-class Flows:
+class Flows(Table):
     """All connections of a mount; `Lives` hands it the segments."""
 
     def __init__(self, limits: Limits, store: Store, counters: Counters) -> None:
-        self.store = store
-        self.counters = counters
-        self.room = Room(store, Pool(limits.out_of_order_bytes), counters)
+        Table.__init__(self, limits, store, counters)
         self.idle_ns = limits.idle_ns
         self.touch_ns = TOUCH_NS
-        self.room.note_limit_bytes = limits.table_bytes // NOTES_SHARE
         self.live_limit = max(1, limits.table_bytes // CONNECTION_BYTES)
         self.spare_limit = self.live_limit // RIVALS_SHARE
         self.live_limit -= self.spare_limit
-        self.live = 0
-        self.streams: dict[bytes, Stream] = {}
-        self.recent = Recent()
         self.half_open = Queue()
         self.one_way = Queue()  # carry data, and the peer was never seen: the address may be forged
         self.active = Queue()
@@ -76,20 +64,6 @@ class Flows:
         self.awaited = 0  # streams that have a deadline; all others there are dead
         self.scheduled = 0
         self.due_ns = 0  # nothing is due before that: what each packet looks at
-        self.source = 0
-        self.drops = Drops()
-
-    def whose(self, segment: Segment, base: bytes) -> Stream | None:
-        """The stream that a segment is of; None if it is of no connection that is known."""
-        if segment.key_bytes:
-            stream = self.recent.find(base, segment.key_start, segment.key_bytes, segment.vlan)
-            if stream is not None:
-                return stream
-            segment.key = key_of(base, segment)
-        stream = self.streams.get(segment.key)
-        if stream is not None and stream.connection.state == OPEN:
-            self.recent.put(stream)
-        return stream
 
     def _follow_up(self, stream: Stream, now_ns: int) -> None:
         """Look at what waits in both directions; close the connection if both have ended."""
@@ -149,7 +123,7 @@ class Flows:
             heapify(self.deadlines)
 
     def _is_awaited(self, key: bytes, deadline_ns: int) -> bool:
-        stream = self.streams.get(key)
+        stream = self.stream_of(key)
         return stream is not None and stream.scheduled_ns == deadline_ns
 
     def _admit(self, segment: Segment, now_ns: int) -> Stream | None:
@@ -164,8 +138,11 @@ class Flows:
         if not self._has_room(now_ns):
             self.counters.dropped_refused_bytes += segment.end - segment.start
             return None
-        reverse = reverse_key(segment.key, len(segment.key), segment.key_split)
-        return self._open(segment.key, reverse, self._free_generation(segment.key, reverse, 0), now_ns)
+        key = segment.key
+        reverse = segment.low_key
+        if reverse is key:
+            reverse = reverse_key(key, len(key), segment.key_split)
+        return self._open(key, reverse, self._free_generation(key, reverse, 0), now_ns)
 
     def _free_generation(self, key: bytes, reverse: bytes, generation: int) -> int:
         """A number from `generation` on that no file of these addresses and ports has [R8], one behind such.
@@ -184,15 +161,6 @@ class Flows:
                 free = middle
         return free
 
-    def find(self, key: bytes, generation: int) -> Flow | None:
-        """The file of this name that is in the directory."""
-        stream = self.streams.get(key)
-        if stream is not None and stream.connection.generation == generation:
-            flow = stream.flow
-            if flow is not None and not flow.evicted:
-                return flow
-        return self.store.find(key, generation)
-
     def _is_used(self, key: bytes, reverse: bytes, generation: int) -> bool:
         store = self.store
         return store.find(key, generation) is not None or store.find(reverse, generation) is not None
@@ -205,10 +173,7 @@ class Flows:
 
     def _enter(self, stream: Stream) -> None:
         """Let addresses and ports lead to this stream and its peer."""
-        self.streams[stream.peer.key] = stream.peer
-        self.streams[stream.key] = stream  # last: of a connection to itself all packets are of one direction
-        self.recent.put(stream.peer)
-        self.recent.put(stream)
+        Table._enter(self, stream)
         self.half_open.append(stream.connection)
         self.counters.connections += 1
 
@@ -272,10 +237,7 @@ class Flows:
             stream.drop_tentative()
             self._let_sleep(stream)
         leave(connection)
-        self.recent.drop(connection.one)
-        self.recent.drop(connection.other)
-        del self.streams[connection.one.key]
-        self.streams.pop(connection.other.key, None)
+        self._strike(connection)
         if connection.files == 0:
             self._dispose(connection)
             return
@@ -316,31 +278,6 @@ class Flows:
                 self.closed.append(connection)
             else:
                 self._dispose(connection)
-
-    def about(self, flow: Flow) -> About:
-        """What is known of the file beside its bytes; an evicted one knows but its own."""
-        connection = flow.owner
-        if connection is None:
-            dropped = self._dropped(flow, flow.partial)
-            return About(0, flow.partial, flow.unverified, flow.gaps(), [], [], {}, 0, dropped)
-        stream = connection.one if connection.one.flow is flow else connection.other
-        notes = stream.notes
-        return About(
-            *(stream.origin, flow.partial, flow.unverified, flow.gaps()),
-            list(notes.conflicts or ()) if notes is not None else [],
-            list(notes.urgent or ()) if notes is not None else [],
-            notes.fates_by_name() if notes is not None else {},
-            stream.tail_missing_bytes,
-            self._dropped(flow, stream.partial),
-            stream.rcv_nxt - stream.origin - flow.size,
-        )
-
-    def _dropped(self, flow: Flow, partial: bool) -> int:
-        """How many packets were dropped in a file's life; of one picked up midway it may be the beginning."""
-        connection = flow.owner
-        sources = {flow.source} if connection is None else {connection.source, connection.other_source}
-        since_ns = NEVER if partial else flow.first_ns
-        return self.drops.during(sources, since_ns, flow.changed_ns if flow.state != OPEN else _ALWAYS)
 
     def _has_room(self, now_ns: int) -> bool:
         """Whether one more connection fits, after others were forgotten if need be [M2]."""
@@ -405,8 +342,7 @@ class Flows:
             self.store.evict(flow)
         self.collect()
         self.deadlines = []
-        connections = {id(stream.connection): stream.connection for stream in self.streams.values()}
-        for connection in connections.values():
+        for connection in list(self.entries.values()):
             self._untrack(connection)
 
     def is_short(self, wanted: int) -> bool:
@@ -422,8 +358,9 @@ class Flows:
 
         Returns False, and is to be called again, when memory for `patience_bytes` is short; 0: it never is.
         """
-        for stream in self.streams.values():
-            if patience_bytes and not stream.over and self.store.is_short(patience_bytes, 0):
-                return False
-            stream.close(OPEN, now_ns)
+        for connection in self.entries.values():
+            for stream in (connection.other, connection.one):
+                if patience_bytes and not stream.over and self.store.is_short(patience_bytes, 0):
+                    return False
+                stream.close(OPEN, now_ns)
         return True

@@ -222,6 +222,13 @@ cdef inline bytes swapped(const unsigned char* key, Py_ssize_t length, Py_ssize_
     return made
 
 
+cdef inline bint is_low(bytes key) noexcept:
+    cdef Py_ssize_t split = 4 if PyBytes_GET_SIZE(key) < 16 else 16
+    cdef const char* known = PyBytes_AS_STRING(key)
+    cdef int differ = memcmp(known, known + split, split)
+    return (differ if differ else memcmp(known + 2 * split, known + 2 * split + 2, 2)) <= 0
+
+
 cdef inline void untrack(object thing) noexcept:
     PyObject_GC_UnTrack(thing)
 

@@ -65,6 +65,13 @@ def swapped(key: bytes, length: int, split: int) -> bytes:
     return addresses + key[ports + 2 : ports + 4] + key[ports : ports + 2] + key[ports + 4 : length]
 
 
+def is_low(key: bytes) -> bool:
+    """Whether the first address of a key, or if both are the same, the first port, is not above the other."""
+    split = 4 if len(key) < 16 else 16
+    ports = 2 * split
+    return (key[:split], key[ports : ports + 2]) <= (key[split:ports], key[ports + 2 : ports + 4])
+
+
 def slot_of(base: bytes, start: int, count: int) -> int:
     """A number below SLOTS from the bytes base[start : start + count], a multiple of four."""
     return hash(base[start : start + count]) % SLOTS

@@ -422,8 +422,8 @@ class Rivals(Timeouts):
 
     def finish(self, now_ns: int, patience_bytes: int) -> bool:
         """The capture has ended: who is a rival still is none, unless its bytes are all that came."""
-        for connection in [stream.connection for stream in self.streams.values()]:
-            while connection.rival is not None:  # each is seen to once: it is there for both directions
+        for connection in list(self.entries.values()):
+            while connection.rival is not None:
                 rival = connection.rival
                 if self._stands(rival, False):
                     self._replace(rival, rival.one.peer_ack, now_ns)

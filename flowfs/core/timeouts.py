@@ -85,7 +85,7 @@ class Timeouts(Flows):
     def _take_deadline(self, now_ns: int) -> None:
         """Look after the stream whose deadline is the first."""
         deadline_ns, _, key = heappop(self.deadlines)
-        stream = self.streams.get(key)
+        stream = self.stream_of(key)
         if stream is None or deadline_ns != stream.scheduled_ns:
             return  # it is gone, or an earlier time was set since, and has come
         stream.scheduled_ns = 0

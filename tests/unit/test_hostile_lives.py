@@ -73,7 +73,8 @@ def test_a_new_start_has_its_own_windows_and_ttl() -> None:
         conversation = Conversation(client_isn=900_000, server_window=1000)
         conversation.syn(isn=5000).syn_ack(ack=5001).syn().syn_ack()
         feed(engine, conversation)
-        stream = engine.flows.streams[conversation.client_key()]
+        stream = engine.flows.stream_of(conversation.client_key())
+        assert stream is not None
         assert stream.isn == 900_000
         assert (stream.reach_bytes, stream.reach_known) == (1000, True)
         stream.closed, stream.reach_bytes, stream.ttl = True, 1 << 30, 3

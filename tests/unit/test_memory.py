@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from array import array
 
-from flowfs.core.memory import chunk, copy, emptied, item, push, same, swapped, untrack
+import pytest
+
+from flowfs.core.memory import chunk, copy, emptied, is_low, item, push, same, swapped, untrack
 
 
 def test_moves() -> None:
@@ -45,3 +47,15 @@ def test_numbers_in_an_array() -> None:
 def test_a_key_is_swapped() -> None:
     assert swapped(b"srcXdstYpPqQvv", 14, 4) == b"dstYsrcXqQpPvv"
     assert swapped(b"srcXdstYpPqQ", 12, 4) == b"dstYsrcXqQpP"
+
+
+@pytest.mark.parametrize("vlan", [b"", b"\0\1"])
+@pytest.mark.parametrize("address_bytes", [4, 16])
+def test_one_of_two_keys_is_low(address_bytes: int, vlan: bytes) -> None:
+    """By addresses, then by ports; of a host connected to itself on one port both are the same."""
+    first, second = bytes(address_bytes - 1) + b"\x7f", bytes(address_bytes - 1) + b"\x80"
+    assert is_low(first + second + b"\xff\xff\0\0" + vlan)
+    assert not is_low(second + first + b"\0\0\xff\xff" + vlan)
+    assert is_low(first + first + b"\0\x7f\0\x80" + vlan)
+    assert not is_low(first + first + b"\0\x80\0\x7f" + vlan)
+    assert is_low(first + first + b"\0\x7f\0\x7f" + vlan)
