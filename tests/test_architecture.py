@@ -86,7 +86,8 @@ CORE: Mapping[str, frozenset[str]] = {
         "flows": "recent stream afar assembly store saving flow pending decode drops notes order seq"
         " counters limits",
         "timeouts": "flows stream flow order limits",
-        "rivals": "timeouts flows stream assembly flow decode order limits",
+        "claims": "timeouts stream assembly flow decode limits",
+        "rivals": "claims flows stream assembly flow decode order limits",
         "midway": "rivals stream assembly flow pending decode limits",
         "refusal": "midway stream assembly flow decode notes seq limits",
         "reopening": "refusal stream assembly flow decode notes limits",
