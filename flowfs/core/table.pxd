@@ -26,6 +26,9 @@ cdef class Table:
     @cython.locals(stream=Stream, connection=Connection, low=cython.bint)
     cdef Stream whose(self, Segment segment, const unsigned char* base)
 
+    @cython.locals(low=cython.bint)
+    cdef bint _name(self, Segment segment, bytes key) except -1
+
     @cython.locals(connection=Connection, low=cython.bint)
     cpdef Stream stream_of(self, bytes key)
 

@@ -50,10 +50,7 @@ class Table:
             if stream is not None:
                 return stream
             segment.key = key_of(base, segment)
-        low = is_low(segment.key)
-        segment.low_key = (
-            segment.key if low else reverse_key(segment.key, len(segment.key), segment.key_split)
-        )
+        low = self._name(segment, segment.key)
         connection = self.entries.get(segment.low_key)
         if connection is None:
             return None
@@ -61,6 +58,13 @@ class Table:
         if connection.state == OPEN:
             self.recent.put(stream)
         return stream
+
+    def _name(self, segment: Segment, key: bytes) -> bool:
+        """The segment has this key, and that by which the table knows its connection; whether it is one."""
+        low = is_low(key)
+        segment.key = key
+        segment.low_key = key if low else reverse_key(key, len(key), segment.key_split)
+        return low
 
     def stream_of(self, key: bytes) -> Stream | None:
         """The stream with this key of the connection that is there."""
