@@ -6,7 +6,7 @@ from .pending cimport Pending
 
 cdef int LIMIT
 cdef long long WENT_ON
-cdef long long FORGED_GAP_NS, _WINDOW_BYTES
+cdef long long FORGED_GAP_NS, REMEMBER_NS, _WINDOW_BYTES
 
 
 cdef class Afar(Ending):
@@ -32,6 +32,9 @@ cdef class Afar(Ending):
 
     @cython.locals(spoken=cython.bint)
     cdef end_afar(self, long long peer_packets, long long now_ns)
+
+    @cython.locals(offset=cython.longlong)
+    cdef bint is_probe_behind_gap(self, long long seq, bint pushed) except -1
 
     cdef bint _is_shown(self, Pending afar, long long peer_packets) except -1
 

@@ -4,9 +4,11 @@
 Behind a gap nothing comes from before it, of either side. A host that gets what it cannot take says at once
 where it is (RFC 9293, 3.10.7.4); so who forges data beyond the window, or an ACK of it, is given away by the
 hosts within a round trip. What comes is kept apart, and the stream goes on there once that was all that came
-for FORGED_GAP_NS, or more came than may wait [H2], or the connection ends [H4]. Always true of it:
+for FORGED_GAP_NS, or more came than may wait [H2], or the connection ends [H4]. What nobody took, for its
+checksum or since it acknowledges nothing, says nothing. Always true of it:
  - several segments show it, and the peer, if it was ever seen, acknowledges something there;
  - `afar` is let go of as soon as it is known that either side said something else since its first segment;
+ - what is not shown by then is let go of after REMEMBER_NS;
  - it moves no window, and makes no ACK valid, before the stream goes on there.
 """
 
@@ -20,7 +22,7 @@ if not cython.compiled:
     from .notes import DUPLICATE, WINDOW
     from .pending import Pending
 
-from .limits import FORGED_GAP_NS, UNKNOWN_WINDOW_BYTES
+from .limits import FORGED_GAP_NS, REMEMBER_NS, UNKNOWN_WINDOW_BYTES
 from .ranges import LIMIT
 
 WENT_ON = -1
@@ -109,7 +111,7 @@ class Afar(Ending):
     def review_afar(self, peer_packets: int, now_ns: int) -> int:
         """Go on there if it is time to, or let go of it.
 
-        Returns when to look again, 0 if there is nothing, or nothing but packets will tell; WENT_ON.
+        Returns when to look again, 0 if there is nothing; WENT_ON.
         """
         afar = self.afar
         if afar is None:
@@ -121,7 +123,12 @@ class Afar(Ending):
         if self._is_shown(afar, peer_packets) and (now_ns >= until_ns or self.is_too_much(afar)):
             self._go_on_afar(now_ns)
             return WENT_ON
-        return until_ns if until_ns > now_ns else 0
+        if until_ns <= now_ns:
+            until_ns = self.far_ns + REMEMBER_NS
+        if until_ns <= now_ns:
+            self.drop_afar()
+            return 0
+        return until_ns
 
     def end_afar(self, peer_packets: int, now_ns: int) -> None:
         """The connection ends, or the capture does: there is nothing more to wait for [H4]."""
@@ -132,6 +139,18 @@ class Afar(Ending):
             self._go_on_afar(now_ns)
         else:
             self.drop_afar()
+
+    def is_probe_behind_gap(self, seq: int, pushed: bool) -> bool:
+        """Whether one byte is a keep-alive probe though nothing before it was captured [L6], see is_probe().
+
+        It is the last that the peer acknowledged, or comes before all else from beyond any window.
+        """
+        if pushed or not self.anchored:
+            return False
+        offset = self.offset_of(seq)
+        if offset <= self.limit():
+            return offset > self.rcv_nxt and offset == self.peer_ack - 1
+        return self.afar is None or offset < self.afar.first()
 
     def _is_shown(self, afar: Pending, peer_packets: int) -> bool:
         """Whether several segments are there, and the peer, if it is seen, acknowledges some of them."""

@@ -47,6 +47,7 @@ cdef class Lives(Reopening):
 
     @cython.locals(queue=Queue)
     cdef _count(self, Connection connection, Stream stream, long long now_ns)
+    cdef _count_untaken(self, Connection connection, long long now_ns)
     cdef bint _is_for_other(self, Stream stream, long long ack) except -1
 
     @cython.locals(chosen=Stream)

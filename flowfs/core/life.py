@@ -78,7 +78,7 @@ class Lives(Reopening):
             self.counters.dropped_checksum_bytes += payload
             stream.note(CHECKSUM, payload)
         elif payload or segment.flags & FIN:
-            self._count(stream.connection, stream, now_ns)
+            self._count_untaken(stream.connection, now_ns)
             fin = segment.flags & FIN != 0
             stream.receive_doubted(base[segment.start : segment.end], segment.seq, fin, now_ns)
             self._follow_up(stream, now_ns)
@@ -99,15 +99,16 @@ class Lives(Reopening):
         far = not stream.is_within(segment.seq) if stream.anchored else stream.is_foreign(segment.seq)
         if far and self._begin_midway(stream, segment, base, now_ns):
             return False
+        if not segment.flags & ACK:
+            self._count_untaken(connection, now_ns)
+            self.counters.dropped_unacknowledging_bytes += segment.end - segment.start
+            stream.note(UNACKNOWLEDGING, segment.end - segment.start)
+            return True
         far = far and stream.anchored
         self._count(connection, stream, now_ns)
         peer = stream.peer
         if stream.paws and stream.is_old(base, segment.header + 20, segment.options_end):
             self._take_old(stream, segment, base, now_ns)
-            return True
-        if not segment.flags & ACK:
-            self.counters.dropped_unacknowledging_bytes += segment.end - segment.start
-            stream.note(UNACKNOWLEDGING, segment.end - segment.start)
             return True
         if far:
             stream.stay_afar(segment.ack)
@@ -191,6 +192,10 @@ class Lives(Reopening):
                 self.counters.keepalive_bytes += segment.end - segment.start
                 stream.note(KEEPALIVE, segment.end - segment.start)
             return True
+        if stream.is_probe_behind_gap(segment.seq, segment.flags & PSH != 0):
+            self.counters.keepalive_bytes += segment.end - segment.start
+            stream.note(KEEPALIVE, segment.end - segment.start)
+            return True
         if stream.closed and stream.anchored and stream.offset_of(segment.seq) >= stream.peer_ack:
             stream.receive_doubted(base[segment.start : segment.end], segment.seq, False, now_ns)
             return True
@@ -205,6 +210,11 @@ class Lives(Reopening):
             if queue is not None and queue is not self.half_open:
                 connection.touched_ns = now_ns
                 queue.append(connection)
+
+    def _count_untaken(self, connection: Connection, now_ns: int) -> None:
+        """A packet that shows no host [H3], nor where one is [Q2]: a RST, or what nobody takes."""
+        connection.packets += 1
+        connection.last_ns = now_ns
 
     def _note_source(self, connection: Connection) -> None:
         """Where packets come by, looked at as a side is first seen: each direction may have its own tap."""
@@ -230,8 +240,7 @@ class Lives(Reopening):
         if segment.flags & RST:
             self.counters.dropped_rst_bytes += segment.end - segment.start
             stream.note(OF_RST, segment.end - segment.start)
-            stream.connection.packets += 1  # but not of the stream: RSTs alone show no host [H3]
-            stream.connection.last_ns = now_ns
+            self._count_untaken(stream.connection, now_ns)
             self._reset(stream, segment, now_ns)
             return None
         if segment.flags & ACK:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from craft import Conversation
 from engines import run
-from flowfs.core.limits import FLOW_OUT_OF_ORDER_BYTES, FORGED_GAP_NS, MIB, SECOND_NS
+from flowfs.core.limits import FLOW_OUT_OF_ORDER_BYTES, FORGED_GAP_NS, MIB, REMEMBER_NS, SECOND_NS
 
 NAME = Conversation().client_name()
 SERVER_NAME = Conversation().server_name()
@@ -164,3 +166,62 @@ def test_what_waits_is_bounded() -> None:
     outcome = run(go_on(conversation, 3).wait(WAIT_S).other())
     assert outcome.before.statistics["out_of_order_used_bytes"] == 0
     assert outcome.files()[NAME] == b"abcde" + b"after" * 3
+
+
+@pytest.mark.parametrize("of_server", [False, True])
+@pytest.mark.parametrize("far", [0, FAR])
+@pytest.mark.parametrize("kind", ["checksum", "no ACK", "RST"])
+def test_what_no_host_takes_says_nothing(of_server: bool, far: int, kind: str) -> None:
+    """Sent between what comes from behind a gap, from there or not: that is not let go of."""
+    conversation = lack(talk())
+    for _ in range(3):
+        go_on(conversation, 1)
+        seq, ack = (500_004, 1006) if of_server else (1006 + far, 500_004)
+        fields: dict[str, Any] = {"seq": seq + 1, "ack": ack, "flags": "PA"}
+        changes: dict[str, dict[str, Any]] = {
+            "checksum": {"checksum": 1},
+            "no ACK": {"flags": "P"},
+            "RST": {"flags": "R", "seq": seq + 2**29},
+        }
+        conversation.send(not of_server, b"evil", **fields | changes[kind])
+    outcome = run(conversation.wait(WAIT_S).other())
+    assert outcome.before.files()[NAME][FAR:] == bytes(5) + b"after" * 3
+    dropped = 12 if far and kind == "checksum" and not of_server else 0
+    assert outcome.statistics["dropped_window_bytes"] == dropped
+
+
+@pytest.mark.parametrize("acked", [False, True])
+@pytest.mark.parametrize("far", [1000, 60_000, FAR])
+def test_a_probe_behind_a_gap(acked: bool, far: int) -> None:
+    """Some put any byte in it, in the place of one that the peer has [L6]."""
+    conversation = lack(talk(), far)
+    at = conversation.client_next
+    if acked or far < FAR:
+        conversation.server_ack(at)
+    conversation.client(at - 1, b"?", flags="A").server_ack(at)
+    outcome = run(go_on(conversation, 3).wait(WAIT_S + 1).other())
+    assert outcome.before.files()[NAME] == b"abcde" + bytes(far) + b"after" * 3
+    assert [gap[:2] for gap in outcome.gaps(NAME)] == [(5, far)]
+    assert outcome.statistics["keepalive_bytes"] == 1
+
+
+def test_one_byte_behind_a_gap_that_is_data() -> None:
+    """It is pushed."""
+    conversation = lack(talk())
+    outcome = run(go_on(conversation, 3, b"x").wait(WAIT_S).other())
+    assert outcome.before.files()[NAME][5 + FAR :] == b"xxx"
+
+
+@pytest.mark.parametrize("one_way", [False, True])
+@pytest.mark.parametrize("count", [1, 2])
+def test_what_is_not_shown_is_let_go_of_in_time(one_way: bool, count: int) -> None:
+    """Nothing comes that tells, and it is not held for as long as the connection is known."""
+    conversation = Conversation().syn().client(0, b"abcde").client_ack(0) if one_way else talk()
+    for index in range(count):
+        conversation.client(FAR + index, b"x")
+    conversation.wait(REMEMBER_NS / SECOND_NS - 0.1).other()
+    assert run(conversation).before.statistics["out_of_order_used_bytes"] > 0
+    outcome = run(conversation.wait(0.2).other())
+    assert outcome.before.statistics["out_of_order_used_bytes"] == 0
+    assert outcome.before.statistics["dropped_window_bytes"] == count
+    assert outcome.files()[NAME] == b"abcde"
