@@ -39,10 +39,12 @@ ROOMS: Mapping[str, frozenset[str]] = {
         "complaints": "config core",
         "summary": "",
         "signals": "",
+        "ending": "",
         "keeper": "signals archive background config core",
-        "app": "keeper signals complaints summary mount capture dissect tree config core background rights"
+        "app": "keeper ending signals complaints summary mount capture dissect tree config core background"
+        " rights flowfs",
+        "cli": "early app keeper ending signals archive mount capture background rights called config core"
         " flowfs",
-        "cli": "early app keeper signals archive mount capture background rights called config core flowfs",
         "__main__": "cli",
     }.items()
 }
