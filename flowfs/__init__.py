@@ -5,7 +5,8 @@
     dissect   rare frames -> the IP packet inside  core      packets -> flows -> bytes, within a budget
     tree      what the directory looks like        mount     the kernel's requests -> the tree
     early     what begins while the rest is loaded complaints  what people are told once
-    called    how people call the program
+    archive   flows -> files that stay             keeper    when they are saved
+    called    how people call the program          ending    what is told to who unmounts
 
 Data goes one way: capture -> core <- tree <- mount. Nothing on the left knows of a file system, and
 nothing on the right knows TCP. `core` is compiled where a compiler was at hand and runs as it is elsewhere.

@@ -25,9 +25,10 @@ from .config import Config, ConfigError
 from .core import compiled
 from .core.engine import Engine
 from .core.limits import UNLIMITED_BYTES, Limits
+from .ending import Audience
 from .heap import give_back
 from .keeper import Keeper, NotSaved, check_place
-from .mount import Mount, MountError, MountOptionError, MountOptions, unmount
+from .mount import Mount, MountError, MountOptionError, MountOptions, mounted_at, unmount
 from .signals import END, is_heard, signals_raise, signals_wait
 from .tree import Tree
 
@@ -48,6 +49,8 @@ def run(config: Config, engine: Engine, voice: Voice) -> None:
         gc.enable()
         trio.run(house.live, heard_enough)
     house.say_summary()
+    house.keeper.check()
+    house.audience.ended()
     if house.keeper.not_saved:
         raise NotSaved(house.keeper.not_saved)
 
@@ -81,6 +84,7 @@ def _build(config: Config, engine: Engine, voice: Voice, stack: contextlib.ExitS
         dissect.load()
         rights.drop(user)
         voice.note(f"the mount is {user.name}'s, and root's rights are given up")
+    house.admit()
     if config.archive:  # as the user whose files these will be
         house.keeper.start()
     return house
@@ -158,6 +162,7 @@ class _House:
         self._voice = voice
         self._engine = engine
         self._waker = _Waker()
+        self.audience = Audience()
         self.keeper = Keeper(config.archive, engine, [source.name for source in sources], voice)
         on_short = self.keeper.hurry if config.archive else None
         self._capture = Capture(sources, engine, self._waker.wake, follow=config.follow, on_short=on_short)
@@ -165,9 +170,18 @@ class _House:
         self._complaints = Complaints(config, engine)
         self._started_ns = time.time_ns()
 
+    def admit(self) -> None:
+        """From now on who takes the mount away can wait for its end."""
+        mounted = mounted_at(self.mount.path)
+        if mounted is not None:
+            self.audience.admit(mounted.device)
+
     def put_away(self) -> None:
         """Save what is left."""
-        self.keeper.put_away(self._say_what_is_new)
+        self.audience.ending()
+        self.keeper.put_away(self)
+        if self.keeper.not_saved:
+            self.audience.error(self.keeper.not_saved)
 
     async def live(self, heard_enough: Callable[[], None]) -> None:
         """Until the mount is gone. `heard_enough` is called when further signals need not be heard."""
@@ -190,6 +204,7 @@ class _House:
         task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
     ) -> None:
         await self.mount.serve(task_status)
+        self.audience.ending()
         heard_enough()
         all_of_it.cancel()
 
@@ -232,20 +247,33 @@ class _House:
     async def _report(self) -> None:
         while True:
             self._say_how_far()
+            self.keeper.check()
+            self.audience.look()
             await trio.sleep(REPORT_S)
 
     def _say_how_far(self) -> None:
-        self._say_what_is_new()
+        self.news()
         done, total = self._capture.progress
         if total and not self._engine.finished:
             self._voice.progress(done, total)
 
-    def _say_what_is_new(self) -> None:
-        self._capture.warnings += self._complaints.fresh() + self.keeper.fresh()
+    def news(self) -> None:
+        """Say what is new."""
+        self._capture.warnings += self._complaints.fresh()
         warnings = self._capture.warnings[self._warned :]
         self._warned += len(warnings)
-        for line in warnings:
+        for line in warnings + self.keeper.fresh():
             self._voice.warn(line)
+
+    def progress(self, done: int, total: int) -> None:
+        """How much of what is left is saved."""
+        self._voice.progress(done, total, "saving")
+        self.audience.progress(done, total)
+
+    def waiting(self, line: str) -> None:
+        """What the end waits for, and how not to wait."""
+        self.audience.warn(line)
+        self._voice.warn(f"{line}; another Ctrl-C, or kill {os.getpid()}, ends this, and they are lost")
 
     # --- numbers
 
@@ -269,7 +297,7 @@ class _House:
             "dropped_by_interface": sum(one["dropped_by_interface"] for one in interfaces.values()),
             "interfaces": interfaces,
             "archive": self.keeper.about(),
-            "warnings": list(self._capture.warnings),
+            "warnings": [*self._capture.warnings, *self.keeper.standing()],
         }
 
     def _each(self) -> list[tuple[str, Drops]]:

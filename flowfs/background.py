@@ -78,6 +78,8 @@ def in_background(
         status = _end(child)
         if status < 0 and status != -signal.SIGTERM:  # which ends only what has not opened anything yet
             died()
+        elif status == 1:
+            terminal.error("it could not end in order, or not save all: syslog tells more")
         return 128 + interrupted.number
 
 
@@ -187,8 +189,13 @@ class _Pipe:
         if self.listener is None:
             syslog.syslog(level, str(arguments[0]))
             return
-        with contextlib.suppress(BrokenPipeError, BlockingIOError):  # gone, or too slow to be waited for
+        try:
             os.write(self.listener, json.dumps([what, *arguments]).encode() + b"\n")
+        except BrokenPipeError:  # nobody waits, but somebody may want to know
+            if level <= syslog.LOG_WARNING:
+                syslog.syslog(level, str(arguments[0]))
+        except BlockingIOError:  # too slow to be waited for
+            pass
 
 
 def _to_nowhere(*descriptors: int) -> None:

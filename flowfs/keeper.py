@@ -6,15 +6,18 @@ Knows when and how long one waits, and nothing of how flows are saved. Without a
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Sequence
+from typing import Protocol
 
-from .archive import Archive
+from .archive import PATIENCE_S, Archive
 from .background import Voice
 from .config import Config, ConfigError
 from .core.engine import Engine
 from .signals import signals_are_counted
 
 REPORT_S = 0.1
+SILENCE_S = 1.0  # then people are told what it waits for
 TIDY_S = 2.0  # for an archive to let go of what is not complete, unless its disk hangs
 
 
@@ -59,27 +62,77 @@ class Keeper:
         self._told += len(told)
         return told
 
+    def check(self) -> None:
+        """Raises what has ended the archive that should not be."""
+        if self._archive is not None and self._archive.fault is not None:
+            raise self._archive.fault
+
+    def standing(self) -> list[str]:
+        """What is wrong at this moment, for the warnings of status.json."""
+        return [] if self._archive is None else self._archive.trouble.standing()
+
     def about(self) -> dict[str, object] | None:
         """For status.json; None without an archive."""
         return None if self._archive is None else self._archive.about()
 
-    def put_away(self, say_what_is_new: Callable[[], None]) -> None:
+    def put_away(self, tell: Tell) -> None:
         """Save what is left, until that is done or a signal breaks it off; then `not_saved` says so."""
         archive = self._archive
         if archive is None:
             return
         with signals_are_counted() as heard:
+            waiting = _Waiting(archive, tell)
             while not self._engine.finish(patient=True):
                 if heard() or archive.trouble.what or archive.wait(REPORT_S / 10):
                     self._engine.finish()
                     break
+                waiting.tell()
             archive.stop()
-            total = archive.left_bytes()
             while not archive.wait(REPORT_S) and not heard():
-                say_what_is_new()
-                self._voice.progress(total - archive.left_bytes(), total, "saving")
+                waiting.tell()
             archive.break_off()  # if it has not ended
             archive.wait(TIDY_S)
-        say_what_is_new()
-        self._voice.ready()
+        tell.news()
         self.not_saved = archive.missing()
+        if archive.fault is not None and self.not_saved:
+            self._voice.error(self.not_saved)  # what is raised in the end says the fault alone
+
+
+class Tell(Protocol):
+    """Whoever looks on while the rest is saved."""
+
+    def news(self) -> None:
+        """There may be something in fresh()."""
+
+    def progress(self, done: int, total: int) -> None:
+        """So many bytes are saved, of so many."""
+
+    def waiting(self, line: str) -> None:
+        """What is waited for."""
+
+
+class _Waiting:
+    """For what is left."""
+
+    def __init__(self, archive: Archive, tell: Tell) -> None:
+        self._archive = archive
+        self._tell = tell
+        self._total = archive.left_bytes()
+        self._begun_s = self._told_s = time.monotonic()
+        self._is_said = False
+
+    def tell(self) -> None:
+        """How far it is; and once, if it takes long, what for."""
+        now = time.monotonic()
+        if now - self._told_s < REPORT_S:
+            return
+        self._told_s = now
+        self._tell.news()
+        left_bytes = self._archive.left_bytes()
+        self._total = max(self._total, left_bytes)
+        self._tell.progress(self._total - left_bytes, self._total)
+        trouble = self._archive.trouble.what
+        if not self._is_said and (trouble or now - self._begun_s > SILENCE_S):
+            self._is_said = True
+            why = f" ({trouble}), which is tried for {PATIENCE_S:.0f} s" if trouble else ""
+            self._tell.waiting(f"{left_bytes / 1e6:,.1f} MB are still to be saved{why}")

@@ -39,11 +39,13 @@ ROOMS: Mapping[str, frozenset[str]] = {
         "complaints": "config core",
         "summary": "",
         "signals": "",
+        "ending": "",
         "keeper": "signals archive background config core",
         "heap": "",
-        "app": "keeper heap signals complaints summary mount capture dissect tree config core background"
+        "app": "keeper ending heap signals complaints summary mount capture dissect tree config core background"
         " rights flowfs",
-        "cli": "early app keeper signals archive mount capture background rights called config core flowfs",
+        "cli": "early app keeper ending signals archive mount capture background rights called config core"
+        " flowfs",
         "__main__": "cli",
     }.items()
 }

@@ -6,6 +6,6 @@ that decides and waits, `parts` what is under way, `part` a file that is being w
 """
 
 from .place import ArchiveError
-from .worker import Archive
+from .worker import PATIENCE_S, Archive
 
-__all__ = ["Archive", "ArchiveError"]
+__all__ = ["PATIENCE_S", "Archive", "ArchiveError"]

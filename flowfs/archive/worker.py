@@ -21,11 +21,12 @@ from ..core.flow import Evicted, Flow
 from ..core.unsaved import Errand, Unsaved
 from .part import BrokenOff, Part
 from .parts import NO_ROOM, Parts
-from .place import ArchiveError, Place
+from .place import Place
 from .trouble import Trouble
 
 IDLE_S = 0.05  # how often it is asked whether there is something to be saved
 RETRY_S = 0.5  # after a fault
+REST_S = 0.02
 ERRAND_BYTES = 1 << 20  # after so much of a flow its memory can go, and the next one is looked at
 MOST_POSTPONED = 1000  # of a capture that goes on, until it is tried again
 PATIENCE_S = 20.0  # at the end, for a disk that fails
@@ -141,7 +142,7 @@ class Archive:
                 stuck_s = stuck_s or time.monotonic()
                 if stopping and time.monotonic() - stuck_s > PATIENCE_S:
                     break
-                self._nap(RETRY_S)
+                self._rest(RETRY_S)
                 self._try_again()
             elif stopping:
                 break
@@ -152,6 +153,12 @@ class Archive:
         if not self._broken_off:
             self._poked.wait(seconds)
         self._poked.clear()
+
+    def _rest(self, seconds: float) -> None:
+        """Whoever waits: the disk would not be faster if it were asked more often."""
+        until_s, stopping = time.monotonic() + seconds, self._stopping
+        while not self._broken_off and self._stopping == stopping and time.monotonic() < until_s:
+            time.sleep(REST_S)
 
     def _try_again(self) -> None:
         """What was postponed. Once the end has come, all others had their turn: files may fill the disk."""
@@ -276,6 +283,3 @@ class Archive:
         except OSError as error:
             self.trouble.fault(os.strerror(error.errno or 0))
         self._place.close()
-
-
-__all__ = ["Archive", "ArchiveError"]

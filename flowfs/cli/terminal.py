@@ -1,4 +1,5 @@
-"""What people read: lines on standard error, and a bar while files are loaded, if that is a terminal.
+"""What people read: lines on standard error, and a bar while files are loaded or flows are saved, if that
+is a terminal.
 
 Owns standard error while a mount starts. Knows nothing of what is said.
 """
@@ -45,7 +46,7 @@ class Terminal:
             self._bar = _new_bar()
             self._bar.start()
             self._task = self._bar.add_task(what, total=total)
-        self._bar.update(self._task, completed=done, total=total)
+        self._bar.update(self._task, completed=done, total=total, description=what)
         self._bar.refresh()
 
     def ready(self) -> None:

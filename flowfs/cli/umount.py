@@ -1,22 +1,32 @@
-"""`flowfs umount`: take a mount away."""
+"""`flowfs umount`: take a mount away, and wait until it has ended and saved what it had to."""
 
+import os
+import time
 from collections.abc import Sequence
 
 from flowfs.called import command
-from flowfs.mount import MountError, unmount
+from flowfs.ending import Witness, attend
+from flowfs.mount import MountError, mounted_at, unmount
 
 from .parse import Parser, add_common
 from .terminal import Terminal
 
-NO_MOUNT = 4
+FAILED, NO_MOUNT, INTERRUPTED = 1, 4, 130
+QUIET_S = 1.0  # shorter waiting needs no bar
+AT_ONCE_S = 0.5  # what -z waits for a mount that may be in use
+
+_HELP = """\
+Take a mount away; its capture ends. Returns when all is saved, if it has an archive: 0 if so, 1 if something
+could not be saved, which is told. Ctrl-C ends the waiting, not the saving.
+"""
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Unmount as told; returns the exit status."""
+    """Unmount as told; returns the exit status, of several mounts the highest."""
     parser = Parser(
         f"{command()} umount",
         usage=f"{command()} umount [-z] MOUNTPOINT...".replace("%", "%%"),  # argparse formats it
-        description="Take a mount away; its capture ends.",
+        description=_HELP,
         allow_abbrev=False,
         add_help=False,
     )
@@ -26,13 +36,68 @@ def run(arguments: Sequence[str]) -> int:
     add_common(group)
     told = parser.parse_args(arguments)
     terminal = Terminal(quiet=told.quiet, verbose=told.verbose)
-    status = 0
-    for mountpoint in told.mountpoints:
-        try:
-            unmount(mountpoint, told.lazy)
-        except MountError as error:
-            terminal.error(str(error))
-            status = NO_MOUNT
-        else:
-            terminal.note(f"{mountpoint}: taken away")
+    return max(_take_away(mountpoint, told.lazy, terminal) for mountpoint in told.mountpoints)
+
+
+def _take_away(mountpoint: str, lazy: bool, terminal: Terminal) -> int:
+    mounted = mounted_at(os.path.realpath(mountpoint))
+    witness = attend(mounted.device, mounted.owner) if mounted is not None else None
+    try:
+        unmount(mountpoint, lazy)
+        status = _wait(mountpoint, witness, lazy, terminal) if witness is not None else 0
+    except MountError as error:
+        terminal.error(str(error))
+        return NO_MOUNT
+    except KeyboardInterrupt:
+        terminal.ready()
+        terminal.error(_interrupted(mountpoint, witness))
+        return INTERRUPTED
+    finally:
+        terminal.ready()
+        if witness is not None:
+            witness.close()
+    terminal.note(f"{mountpoint}: taken away")
     return status
+
+
+def _wait(mountpoint: str, witness: Witness, lazy: bool, terminal: Terminal) -> int:
+    """Until the mount's process has ended; 0 if it has saved all that it should."""
+    status, ended, begun, said = 0, False, time.monotonic(), ""
+    for said, arguments in witness.messages(*([AT_ONCE_S] if lazy else [])):
+        line = _printable(str(arguments[0])) if arguments else ""
+        if said == "error":
+            status = FAILED
+            terminal.error(line)
+        elif said == "warn":
+            terminal.warn(f"{mountpoint}: {line}; {_how_to_end(witness)}")
+        elif said == "progress" and time.monotonic() - begun > QUIET_S:
+            done, total = (int(str(count)) for count in arguments)
+            terminal.progress(done, total, "saving")
+        ended = ended or said == "ended"
+    if said != "gone":  # it goes on elsewhere, or is in use
+        terminal.warn(f"{mountpoint}: still in use{_by(witness)}, which goes on until that has ended")
+    elif not ended:
+        terminal.error(f"{mountpoint}: killed, or ended by a fault{_by(witness)}: what was not saved is lost")
+        status = FAILED
+    return status
+
+
+def _by(witness: Witness) -> str:
+    return f", process {witness.process}" if witness.process else ""
+
+
+def _how_to_end(witness: Witness) -> str:
+    kill = f"kill {witness.process} ends that, and they are lost" if witness.process else ""
+    return ", ".join(filter(None, ("Ctrl-C ends this waiting, not the saving", kill)))
+
+
+def _interrupted(mountpoint: str, witness: Witness | None) -> str:
+    if witness is None or mounted_at(os.path.realpath(mountpoint)) is not None:
+        return f"{mountpoint}: interrupted"
+    kill = f"; kill {witness.process} ends it, and what is not saved then is lost" if witness.process else ""
+    return f"{mountpoint}: taken away, and not waited for any longer: it goes on to save its flows{kill}"
+
+
+def _printable(line: str) -> str:
+    """What another user's process says may be meant for the terminal rather than for who reads it."""
+    return "".join(letter if letter.isprintable() else "?" for letter in line)

@@ -29,7 +29,7 @@ cdef class Saving:
     cdef object partly
     cdef object heads
     cdef readonly object ended
-    cdef object later
+    cdef readonly object later
     cdef public list gone
     cdef readonly dict leaving
     cdef bint takes_draft

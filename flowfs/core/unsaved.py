@@ -64,13 +64,13 @@ class Unsaved:
         return victim
 
     def _next_of_all(self) -> Errand | None:
-        """From file to file, each once."""
+        """From file to file, each once; while the capture goes on, those that are not all written."""
         saving = self._saving
         while True:
             with self._turn:
                 flows = self.engine.store.list_after(saving.serial, _LISTED)
                 for flow in flows:
-                    if saving.lacks(flow):
+                    if saving.lacks(flow) and not (flow.saved and not self.engine.finished):
                         return self._errand(flow)
                     saving.serial = flow.serial
             if not flows:

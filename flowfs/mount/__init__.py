@@ -6,7 +6,7 @@ mount point, `options` reads `-o`.
 """
 
 from .options import MountOptionError, MountOptions
-from .place import MountError, unmount
+from .place import MountError, mounted_at, unmount
 from .session import Mount
 
-__all__ = ["Mount", "MountError", "MountOptionError", "MountOptions", "unmount"]
+__all__ = ["Mount", "MountError", "MountOptionError", "MountOptions", "mounted_at", "unmount"]

@@ -198,13 +198,22 @@ _FLOWS = (
 )
 
 
-_ARCHIVE = _counters(
-    {
-        "archive_saved_flows": "Parts of flows that are complete in the archive; most flows have one.",
-        "archive_saved_bytes": "Bytes of these.",
-        "archive_lost_flows": "Flows of which bytes went before they were saved (--archive).",
-        "archive_lost_bytes": "Bytes of flows that went before they were saved.",
-    }
+_ARCHIVE = (
+    *_counters(
+        {
+            "archive_saved_flows": "Parts of flows that are complete in the archive; most flows have one.",
+            "archive_saved_bytes": "Bytes of these.",
+            "archive_lost_flows": "Flows of which bytes went before they were saved (--archive).",
+            "archive_lost_bytes": "Bytes of flows that went before they were saved.",
+        }
+    ),
+    *_gauges(
+        {
+            "archive_unsaved_flows": "Flows that are there and not saved, or not to their end.",
+            "archive_unsaved_bytes": "Memory that cannot be freed without the loss of what is not saved.",
+            "archive_is_in_trouble": "1 if something cannot be saved; status.json says why.",
+        }
+    ),
 )
 
 
@@ -225,7 +234,12 @@ def metrics_text(status: Mapping[str, object]) -> bytes:
         f'{PREFIX}build_info{{version="{_escaped(__version__)}"}} 1',
     ]
     statistics = status["statistics"]
-    numbers = {**status, **statistics} if isinstance(statistics, Mapping) else status
+    archive = status.get("archive")
+    numbers = {
+        **status,
+        **(statistics if isinstance(statistics, Mapping) else {}),
+        **({f"archive_{key}": one for key, one in archive.items()} if isinstance(archive, Mapping) else {}),
+    }
     name = ""
     for metric in TABLE:
         samples = [*_samples(metric, numbers)]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -52,8 +54,14 @@ def run(*arguments: str | Path, **how: Any) -> subprocess.CompletedProcess[str]:
 
 
 def unmount(place: Path) -> None:
-    subprocess.run([*FLOWFS, "umount", str(place)], env=ENVIRONMENT, timeout=20, check=True)
-    assert eventually(lambda: not daemons(place), 30)
+    done = flowfs_umount(place)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert not daemons(place)
+
+
+def flowfs_umount(place: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    command = [*FLOWFS, "umount", *options, str(place)]
+    return subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=60, check=False)
 
 
 @pytest.fixture
@@ -151,6 +159,10 @@ def test_a_file_waits_while_the_disk_is_full_and_goes_on_when_there_is_room(plac
         assert run(*arguments).returncode == 0
         mount = Mount(place)
         assert eventually(lambda: mount.status()["archive"]["trouble"] == "No space left on device")
+        metrics = (place / ".flowfs" / "metrics").read_text()
+        assert "flowfs_archive_is_in_trouble 1\n" in metrics
+        assert re.search(r"^flowfs_archive_unsaved_flows [1-9]", metrics, re.MULTILINE)
+        assert re.search(r"^flowfs_archive_unsaved_bytes [1-9]", metrics, re.MULTILINE)
         time.sleep(0.5)  # time to lose something, and to say it twice
         status = mount.status()
         assert status["statistics"]["archive_lost_flows"] == 0
@@ -162,6 +174,8 @@ def test_a_file_waits_while_the_disk_is_full_and_goes_on_when_there_is_room(plac
         check_named(kept)
         subprocess.run(["mount", "-o", "remount,size=64m", kept], check=True)
         assert eventually(lambda: mount.status()["finished"])
+        assert eventually(lambda: not mount.status()["archive"]["trouble"])
+        assert mount.status()["warnings"] == [], "it works again"
         unmount(place)
         assert {name: digest(data) for name, data in joined(kept).items()} == contents(made)
 
@@ -187,10 +201,162 @@ def test_a_second_signal_breaks_off_and_says_what_is_not_saved(place: Path, kept
             daemon.send_signal(signal.SIGTERM)
             _, said = daemon.communicate(timeout=20)
         assert daemon.returncode == 1
+        assert (
+            "MB are still to be saved (No space left on device), which is tried for 20 s; another Ctrl-C, or"
+            f" kill {daemon.pid}, ends this, and they are lost\n"
+        ) in said
         assert said.splitlines()[-1].startswith(f"flowfs: --archive {kept}: ")
         assert said.splitlines()[-1].endswith("MB, were not saved (No space left on device)")
         assert "internal error" not in said
         check(kept)
+
+
+@contextmanager
+def unmounting_from_a_full_disk(place: Path, kept: Path) -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """`flowfs umount` while it waits for an archive that has no room, and the process of the mount."""
+    capture = write_pcap(place.with_name("a.pcap"), packets(conversations(60, 40_000)))
+    with small_disk(kept, "1m"):
+        assert run(place, "-r", capture, "--archive", kept).returncode == 0
+        (daemon,) = daemons(place)
+        command = [*FLOWFS, "umount", str(place)]
+        with subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True) as umount:
+            assert eventually(lambda: not place.is_mount())
+            time.sleep(1.5)  # time to return, which it must not
+            assert umount.poll() is None
+            assert daemons(place)
+            yield umount, daemon
+
+
+STILL = r"flowfs: \S+: \d\.\d MB are still to be saved \(No space left on device\), which is tried for 20 s; "
+
+
+@needs_root
+def test_umount_waits_until_all_is_saved(place: Path, kept: Path) -> None:
+    with unmounting_from_a_full_disk(place, kept) as (umount, daemon):
+        subprocess.run(["mount", "-o", "remount,size=64m", kept], check=True)
+        _, said = umount.communicate(timeout=30)
+        assert not daemons(place)
+        assert len(joined(kept)) == 60
+    hint = f"Ctrl-C ends this waiting, not the saving, kill {daemon} ends that, and they are lost\n"
+    assert re.fullmatch(STILL + hint, said), said
+    assert umount.returncode == 0
+
+
+@needs_root
+def test_umount_says_what_could_not_be_saved(place: Path, kept: Path) -> None:
+    with unmounting_from_a_full_disk(place, kept) as (umount, daemon):
+        os.kill(daemon, signal.SIGTERM)
+        _, said = umount.communicate(timeout=30)
+        saved = len(check(kept))
+    assert umount.returncode == 1
+    lost = rf"{60 - saved} flows, \d\.\d MB, were not saved \(No space left on device\)"
+    assert re.fullmatch(f"flowfs: --archive {kept}: {lost}", said.splitlines()[-1]), said
+    assert 10 < saved < 40
+
+
+@needs_root
+def test_umount_that_is_interrupted_lets_the_rest_be_saved(place: Path, kept: Path) -> None:
+    with unmounting_from_a_full_disk(place, kept) as (umount, daemon):
+        umount.send_signal(signal.SIGINT)
+        _, said = umount.communicate(timeout=10)
+        assert umount.returncode == 130
+        assert said.splitlines()[-1] == (
+            f"flowfs: {place}: taken away, and not waited for any longer: it goes on to save its flows; kill"
+            f" {daemon} ends it, and what is not saved then is lost"
+        )
+        assert daemons(place)
+        subprocess.run(["mount", "-o", "remount,size=64m", kept], check=True)
+        assert eventually(lambda: not daemons(place), 30)
+        assert len(joined(kept)) == 60
+
+
+@needs_root
+def test_umount_says_that_the_mount_was_killed(place: Path, kept: Path) -> None:
+    with unmounting_from_a_full_disk(place, kept) as (umount, daemon):
+        os.kill(daemon, signal.SIGKILL)
+        _, said = umount.communicate(timeout=10)
+        check_named(kept)
+    assert umount.returncode == 1
+    why = f"killed, or ended by a fault, process {daemon}: what was not saved is lost"
+    assert said.splitlines()[-1] == f"flowfs: {place}: {why}"
+
+
+def test_umount_of_a_mount_that_was_killed_before(place: Path, kept: Path) -> None:
+    capture = write_pcap(place.with_name("a.pcap"), packets(conversations(3, 100)))
+    assert run(place, "-r", capture, "--archive", kept).returncode == 0
+    (daemon,) = daemons(place)
+    os.kill(daemon, signal.SIGKILL)
+    assert eventually(lambda: not daemons(place))
+    unmount(place)
+    assert not place.is_mount()
+
+
+@pytest.mark.parametrize("command", [["umount"], ["fusermount3", "-u"]])
+def test_all_is_saved_whoever_takes_the_mount_away(place: Path, kept: Path, command: list[str]) -> None:
+    made = conversations(20, 1000)
+    capture = write_pcap(place.with_name("a.pcap"), packets(made))
+    assert run(place, "-r", capture, "--archive", kept).returncode == 0
+    subprocess.run([*command, place], check=True)
+    assert eventually(lambda: not daemons(place), 30)
+    assert {name: digest(data) for name, data in joined(kept).items()} == contents(made)
+
+
+def test_umount_at_once_does_not_wait_for_who_uses_it(place: Path, kept: Path) -> None:
+    capture = write_pcap(place.with_name("a.pcap"), packets(conversations(3, 100)))
+    assert run(place, "-r", capture, "--archive", kept).returncode == 0
+    with (place / Mount(place).names()[0]).open("rb") as file:
+        assert flowfs_umount(place).returncode == 4
+        done = flowfs_umount(place, "-z")
+        assert (done.returncode, "still in use" in done.stderr) == (0, True), done.stderr
+        assert len(file.read()) == 100
+    assert eventually(lambda: not daemons(place), 30)
+    assert len(check(kept)) == 3
+
+
+def test_umount_waits_for_the_end_of_a_mount_without_an_archive(place: Path) -> None:
+    capture = write_pcap(place.with_name("a.pcap"), packets(conversations(3, 100)))
+    assert run(place, "-r", capture).returncode == 0
+    unmount(place)
+
+
+def test_a_second_mount_on_one_archive_is_refused(place: Path, kept: Path) -> None:
+    capture = write_pcap(place.with_name("a.pcap"), packets(conversations(1, 100)))
+    other = place.with_name("other")
+    other.mkdir()
+    assert run(place, "-r", capture, "--archive", kept).returncode == 0
+    done = run(other, "-r", capture, "--archive", kept)
+    why = "another mount saves its flows there, or has not ended yet; give each its own"
+    assert (done.returncode, done.stderr) == (2, f"flowfs: --archive {kept}: {why}\n")
+    assert not other.is_mount()
+    unmount(place)
+    assert run(other, "-r", capture, "--archive", kept).returncode == 0
+    unmount(other)
+    assert len(check(kept)) == 2
+
+
+FAULTY = """
+import sys
+from flowfs.archive.part import Part
+from flowfs.cli import main
+Part.__init__ = lambda *_: 1 // 0
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize("foreground", [["-f"], []])
+def test_a_fault_of_ours_ends_the_mount_loudly(place: Path, kept: Path, foreground: list[str]) -> None:
+    """Without it the file would wait to be read on for ever."""
+    capture = write_pcap(place.with_name("a.pcap"), packets(conversations(60, 40_000)))
+    arguments = ("mount", place, *foreground, "-r", capture, "--max-memory", "1M", "--archive", kept)
+    command = [sys.executable, "-P", "-c", FAULTY, *map(str, arguments)]
+    done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    lost, fault = done.stderr.splitlines()
+    assert re.fullmatch(rf"flowfs: --archive {kept}: \d+ flows, \d\.\d MB, were not saved.*", lost)
+    assert fault.startswith("flowfs: internal error: ZeroDivisionError: ")
+    assert not place.is_mount()
+    assert eventually(lambda: not daemons(place))
+    assert check(kept) == []
 
 
 def test_how_much_is_saved_is_told_at_the_end_and_in_the_metrics(place: Path, kept: Path) -> None:
@@ -203,6 +369,7 @@ def test_how_much_is_saved_is_told_at_the_end_and_in_the_metrics(place: Path, ke
         _, said = daemon.communicate(timeout=20)
     assert daemon.returncode == 0
     assert "flowfs_archive_lost_bytes_total 0\n" in metrics
+    assert "flowfs_archive_is_in_trouble 0\n" in metrics
     assert ", 3 flows, 0 evicted, 3 saved\n" in said
 
 

@@ -9,6 +9,7 @@ import os
 import random
 import shutil
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -654,6 +655,38 @@ def test_a_closed_flow_that_does_not_fit_waits_and_others_are_saved_meanwhile(
         assert one.archive.trouble.standing() == []
         one.end()
     assert len(check(place)) == 7
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.EIO, errno.EDQUOT])
+def test_a_disk_that_takes_nothing_for_a_while(
+    place: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """Read-only, broken, or a quota is used up: nothing is lost that is still there, and it is told once."""
+    create = Place.create
+    fails = [True]
+
+    def refused(*arguments: Any) -> Any:
+        if fails:
+            raise OSError(number, os.strerror(number))
+        return create(*arguments)
+
+    monkeypatch.setattr(Place, "create", refused)
+    monkeypatch.setattr(worker, "RETRY_S", 0.05)
+    monkeypatch.setattr(trouble, "SETTLE_S", 0.2)
+    with archived(place) as one:
+        for port in range(1, 5):
+            one.feed(talk(b"abc", port))
+        one.engine.tick(one.engine.now_ns + 3 * SECOND_NS)
+        assert eventually(lambda: one.archive.trouble.what == os.strerror(number))
+        time.sleep(0.3)  # time to say it again
+        assert len(one.archive.trouble.news) == 1
+        assert one.archive.about()["unsaved_flows"] == 4
+        fails.clear()
+        assert eventually(lambda: len(one.archive.trouble.news) == 2)
+        one.end()
+        assert one.numbers() == (12, 0)
+        assert one.archive.missing() == ""
+    assert len(check(place)) == 4
 
 
 def test_a_flow_larger_than_a_file_can_be_goes_on_in_another(

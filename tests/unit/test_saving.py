@@ -480,6 +480,24 @@ def test_what_is_postponed_lets_others_go_first() -> None:
     engine.close()
 
 
+def test_an_open_flow_that_is_written_is_not_next_instead_of_what_is_postponed() -> None:
+    """There is nothing to be done for it, and it would be next for ever."""
+    talks = [Conversation(client_port=port).handshake() for port in (1, 2)]
+    for talk in talks:
+        for at in range(0, 360_000, 60_000):
+            talk.client(at, bytes(60_000))
+    engine = engine_with(*talks)
+    unsaved = Unsaved(engine)
+    first, second = engine.list_after(0, 9)
+    assert unsaved.next() == Errand(first, 0, first.size, False)
+    unsaved.wrote(first, first.size)
+    feed(engine, [Packet(1, b"", 0)])
+    while (errand := unsaved.next()) is not None and errand.flow is second:
+        unsaved.postpone(second)
+    assert errand is None
+    engine.close()
+
+
 def test_what_is_not_saved_is_found_behind_any_number_of_others() -> None:
     talks = [Conversation(client_port=1 + port).handshake().client(0, b"a") for port in range(5_000)]
     engine = engine_with(*talks, payload_bytes=4 * MIB)
