@@ -5,13 +5,13 @@ from .stream cimport Connection, Stream
 from .timeouts cimport Timeouts
 
 cdef int OPEN
-cdef long long FORGED_RST_NS, RESYNC_SEGMENTS
+cdef long long FORGED_RST_NS, LONE_BYTES, RESYNC_SEGMENTS
 
 
 cdef class Claims(Timeouts):
     cdef Stream _side(self, Connection rival, Stream stream)
 
-    @cython.locals(rival=Connection, found=Stream, there=Stream, least=cython.longlong, ahead=cython.longlong)
+    @cython.locals(rival=Connection, found=Stream, there=Stream, least=cython.longlong, away=cython.longlong)
     cdef Stream _rival_of(self, Stream stream, Segment segment)
 
     cdef bint _fits(self, Stream rival_stream, Segment segment) except -1
@@ -22,8 +22,14 @@ cdef class Claims(Timeouts):
     @cython.locals(peer=Stream, acks=cython.bint, far=cython.bint, far_ack=cython.bint)
     cdef bint _is_elsewhere(self, Stream stream, Segment segment, bint half_seen) except -1
 
-    @cython.locals(other=Stream)
-    cdef bint _is_next(self, Stream rival_stream, Segment segment) except -1
+    @cython.locals(here=cython.longlong, there=cython.longlong)
+    cdef bint _is_nearer(self, Stream rival_stream, Stream stream, Segment segment) except -1
+
+    @cython.locals(peer=Stream, own=cython.bint, acked=cython.longlong)
+    cdef bint _has_own_number(self, Stream stream, Segment segment) except -1
+
+    @cython.locals(away=cython.longlong)
+    cdef long long _away(self, Stream stream, Segment segment) except -1
 
     @cython.locals(offset=cython.longlong)
     cdef bint _goes_on_here(self, Stream stream, Segment segment) except -1

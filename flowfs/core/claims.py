@@ -1,7 +1,9 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True
 """Whose a segment is, of a connection and of its rivals, and what shows that a rival is in its place [L2].
 
-Asks their numbers, and who of their sides was seen; changes nothing. The rules are those of `rivals`.
+Asks their numbers, and who of their sides was seen; changes nothing. The rules are those of `rivals`. The
+numbers of one connection lie near those of the next more often than not (RFC 6528), or are chosen to by a
+forger; so a segment that can be of both is of the one which it is nearer to, by sequence and acknowledgement.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ if not cython.compiled:
     from .timeouts import Timeouts
 
 from .flow import OPEN
-from .limits import FORGED_RST_NS, RESYNC_SEGMENTS
+from .limits import FORGED_RST_NS, LONE_BYTES, RESYNC_SEGMENTS
 
 
 class Claims(Timeouts):
@@ -33,11 +35,9 @@ class Claims(Timeouts):
         while rival is not None:
             there = self._side(rival, stream)
             if self._is_of_rival(there, stream, segment):
-                ahead = abs(there.offset_of(segment.seq) - there.known_end()) if there.anchored else 0
-                if there.peer.anchored:
-                    ahead += abs(there.peer.offset_of(segment.ack) - there.peer.known_end())
-                if found is None or ahead < least:
-                    found, least = there, ahead
+                away = self._away(there, segment)
+                if found is None or away < least:
+                    found, least = there, away
             rival = rival.rival
         return found
 
@@ -48,23 +48,19 @@ class Claims(Timeouts):
         return segment.flags & ACK == 0 or rival_stream.peer.can_be_of(segment.ack)
 
     def _is_of_rival(self, rival_stream: Stream, stream: Stream, segment: Segment) -> bool:
-        """Whether a segment has the rival's numbers, and not those of what is known of the incumbent."""
+        """Whether a segment has the rival's numbers, and rather than those of the incumbent."""
         if not self._fits(rival_stream, segment):
             return False
         half_seen = self._is_half_seen(rival_stream.connection)
         if self._is_elsewhere(stream, segment, half_seen):
             return True
-        if half_seen or stream.offset_of(segment.seq) >= stream.rcv_nxt or not rival_stream.has_syn():
-            return False
-        if stream.peer.packets == 0:
-            # One side alone is captured: its SYN, and what comes right behind that, are all there is to tell.
-            return rival_stream.offset_of(segment.seq) == rival_stream.known_end()
-        return not stream.reach_known and self._is_next(rival_stream, segment)
+        return not half_seen and self._is_nearer(rival_stream, stream, segment)
 
     def _is_elsewhere(self, stream: Stream, segment: Segment, half_seen: bool) -> bool:
-        """Whether a segment is none of those that its connection has, or is known to be about to have.
+        """Whether a segment is none that its connection can have.
 
-        `half_seen`: the handshake of what else it may be of: what lies ahead may then be behind a hole.
+        `half_seen`: the handshake of what else it may be of, while this one lasts: one such number, which
+        lies behind a hole or was forged, does not show it then.
         """
         peer = stream.peer
         acks = segment.flags & ACK != 0 and peer.anchored
@@ -72,16 +68,39 @@ class Claims(Timeouts):
         far_ack = acks and not peer.is_within(segment.ack)
         if half_seen:
             return far and (far_ack or not acks)
-        if far or far_ack or stream.offset_of(segment.seq) > stream.known_end():
-            return True
-        return acks and peer.packets > 0 and peer.offset_of(segment.ack) > peer.known_end() + 1
+        return far or far_ack
 
-    def _is_next(self, rival_stream: Stream, segment: Segment) -> bool:
-        """Whether a segment is just what a rival would send next, both of whose SYNs were seen."""
-        other = rival_stream.peer
-        if not other.has_syn() or rival_stream.offset_of(segment.seq) != rival_stream.known_end():
-            return False
-        return 0 <= other.offset_of(segment.ack) <= other.known_end()
+    def _is_nearer(self, rival_stream: Stream, stream: Stream, segment: Segment) -> bool:
+        """Whether a segment that can be of both lies nearer to what the rival sends and acknowledges next.
+
+        Behind a close, a rival whose SYN and SYN/ACK were both seen has what is as near to both. Any other
+        may be one forged packet, whose sender chose what is nearest: of two numbers, one that is just that of
+        the incumbent says more, unless the other one is farther away than a capture reorders.
+        """
+        here = self._away(stream, segment)
+        there = self._away(rival_stream, segment)
+        if stream.connection.state != OPEN and rival_stream.has_syn() and rival_stream.peer.has_syn():
+            return there <= here
+        return there < here and not (here <= LONE_BYTES and self._has_own_number(stream, segment))
+
+    def _has_own_number(self, stream: Stream, segment: Segment) -> bool:
+        """Whether a segment acknowledges just what the peer sent, or begins just where the stream goes on.
+
+        The latter says nothing where it acknowledges more than the peer sent: its receiver would drop it.
+        """
+        own = stream.away_from(segment.seq) == 0
+        if segment.flags & ACK == 0:
+            return own
+        peer = stream.peer
+        acked = peer.away_from_acked(segment.ack)
+        return acked == 0 or (own and (acked == NEVER or peer.offset_of(segment.ack) < peer.peer_ack))
+
+    def _away(self, stream: Stream, segment: Segment) -> int:
+        """How far the numbers of a segment are from what the stream would have next, as far as known."""
+        away = max(0, stream.away_from(segment.seq))
+        if segment.flags & ACK:
+            away += max(0, stream.peer.away_from_acked(segment.ack))
+        return away
 
     def _goes_on_here(self, stream: Stream, segment: Segment) -> bool:
         """Whether a segment that is no rival's says that the incumbent goes on.

@@ -28,6 +28,12 @@ cdef class Ending(Reach):
     cdef void wake_at(self, long long when_ns) noexcept
     cdef long long fin_end(self) noexcept
 
+    cdef long long away_from(self, long long seq) except? -2
+    cdef long long away_from_acked(self, long long ack) except? -2
+
+    @cython.locals(first=cython.longlong, last=cython.longlong, offset=cython.longlong)
+    cdef long long _away(self, long long first, long long seq) except? -2
+
     cpdef receive_fin(self, long long seq, long long now_ns)
     cdef _take_fin(self, long long offset, long long now_ns)
 

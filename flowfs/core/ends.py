@@ -70,6 +70,32 @@ class Ending(Reach):
         if self.deadline_ns == 0 or when_ns < self.deadline_ns:
             self.deadline_ns = when_ns
 
+    def away_from(self, seq: int) -> int:
+        """How far a number is from what this side would send next, if it goes on; NEVER if that is not known.
+
+        That is what comes behind all that is known of it, or fills a hole of it.
+        """
+        return self._away(self.rcv_nxt, seq)
+
+    def away_from_acked(self, ack: int) -> int:
+        """How far a number is from what the peer would acknowledge next, as away_from()."""
+        return self._away(self.peer_ack, ack)
+
+    def _away(self, first: int, seq: int) -> int:
+        """How far a number is from the offsets [first, end], the end being that of all that is known."""
+        last = self.known_end()
+        if not self.anchored:
+            if not self.settling and not self.hinted:
+                return NEVER
+            first = min(0, self.hint_low)
+            last = max(last, self.hint_high)
+        if self.fin < FAR_AWAY:
+            last = max(last, self.fin_end())
+        if self.late_fin != NEVER:
+            last = max(last, self.late_fin + 1)
+        offset = self.offset_of(seq)
+        return max(first - offset, offset - last, 0)
+
     # --- FIN -----------------------------------------------------------------------------------------
 
     def fin_end(self) -> int:

@@ -31,6 +31,9 @@ cdef class Refusal(Lone):
     @cython.locals(incumbent=Connection, isn=cython.longlong, peer_isn=cython.longlong, half_seen=cython.bint)
     cdef bint _is_of_refused(self, Stream stream, Segment segment, bint began) except -1
 
+    @cython.locals(peer=Stream)
+    cdef bint _is_beyond(self, Stream stream, Segment segment) except -1
+
     cdef bint _is_behind(self, long long seq, long long isn) except -1
 
     @cython.locals(incumbent=Connection, first=Stream, there=Stream)

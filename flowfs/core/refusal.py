@@ -92,7 +92,20 @@ class Refusal(Lone):
         if segment.flags & ACK and not self._is_behind(segment.ack, peer_isn):
             return False
         half_seen = not incumbent.refused_whole and incumbent.state == OPEN
-        return self._is_elsewhere(stream, segment, half_seen)
+        if self._is_elsewhere(stream, segment, half_seen):
+            return True
+        if half_seen or (not incumbent.refused_whole and self._has_own_number(stream, segment)):
+            return False
+        return self._is_beyond(stream, segment)
+
+    def _is_beyond(self, stream: Stream, segment: Segment) -> bool:
+        """Whether a segment lies, or acknowledges, beyond all that its connection is known to have sent."""
+        if stream.offset_of(segment.seq) > stream.known_end():
+            return True
+        peer = stream.peer
+        if segment.flags & ACK == 0 or not peer.anchored or peer.packets == 0:
+            return False
+        return peer.offset_of(segment.ack) > peer.known_end() + 1
 
     def _is_behind(self, seq: int, isn: int) -> bool:
         """Whether a number can be one that follows this ISN."""

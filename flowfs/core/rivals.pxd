@@ -20,8 +20,11 @@ cdef class Rivals(Claims):
 
     cdef _take_room(self, Connection rival, Connection incumbent, long long now_ns)
 
-    @cython.locals(seen=cython.int)
+    @cython.locals(more=cython.int)
     cdef Connection _weaker(self, Connection first, Connection second)
+
+    @cython.locals(one=Stream, other=Stream, syns=cython.int)
+    cdef int _seen(self, Connection rival) except -1
 
     @cython.locals(rival=Connection)
     cdef bint _has_begun_another(self, Connection incumbent) except -1

@@ -93,11 +93,17 @@ class Rivals(Claims):
             self._forget(incumbent, now_ns)
 
     def _weaker(self, first: Connection, second: Connection) -> Connection:
-        """Which of two rivals gives way: of whose handshake less was seen, else who was silent longest."""
-        seen = first.one.has_syn() + first.other.has_syn() - second.one.has_syn() - second.other.has_syn()
-        if seen == 0:
+        """Which of two rivals gives way: the one of which less was seen, else that was silent longest."""
+        more = self._seen(first) - self._seen(second)
+        if more == 0:
             return first if first.last_ns <= second.last_ns else second
-        return first if seen < 0 else second
+        return first if more < 0 else second
+
+    def _seen(self, rival: Connection) -> int:
+        """How much was seen of a rival: of each side its SYN, which says most, and bytes."""
+        one, other = rival.one, rival.other
+        syns = one.has_syn() + other.has_syn()
+        return 2 * syns + (one.tentative is not None) + (other.tentative is not None)
 
     def _has_begun_another(self, incumbent: Connection) -> bool:
         """Whether there is a rival of whose handshake something was seen."""

@@ -116,6 +116,31 @@ def test_syns_without_an_answer_cost_the_one_with_it_nothing(how: str, count: in
     assert taken(conversation) == SECOND
 
 
+@pytest.mark.parametrize("how", ["FIN", "RST", ""])
+@pytest.mark.parametrize("count", [1, 2, 5])
+@pytest.mark.parametrize("first", ["client", "server", "both"])
+@pytest.mark.parametrize("seen", ["SYN", "SYN/ACK"])
+def test_syns_cost_none_its_place_that_has_bytes(how: str, count: int, first: str, seen: str) -> None:
+    """Half of its handshake was captured, and what one side said; of the others there is a SYN each."""
+    conversation = ended(how).again(900_000, 7_000_000)
+    conversation = conversation.syn() if seen == "SYN" else conversation.syn_ack()
+    if first != "server":
+        conversation.client(0, b"new")
+    if first != "client":
+        conversation.server(0, b"hello")
+    conversation.wait(0.01)
+    for number in range(count):
+        conversation.syn(isn=50_000_000 + number * 1000)
+    if first == "server":
+        conversation.client_ack(5).client(0, b"new")
+    elif first == "client":
+        conversation.server_ack(3).server(0, b"hello")
+    for index in range(3):
+        conversation.client_ack(5).client(3 + index, b"e").server_ack(4 + index)
+    outcome = run(conversation.wait(0.3).other())
+    assert outcome.before.files() == SECOND | {NAME + "c1": b"neweee"}
+
+
 # When the old one is remembered no more, or has idled out, and the new one has begun.
 FORGOTTEN = {"FIN": 59.9, "RST": 59.9, "": 599.9}
 
