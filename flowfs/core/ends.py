@@ -87,8 +87,8 @@ class Ending(Reach):
         if not self.anchored:
             if not self.settling and not self.hinted:
                 return NEVER
-            first = min(0, self.hint_low)
-            last = max(last, self.hint_high)
+            first = self.hint_high if self.hinted else 0
+            last = max(last, first)
         if self.fin < FAR_AWAY:
             last = max(last, self.fin_end())
         if self.late_fin != NEVER:
