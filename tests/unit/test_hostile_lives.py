@@ -9,7 +9,7 @@ from flowfs.core.limits import MIB, SECOND_NS, UNKNOWN_WINDOW_BYTES, Limits
 
 def again(isn: int, data: bytes) -> Conversation:
     """The same addresses and ports, only the client's packets seen."""
-    return Conversation(client_isn=isn).syn().client(0, data)
+    return Conversation(client_isn=isn, server_isn=isn << 16).syn().client(0, data)
 
 
 def test_no_number_of_a_generation_is_used_twice() -> None:
