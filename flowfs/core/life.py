@@ -289,7 +289,7 @@ class Lives(Reopening):
         acked_isn = self._acked_isn(stream, segment)
         beyond = distance(acked_isn, peer.isn)
         offered = acked_isn != peer.isn and self._is_offered(peer, acked_isn)
-        if offered and self._is_beginning(stream):
+        if offered and acked_isn == peer.other_isn and self._is_beginning(stream):
             peer.restart(acked_isn)
         elif offered or self._is_of_another(stream, segment.seq, acked_isn):
             return self._challenge_by_both(stream, segment, now_ns)

@@ -43,6 +43,33 @@ def test_data_in_the_syn_of_another_connection(ended: str) -> None:
     }
 
 
+@pytest.mark.parametrize("old", [b"", b"x"])
+@pytest.mark.parametrize("twice", ["", "whole", "bare"])
+@pytest.mark.parametrize("server_ahead", [-100_000, 100_000])
+@pytest.mark.parametrize("speaks", ["client", "server"])
+def test_data_in_the_syn_behind_a_handshake_without_its_syn_ack(
+    old: bytes, twice: str, server_ahead: int, speaks: str
+) -> None:
+    """Of the old connection nothing else was captured. The SYN/ACK is for the SYN with the data."""
+    conversation = Conversation().syn(payload=old)
+    conversation.client_next = len(old)
+    conversation.client_ack(0).again(900_000, 500_000 + server_ahead).syn(payload=b"fast")
+    if twice:
+        conversation.syn(payload=b"fast" if twice == "whole" else b"")
+    conversation.syn_ack(acked=4)
+    if speaks == "server":
+        conversation.server(0, b"RS", ack=900_005)
+    conversation.client_next = 4
+    conversation.client_ack(2 if speaks == "server" else 0)
+    if speaks == "client":
+        conversation.client(4, b"open").server_ack(8)
+    outcome = run(conversation)
+    told = {SERVER_NAME: b"RS"} if speaks == "server" else {}
+    assert outcome.before.files() == {NAME: b"fast" if speaks == "server" else b"fastopen"} | told
+    assert outcome.before.state(NAME) == "open"
+    assert outcome.gaps(NAME) == []
+
+
 # --- several SYNs [L2] -------------------------------------------------------------------------------------
 
 FIRST = {NAME: b"abcde", SERVER_NAME: b"xyz"}
