@@ -266,9 +266,9 @@ class Lives(Reopening):
             return self._challenge(stream, segment.seq, NEVER, now_ns)
         if stream.isn == NEVER and stream.takes_isn(segment.seq, now_ns):
             return stream
-        if self._is_beginning(stream):
+        if stream.syn_bytes == 0 and self._is_beginning(stream):
             stream.other_isn = stream.isn
-            stream.restart(segment.seq)  # the SYN/ACK may still choose the other
+            stream.restart(segment.seq)  # the SYN/ACK may still choose the other, which has no data to lose
             return stream
         return self._challenge(stream, segment.seq, NEVER, now_ns)
 

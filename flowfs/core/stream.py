@@ -375,9 +375,9 @@ class Stream(Afar):
         self.end_afar(self.peer.packets, now_ns)
         if self.settling:
             self.settle(now_ns)
+        self.resolve_syn_data(0, now_ns)
         if self.tentative is not None and self.connection.packets == 1:
             self._keep_alone(now_ns)
-        self.resolve_syn_data(0, now_ns)
         self._give_up_all_before_fin(now_ns)
         self.confirm(now_ns)
         self.drop_tentative()

@@ -253,3 +253,15 @@ def test_46_tfo_without_its_syn_ack() -> None:
     """[L7] What follows tells."""
     outcome = run(Conversation().syn(payload=b"abc").client(3, b"def"))
     assert outcome.before.files() == {NAME: b"abcdef"}
+
+
+@pytest.mark.parametrize("payload", [b"x", b"evil"])
+@pytest.mark.parametrize("waits", [0, 31])
+def test_l10_data_in_a_syn_that_nobody_answers(payload: bytes, waits: float) -> None:
+    """Its sender may be anyone: no file, whether the half-open one times out or the capture ends [L7 L9]."""
+    conversation = Conversation().syn(payload=payload)
+    if waits:
+        conversation.wait(waits).other()
+    outcome = run(conversation)
+    assert outcome.files() == {}
+    assert outcome.statistics["dropped_syn_bytes"] == len(payload)

@@ -80,6 +80,33 @@ def test_two_syn_acks_and_the_ack_that_chooses(last: int) -> None:
     assert outcome.files() == {SERVER_NAME: b"hello"}
 
 
+@pytest.mark.parametrize("isn", [901_400, 902_000, 50_000_000, 2**32 - 1])
+@pytest.mark.parametrize("payload", [b"", b"evil"])
+@pytest.mark.parametrize("order", ["true, forged", "forged, true", "forged, true, forged"])
+@pytest.mark.parametrize("accepted", [0, 2, 4])
+@pytest.mark.parametrize("early", [False, True])
+def test_another_syn_before_the_answer_to_one_with_data(
+    isn: int, payload: bytes, order: str, accepted: int, early: bool
+) -> None:
+    """The SYN/ACK acknowledges some of the data of one: that is chosen, with what it brought [L1 L7]."""
+    conversation = Conversation(client_isn=900_000, server_isn=7_000_000)
+    for which in order.split(", "):
+        if which == "true":
+            conversation.syn(payload=b"fast")
+        else:
+            conversation.syn(isn=isn, payload=payload)
+    conversation.syn_ack(acked=accepted)
+    if early:
+        conversation.server(0, b"hello", ack=900_001 + accepted)
+    conversation.client_ack(5 if early else 0, seq=900_005)
+    conversation.client(accepted, b"fastopen"[accepted:]).server_ack(8)
+    outcome = run(conversation)
+    assert outcome.before.files() == {NAME: b"fastopen"} | ({SERVER_NAME: b"hello"} if early else {})
+    assert outcome.before.state(NAME) == "open"
+    assert outcome.gaps(NAME) == []
+    assert outcome.statistics["conflicts"] == 0
+
+
 # --- SYN [L2] ----------------------------------------------------------------------------------------
 
 
