@@ -147,7 +147,7 @@ class Parts:
                 if error.errno not in NO_ROOM:
                     raise
                 failed.append((part, error))
-        self._give_up(failed)
+                self._give_up(part)
         for _, why in failed:
             if why.errno not in NO_ROOM:
                 raise why
@@ -169,11 +169,10 @@ class Parts:
                 self.lose(part)
         return failed
 
-    def _give_up(self, failed: list[tuple[Part, OSError]]) -> None:
-        """Of what there is no room for, let files go that can be written again: others get their room."""
-        for part, _ in failed:
-            if part.flow in self._batch and part.is_all_there():
-                self.lose(part)
+    def _give_up(self, part: Part) -> None:
+        """There is no room for its name: if it can be written again its file goes, and others have room."""
+        if part.flow in self._batch and part.is_all_there():
+            self.lose(part)
 
     def _name(self, part: Part) -> None:
         wanted = name_of(part.flow.key, part.flow.generation).decode()

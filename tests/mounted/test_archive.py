@@ -359,6 +359,24 @@ def test_a_fault_of_ours_ends_the_mount_loudly(place: Path, kept: Path, foregrou
     assert check(kept) == []
 
 
+@needs_root
+def test_a_batch_that_leaves_no_room_for_its_names_is_saved_as_far_as_it_fits(
+    place: Path, kept: Path
+) -> None:
+    made = conversations(50, 20_000)
+    capture = write_pcap(place.with_name("a.pcap"), packets(made))
+    for size in ("300k", "304k"):  # a page more or less: with and without room for the journal
+        with small_disk(kept, size):
+            assert run(place, "-r", capture, "--archive", kept, "dst port 80").returncode == 0
+            (daemon,) = daemons(place)
+            subprocess.run(["fusermount3", "-u", place], check=True)
+            assert eventually(lambda: len(records(kept)) >= 8)
+            os.kill(daemon, signal.SIGTERM)
+            assert eventually(lambda: not daemons(place))
+            check_named(kept)
+        kept.rmdir()
+
+
 def test_how_much_is_saved_is_told_at_the_end_and_in_the_metrics(place: Path, kept: Path) -> None:
     capture = write_pcap(place.with_name("a.pcap"), packets(conversations(3, 1000)))
     command = [*FLOWFS, "mount", *map(str, (place, "-f", "-r", capture, "--archive", kept))]
