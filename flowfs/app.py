@@ -26,7 +26,7 @@ from .core import compiled
 from .core.engine import Engine
 from .core.limits import UNLIMITED_BYTES, Limits
 from .ending import Audience
-from .heap import give_back
+from .heap import trim
 from .keeper import Keeper, NotSaved, check_place
 from .mount import Mount, MountError, MountOptionError, MountOptions, mounted_at, unmount
 from .signals import END, is_heard, signals_raise, signals_wait
@@ -35,6 +35,7 @@ from .tree import Tree
 SPACING_S = 0.001  # the kernel is told of changes at most so often
 LOADING_SPACING_S = 0.01  # while a file is loaded every wake-up is taken from the loading
 REPORT_S = 0.1
+TRIM_S = 10
 
 
 def run(config: Config, engine: Engine, voice: Voice) -> None:
@@ -193,7 +194,7 @@ class _House:
             nursery.start_soon(self._report)
             nursery.start_soon(self._end_with_the_listener)
             nursery.start_soon(self._load)
-            nursery.start_soon(give_back)
+            nursery.start_soon(self._keep_small)
             if self._capture.live or self._config.follow or not self._config.wait:
                 self._ready()
 
@@ -250,6 +251,11 @@ class _House:
             self.keeper.check()
             self.audience.look()
             await trio.sleep(REPORT_S)
+
+    async def _keep_small(self) -> None:
+        while True:
+            await trio.sleep(TRIM_S)
+            await trio.to_thread.run_sync(trim)
 
     def _say_how_far(self) -> None:
         self.news()

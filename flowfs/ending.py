@@ -25,6 +25,7 @@ _LISTENING = 64  # connections that wait until they are looked at
 _SENT_S = 1.0  # for the last message, to somebody who does not read
 _TOLD_S = 10.0  # in which a mount that was taken away says that it ends
 _GONE_S = 10.0  # in which its process ends then
+_MESSAGE_BYTES = 1 << 16  # more is none
 
 Message = tuple[str, list[object]]
 
@@ -90,8 +91,7 @@ class Audience:
         for one in self._there[:]:
             with contextlib.suppress(BlockingIOError):
                 if not _received(one):
-                    self._there.remove(one)
-                    one.close()
+                    self._let_go(one)
 
     def ending(self) -> None:
         """The mount has gone. It cannot be found any more; who has found it is told what follows."""
@@ -135,10 +135,20 @@ class Audience:
         self._send(what, *arguments)
 
     def _send(self, what: str, *arguments: str | int) -> None:
+        """To everybody. Who is too slow for more than progress hears no end, and takes it for the worst."""
         message = json.dumps([what, *arguments]).encode() + b"\n"
-        for one in self._there:
-            with contextlib.suppress(OSError):  # too slow, or gone
+        for one in self._there[:]:
+            try:
                 one.send(message)
+            except BlockingIOError:
+                if what != "progress":
+                    self._let_go(one)
+            except OSError:
+                self._let_go(one)
+
+    def _let_go(self, one: socket.socket) -> None:
+        self._there.remove(one)
+        one.close()
 
 
 def _received(one: socket.socket) -> bool:
@@ -180,11 +190,9 @@ class Witness:
         if not select.select([self._connection], [], [], patience_s)[0]:
             return
         buffer = b""
-        while received := self._receive():
+        while len(buffer) < _MESSAGE_BYTES and (received := self._receive()):
             *lines, buffer = (buffer + received).split(b"\n")
-            for line in lines:
-                what, *arguments = json.loads(line)
-                yield str(what), arguments
+            yield from filter(None, map(_message, lines))
         if self._handle >= 0:
             select.select([self._handle], [], [], _GONE_S)
         yield "gone", []
@@ -196,6 +204,19 @@ class Witness:
             return self._connection.recv(4096)
         except ConnectionError:
             return b""
+
+
+def _message(line: bytes) -> Message | None:
+    """What another user's process says; None if it is no message."""
+    try:
+        found = json.loads(line)
+    except ValueError:
+        return None
+    if not isinstance(found, list) or not found or not isinstance(found[0], str):
+        return None
+    what, *arguments = found
+    numbers = [one for one in arguments if type(one) is int]
+    return None if what == "progress" and len(numbers) != 2 else (what, arguments)
 
 
 def attend(device: str, owner: int) -> Witness | None:

@@ -6,20 +6,15 @@ again, so that the heap would grow for as long as the mount lasts: by a tenth in
 
 import ctypes
 
-import trio
+_malloc_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+if _malloc_trim is not None:
+    _malloc_trim.argtypes = (ctypes.c_size_t,)
 
-GIVE_BACK_S = 10
 
+def trim() -> None:
+    """Gives whole pages that nothing is in back to the kernel; takes milliseconds, in which malloc waits.
 
-async def give_back() -> None:
-    """Gives whole pages that nothing is in back to the kernel, again and again; takes milliseconds.
-
-    malloc_trim(3), which glibc alone has.
+    malloc_trim(3), which glibc alone has. To be called now and then.
     """
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is None:
-        return
-    trim.argtypes = (ctypes.c_size_t,)
-    while True:
-        await trio.sleep(GIVE_BACK_S)
-        await trio.to_thread.run_sync(trim, 0)
+    if _malloc_trim is not None:
+        _malloc_trim(0)

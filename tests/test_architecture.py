@@ -109,7 +109,7 @@ LIBRARIES: Mapping[str, frozenset[str]] = {
         "pcapy": "capture",
         "dpkt": "dissect",
         "pyfuse3": "mount",
-        "trio": "app capture heap mount",
+        "trio": "app capture mount",
         "rich": "cli",
         "backports": "capture",
         "compression": "capture",  # what backports.zstd is from Python 3.14 on
@@ -346,7 +346,7 @@ HOUSE = {"flowfs": "", "flowfs.core": "", "flowfs.core.seq": "", "flowfs.core.st
         (
             "flowfs.tree",
             "def f():\n    import trio.lowlevel",
-            "trio is for ['app', 'capture', 'heap', 'mount'] alone",
+            "trio is for ['app', 'capture', 'mount'] alone",
         ),
         ("flowfs.cli", "from pcapy import open_live", "pcapy is for ['capture'] alone"),
         ("flowfs.capture", "__import__('dpkt')", "dpkt is for ['dissect'] alone"),

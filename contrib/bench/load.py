@@ -151,7 +151,8 @@ def memory(process: int, row: str) -> int:
 
 def wait_until_finished(mountpoint: Path) -> None:
     """Until all that was to be read is. Raises Failed."""
-    for _ in range(PATIENCE_S * 20):
+    deadline_s = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline_s:
         if json.loads((mountpoint / ".flowfs/status.json").read_text())["finished"]:
             return
         time.sleep(0.05)  # nothing tells

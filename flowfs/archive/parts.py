@@ -144,10 +144,9 @@ class Parts:
             try:
                 self._name(part)
             except OSError as error:
-                if error.errno not in NO_ROOM:
-                    raise
                 failed.append((part, error))
-                self._give_up(part)
+                if error.errno in NO_ROOM:
+                    self._give_up(part)
         for _, why in failed:
             if why.errno not in NO_ROOM:
                 raise why

@@ -150,6 +150,7 @@ class Place:
     def try_out(self) -> None:
         """Write something, make it safe, and remove it. Raises OSError if that does not work."""
         name = "try"
+        self.discard(name)  # which may have failed before
         file = self.create(name)
         try:
             os.write(file, bytes(_TRIED_BYTES))

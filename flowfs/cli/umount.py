@@ -36,7 +36,12 @@ def run(arguments: Sequence[str]) -> int:
     add_common(group)
     told = parser.parse_args(arguments)
     terminal = Terminal(quiet=told.quiet, verbose=told.verbose)
-    return max(_take_away(mountpoint, told.lazy, terminal) for mountpoint in told.mountpoints)
+    status = 0
+    for mountpoint in told.mountpoints:
+        status = max(status, _take_away(mountpoint, told.lazy, terminal))
+        if status == INTERRUPTED:
+            break
+    return status
 
 
 def _take_away(mountpoint: str, lazy: bool, terminal: Terminal) -> int:
@@ -76,6 +81,7 @@ def _wait(mountpoint: str, witness: Witness, lazy: bool, terminal: Terminal) -> 
         ended = ended or said == "ended"
     if said != "gone":  # it goes on elsewhere, or is in use
         terminal.warn(f"{mountpoint}: still in use{_by(witness)}, which goes on until that has ended")
+        status = status if lazy else FAILED
     elif not ended:
         terminal.error(f"{mountpoint}: killed, or ended by a fault{_by(witness)}: what was not saved is lost")
         status = FAILED

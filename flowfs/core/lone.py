@@ -47,7 +47,7 @@ class Lone(Midway):
         connection = stream.connection
         self._finds_room(now_ns)
         if not connection.tracked:
-            self._name(segment, stream.key)  # which it has not where the stream was found without it
+            self._set_keys(segment, stream.key)  # which it has not where the stream was found without it
             return self._admit(segment, now_ns)
         return None if self._begin_midway(stream, segment, base, now_ns) else stream
 

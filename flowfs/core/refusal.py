@@ -123,7 +123,7 @@ class Refusal(Lone):
             self._forget_refused(incumbent)
             return self._hear(there if began else there.peer, stream, segment, base, now_ns)
         if not incumbent.tracked:
-            self._name(segment, stream.key)  # which it has not where the stream was found without it
+            self._set_keys(segment, stream.key)  # which it has not where the stream was found without it
             return self._admit(segment, now_ns)  # in the room of the one that was there
         self.counters.dropped_refused_bytes += segment.end - segment.start
         stream.note(REFUSED, segment.end - segment.start)

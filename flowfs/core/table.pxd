@@ -27,7 +27,7 @@ cdef class Table:
     cdef Stream whose(self, Segment segment, const unsigned char* base)
 
     @cython.locals(low=cython.bint)
-    cdef bint _name(self, Segment segment, bytes key) except -1
+    cdef bint _set_keys(self, Segment segment, bytes key) except -1
 
     @cython.locals(connection=Connection, low=cython.bint)
     cpdef Stream stream_of(self, bytes key)

@@ -50,7 +50,7 @@ class Table:
             if stream is not None:
                 return stream
             segment.key = key_of(base, segment)
-        low = self._name(segment, segment.key)
+        low = self._set_keys(segment, segment.key)
         connection = self.entries.get(segment.low_key)
         if connection is None:
             return None
@@ -59,8 +59,8 @@ class Table:
             self.recent.put(stream)
         return stream
 
-    def _name(self, segment: Segment, key: bytes) -> bool:
-        """The segment has this key, and that by which the table knows its connection; whether it is one."""
+    def _set_keys(self, segment: Segment, key: bytes) -> bool:
+        """Give a segment its key, and the lower one of both directions; whether they are the same."""
         low = is_low(key)
         segment.key = key
         segment.low_key = key if low else reverse_key(key, len(key), segment.key_split)

@@ -1,6 +1,6 @@
 """An eviction costs as much among very many flows as among a thousand, whatever the policy.
 
-`contrib/bench/evict` measures it with a million; here it must be told from a search only, on a busy machine.
+`contrib/bench/evict` measures it with a million; here it must be told from a search only.
 """
 
 from __future__ import annotations
@@ -16,10 +16,9 @@ from flowfs.core.limits import EVICT_POLICIES
 SMALL = 1000
 LARGE = 200_000 if flowfs.core.compiled() else 50_000
 CHUNKS = 50
-# A search would cost fifty times as much, or more. Memory that is in no cache costs up to three times as
-# much, where others work on the same processor.
+# A search would cost fifty times as much, or more; memory that is in no cache, up to three times as much.
 MOST = 6
-ATTEMPTS = 3
+ATTEMPTS = 3  # the best counts: other load only adds
 
 
 @pytest.fixture(scope="module")
