@@ -80,6 +80,7 @@ cdef class Stream(Afar):
     cpdef review(self, long long now_ns)
 
     @cython.locals(end=cython.longlong)
+    cdef bint _shows_only_its_end(self) noexcept
     cdef _review_doubts(self, long long now_ns)
 
     cdef int _reason_to_give_up(self, long long end, long long now_ns) except -2

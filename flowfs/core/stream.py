@@ -260,6 +260,8 @@ class Stream(Afar):
         """Give up the holes that are lost; end the stream if it has ended; set the time of the next look."""
         self.deadline_ns = 0
         if self.settling:
+            if self._shows_only_its_end():
+                return
             if now_ns - self.hole_ns < SETTLE_NS:
                 self.wake_at(self.hole_ns + SETTLE_NS)
                 return
@@ -275,6 +277,10 @@ class Stream(Afar):
             self._review_doubts(now_ns)
         if self.fin < FAR_AWAY and not self.done:
             self._check_done(now_ns)
+
+    def _shows_only_its_end(self) -> bool:
+        """Whether a FIN is all that was seen: what it follows may come again, and the peer go on [L3]."""
+        return self.pending is None and self.tentative is None and not self.hinted
 
     def _review_doubts(self, now_ns: int) -> None:
         """What the peer has long acknowledged, and nothing better came for, is data [T1 H1]."""

@@ -324,3 +324,16 @@ def test_one_packet_that_comes_before_another_connection() -> None:
     conversation.client_ack(7).client(0, b"open").server_ack(4)
     outcome = run(conversation.wait(0.2).other())
     assert outcome.before.files() == {NAME: b"open", SERVER_NAME: b"421 too"}
+
+
+@pytest.mark.parametrize("seconds", [0.05, 0.2, 3])
+@pytest.mark.parametrize("answers", [False, True])
+def test_the_end_is_seen_first(answers: bool, seconds: float) -> None:
+    """A FIN alone closes nothing: what it follows may be sent again, and the peer go on [L3 L4]."""
+    conversation = Conversation().fin(10).wait(seconds).client(0, b"0123456789")
+    wanted = {NAME: b"0123456789"}
+    if answers:
+        conversation.server_ack(11).wait(seconds).server(0, b"answer").wait(seconds).server(6, b"more")
+        wanted[conversation.server_name()] = b"answermore"
+    outcome = run(conversation)
+    assert outcome.files() == wanted
