@@ -166,20 +166,19 @@ def test_a_mapping_shows_nothing_afterwards(mount: Served, how: int, closed: boo
 def test_a_reader_while_it_goes(mount: Served) -> None:
     """Reading and forgetting wait for each other's pages, and never for ever; what is read is what was."""
     conversation = flow(mount)
-    path = mount.client(conversation)
-    with child(lambda: reads_on(path)) as process:
-        with opened(path) as file:
-            mount.evict(conversation)
-            assert eventually(lambda: refused(file, 0))
+    with opened(mount.client(conversation)) as file, child(lambda: reads_on(file)) as process:
+        mount.evict(conversation)
+        assert eventually(lambda: refused(file, 0))
         assert eventually(lambda: ended(process))
         assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == errno.EIO
 
 
-def reads_on(path: Path) -> None:
-    """Reads until that fails, and ends with the errno."""
-    file = os.open(path, os.O_RDONLY)
+def reads_on(file: int) -> None:
+    """Reads until that fails, and ends with the errno; wrong bytes are 254, none 253."""
     try:
-        while set(os.pread(file, MIB, 0)) == {ord("s")}:
-            pass
+        while data := os.pread(file, MIB, 0):
+            if set(data) != {ord("s")}:
+                os._exit(254)
+        os._exit(253)
     except OSError as error:
         os._exit(error.errno or 255)
