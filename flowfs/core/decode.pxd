@@ -1,5 +1,5 @@
 cimport cython
-from .memory cimport adds_up, ones_sum, swapped, word
+from .memory cimport adds_up, ones_sum, split_of, swapped, word
 
 cdef int SEGMENT, NOT_TCP, RARE, UNKNOWN, BAD_HEADER, BAD_FLAGS, FRAGMENT, CUT_SHORT
 cdef int FIN, SYN, RST, PSH, ACK, URG
@@ -9,7 +9,6 @@ cdef int _TYPE_IPV4, _TYPE_IPV6, _TYPE_VLAN, _TYPE_QINQ, _TYPE_QINQ_OLD, _TYPE_Q
 cdef int _TYPE_MPLS, _TYPE_MPLS_MULTICAST, _TYPE_PPPOE, _MAX_LLC_LENGTH
 cdef int _PROTOCOL_TCP, _PROTOCOL_FRAGMENT
 cdef int _PROTOCOL_IPV4, _PROTOCOL_UDP, _PROTOCOL_IPV6, _PROTOCOL_GRE, _PROTOCOL_AH
-cdef Py_ssize_t _LONGEST_IPV4_KEY_BYTES
 cdef int _PORT_VXLAN, _PORT_VXLAN_GPE, _PORT_VXLAN_LINUX, _PORT_GENEVE, _PORT_GTP_USER, _PORT_TEREDO
 
 

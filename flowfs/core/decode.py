@@ -11,7 +11,7 @@ before it was used.
 import cython
 
 if not cython.compiled:
-    from .memory import adds_up, ones_sum, swapped, word
+    from .memory import adds_up, ones_sum, split_of, swapped, word
 
 # Verdicts on a frame.
 SEGMENT, NOT_TCP, RARE, UNKNOWN, BAD_HEADER, BAD_FLAGS, FRAGMENT, CUT_SHORT = range(8)
@@ -42,7 +42,6 @@ _PROTOCOL_TCP, _PROTOCOL_FRAGMENT = 6, 44
 _PROTOCOL_IPV4, _PROTOCOL_UDP, _PROTOCOL_IPV6, _PROTOCOL_GRE, _PROTOCOL_AH = 4, 17, 41, 47, 51
 _PORT_VXLAN, _PORT_VXLAN_GPE, _PORT_VXLAN_LINUX = 4789, 4790, 8472
 _PORT_GENEVE, _PORT_GTP_USER, _PORT_TEREDO = 6081, 2152, 3544
-_LONGEST_IPV4_KEY_BYTES = 14
 
 
 class Segment:
@@ -299,4 +298,4 @@ def reverse_key(key: bytes, length: int, split: int) -> bytes:
 
 def turned(key: bytes) -> bytes:
     """The key of the other direction, however long an address is."""
-    return swapped(key, len(key), 4 if len(key) <= _LONGEST_IPV4_KEY_BYTES else 16)
+    return swapped(key, len(key), split_of(key))

@@ -34,6 +34,8 @@ cdef class Lives(Reopening):
 
     cdef bint _is_probe(self, Stream stream, Segment segment, const unsigned char* base, long long now_ns) except -1
 
+    cdef _count_keepalive(self, Stream stream, Segment segment)
+
     @cython.locals(cut=cython.longlong, parts=list)
     cdef _payload(self, Stream stream, Segment segment, const unsigned char* base, long long now_ns)
 

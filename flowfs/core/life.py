@@ -189,17 +189,19 @@ class Lives(Reopening):
             if alone and segment.end > segment.start:
                 stream.doubt(base[segment.start : segment.end], stream.offset_of(segment.seq), now_ns)
             else:
-                self.counters.keepalive_bytes += segment.end - segment.start
-                stream.note(KEEPALIVE, segment.end - segment.start)
+                self._count_keepalive(stream, segment)
             return True
         if stream.is_probe_behind_gap(segment.seq, segment.flags & PSH != 0):
-            self.counters.keepalive_bytes += segment.end - segment.start
-            stream.note(KEEPALIVE, segment.end - segment.start)
+            self._count_keepalive(stream, segment)
             return True
         if stream.closed and stream.anchored and stream.offset_of(segment.seq) >= stream.peer_ack:
             stream.receive_doubted(base[segment.start : segment.end], segment.seq, False, now_ns)
             return True
         return False
+
+    def _count_keepalive(self, stream: Stream, segment: Segment) -> None:
+        self.counters.keepalive_bytes += segment.end - segment.start
+        stream.note(KEEPALIVE, segment.end - segment.start)
 
     def _count(self, connection: Connection, stream: Stream, now_ns: int) -> None:
         connection.packets += 1

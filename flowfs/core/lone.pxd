@@ -15,6 +15,8 @@ cdef class Lone(Midway):
     @cython.locals(connection=Connection)
     cdef Stream _begin_apart(self, Stream stream, Segment segment, const unsigned char* base, long long now_ns)
 
+    cdef Stream _admit_instead(self, Stream stream, Segment segment, long long now_ns)
+
     @cython.locals(isn=cython.longlong)
     cdef bint _answers(self, Stream stream, Segment segment) except -1
 

@@ -47,9 +47,13 @@ class Lone(Midway):
         connection = stream.connection
         self._finds_room(now_ns)
         if not connection.tracked:
-            self._set_keys(segment, stream.key)  # which it has not where the stream was found without it
-            return self._admit(segment, now_ns)
+            return self._admit_instead(stream, segment, now_ns)
         return None if self._begin_midway(stream, segment, base, now_ns) else stream
+
+    def _admit_instead(self, stream: Stream, segment: Segment, now_ns: int) -> Stream | None:
+        """The first packet of a connection, in the room of the stream's; returns as _admit() does."""
+        self._set_keys(segment, stream.key)  # which it has not where the stream was found without it
+        return self._admit(segment, now_ns)
 
     def _answers(self, stream: Stream, segment: Segment) -> bool:
         """Whether a SYN acknowledges the one that was seen: what nearly all connections go on with."""
@@ -59,7 +63,7 @@ class Lone(Midway):
     def _agrees(self, connection: Connection) -> None:
         """More than one packet shows the connection, or it is over, and what comes is looked at anyway."""
         connection.lone = False
-        connection.disputed = connection.rival is not None or connection.refused_isn != NEVER
+        connection.review_dispute()
 
     def _is_apart(self, stream: Stream, segment: Segment) -> bool:
         """Whether either number of a segment cannot go with the only packet of its connection."""

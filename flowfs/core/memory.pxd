@@ -222,8 +222,12 @@ cdef inline bytes swapped(const unsigned char* key, Py_ssize_t length, Py_ssize_
     return made
 
 
+cdef inline Py_ssize_t split_of(bytes key) noexcept:
+    return 4 if PyBytes_GET_SIZE(key) < 16 else 16
+
+
 cdef inline bint is_low(bytes key) noexcept:
-    cdef Py_ssize_t split = 4 if PyBytes_GET_SIZE(key) < 16 else 16
+    cdef Py_ssize_t split = split_of(key)
     cdef const char* known = PyBytes_AS_STRING(key)
     cdef int differ = memcmp(known, known + split, split)
     return (differ if differ else memcmp(known + 2 * split, known + 2 * split + 2, 2)) <= 0

@@ -65,9 +65,14 @@ def swapped(key: bytes, length: int, split: int) -> bytes:
     return addresses + key[ports + 2 : ports + 4] + key[ports : ports + 2] + key[ports + 4 : length]
 
 
+def split_of(key: bytes) -> int:
+    """How many bytes an address takes in a key: with both ports and a VLAN ID, IPv4 makes 14 at most."""
+    return 4 if len(key) < 16 else 16
+
+
 def is_low(key: bytes) -> bool:
     """Whether the first address of a key, or if both are the same, the first port, is not above the other."""
-    split = 4 if len(key) < 16 else 16
+    split = split_of(key)
     ports = 2 * split
     return (key[:split], key[ports : ports + 2]) <= (key[split:ports], key[ports + 2 : ports + 4])
 

@@ -58,12 +58,12 @@ class Refusal(Lone):
         connection.refused_peer_isn = peer_isn
         connection.refused_whole = whole
         connection.refused_by_one = stream is connection.one
-        connection.disputed = True
+        connection.review_dispute()
 
     def _forget_refused(self, connection: Connection) -> None:
         connection.refused_isn = connection.refused_peer_isn = NEVER
         connection.refused_whole = False
-        connection.disputed = connection.rival is not None or connection.lone
+        connection.review_dispute()
 
     def _contest(self, stream: Stream, segment: Segment, base: bytes, now_ns: int) -> Stream | None:
         """As for others; what is of one that was refused is of nobody else."""
@@ -123,8 +123,7 @@ class Refusal(Lone):
             self._forget_refused(incumbent)
             return self._hear(there if began else there.peer, stream, segment, base, now_ns)
         if not incumbent.tracked:
-            self._set_keys(segment, stream.key)  # which it has not where the stream was found without it
-            return self._admit(segment, now_ns)  # in the room of the one that was there
+            return self._admit_instead(stream, segment, now_ns)
         self.counters.dropped_refused_bytes += segment.end - segment.start
         stream.note(REFUSED, segment.end - segment.start)
         return None

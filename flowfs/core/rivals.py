@@ -141,7 +141,7 @@ class Rivals(Claims):
             incumbent.rival = rival.rival
         else:
             incumbent.rival.rival = None
-        incumbent.disputed = incumbent.rival is not None or incumbent.refused_isn != NEVER or incumbent.lone
+        incumbent.review_dispute()
         rival.rival = rival.incumbent = None
 
     def _contest(self, stream: Stream, segment: Segment, base: bytes, now_ns: int) -> Stream | None:

@@ -146,11 +146,9 @@ class Saving:
 
         False if some of them have gone already, and were counted.
         """
-        if flow.evicted:
+        if flow.evicted or self.written(flow) != start:
             return False
         draft = self._draft(flow)
-        if max(flow.start, draft.written) != start:
-            return False
         draft.is_begun = True
         draft.taken = end
         return True

@@ -32,6 +32,7 @@ cdef class Connection(Owner):
     cdef public long long touched_ns
     cdef public bint tracked
     cdef void begin(self, long long generation, long long now_ns, int source) noexcept
+    cdef void review_dispute(self) noexcept
 
 
 @cython.final

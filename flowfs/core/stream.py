@@ -48,9 +48,8 @@ class Connection(Owner):
     other: Stream
     __slots__ = (
         *("claims", "closed_ns", "contested", "disputed", "incumbent", "last_ns", "lone", "one", "other"),
-        *("packets",),
-        *("refused_by_one", "refused_isn", "refused_peer_isn", "refused_whole", "rival"),
-        *("state", "touched_ns", "tracked"),
+        *("packets", "refused_by_one", "refused_isn", "refused_peer_isn", "refused_whole", "rival", "state"),
+        *("touched_ns", "tracked"),
     )
 
     def __init__(self, generation: int, now_ns: int, source: int) -> None:
@@ -73,6 +72,10 @@ class Connection(Owner):
         self.incumbent: Connection | None = None  # whose rival this is
         self.contested = False  # the side that began this rival went on with the incumbent
         self.claims = 0  # segments of that side for this rival since; of both if it was picked up midway
+
+    def review_dispute(self) -> None:
+        """See whether it is disputed: after each change of what makes it so."""
+        self.disputed = self.lone or self.rival is not None or self.refused_isn != NEVER
 
 
 class Stream(Afar):

@@ -70,7 +70,7 @@ class Unsaved:
             with self._turn:
                 flows = self.engine.store.list_after(saving.serial, _LISTED)
                 for flow in flows:
-                    if saving.lacks(flow) and not (flow.saved and not self.engine.finished):
+                    if saving.lacks(flow) and (self.engine.finished or not flow.saved):
                         return self._errand(flow)
                     saving.serial = flow.serial
             if not flows:
