@@ -75,13 +75,13 @@ class Keeper:
         """For status.json; None without an archive."""
         return None if self._archive is None else self._archive.about()
 
-    def put_away(self, tell: Tell) -> None:
+    def put_away(self, tell: Onlooker) -> None:
         """Save what is left, until that is done or a signal breaks it off; then `not_saved` says so."""
         archive = self._archive
         if archive is None:
             return
         with signals_are_counted() as heard:
-            waiting = _Waiting(archive, tell)
+            waiting = _Progress(archive, tell)
             while not self._engine.finish(patient=True):
                 if heard() or archive.trouble.what or archive.wait(REPORT_S / 10):
                     self._engine.finish()
@@ -98,7 +98,7 @@ class Keeper:
             self._voice.error(self.not_saved)  # what is raised in the end says the fault alone
 
 
-class Tell(Protocol):
+class Onlooker(Protocol):
     """Whoever looks on while the rest is saved."""
 
     def news(self) -> None:
@@ -111,10 +111,10 @@ class Tell(Protocol):
         """What is waited for."""
 
 
-class _Waiting:
-    """For what is left."""
+class _Progress:
+    """Tells an onlooker how much is saved of what was left, every REPORT_S."""
 
-    def __init__(self, archive: Archive, tell: Tell) -> None:
+    def __init__(self, archive: Archive, tell: Onlooker) -> None:
         self._archive = archive
         self._tell = tell
         self._total = archive.left_bytes()

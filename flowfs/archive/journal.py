@@ -92,12 +92,12 @@ class Journal:
 
     def _write_again(self) -> None:
         """The lines that are not safe, where they are, unless somebody has changed the file."""
-        flags = fcntl.fcntl(self._file, fcntl.F_GETFL)
+        flags = fcntl.fcntl(self._file, fcntl.F_GETFL)  # pwrite(2) appends where O_APPEND is set
         fcntl.fcntl(self._file, fcntl.F_SETFL, flags & ~os.O_APPEND)
         try:
             for begin, line in self._unsafe:
                 if os.pread(self._file, len(line), begin) == line:
-                    os.pwrite(self._file, line, begin)
+                    _write_all(self._file, line, begin)
         finally:
             fcntl.fcntl(self._file, fcntl.F_SETFL, flags)
 
@@ -112,6 +112,11 @@ class Journal:
         self._reserved = 0
         self._unsafe.clear()
         self._is_doubtful = False
+
+
+def _write_all(file: int, line: bytes, begin: int) -> None:
+    if os.pwrite(file, line, begin) < len(line):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
 
 
 def _line(record: Mapping[str, object]) -> bytes:

@@ -7,6 +7,7 @@ with what has gone of its flow meanwhile.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import time
 from collections.abc import Callable, Sequence
@@ -28,7 +29,7 @@ NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class Parts:
-    """Of one archive. What raises OSError does so after everything that could be done was done."""
+    """Of one archive."""
 
     def __init__(self, engine: Engine, place: Place, unsaved: Unsaved, sources: Sequence[str]) -> None:
         self._engine = engine
@@ -68,7 +69,7 @@ class Parts:
             raise Evicted
         try:
             part.write(read, goes_on, safe)
-        except BaseException:
+        except BaseException:  # whatever it is goes on; what was taken is not written
             self._unsaved.failed(part.flow, part.end, end)
             raise
 
@@ -134,7 +135,7 @@ class Parts:
     def commit(self) -> list[Flow]:
         """Make the batch safe, and give its parts their names; returns flows for which there is no room.
 
-        Raises OSError if it failed otherwise, for some of them at least; those are to be written again.
+        Raises OSError if some failed otherwise, after all had their turn; those are to be written again.
         """
         if not self._batch:
             return []
@@ -181,7 +182,8 @@ class Parts:
         self._named.append(part)
         del self._batch[part.flow]
         self._batch_bytes -= part.end - part.begin
-        self._place.journal.add(part.record(name, self._sources))
+        with contextlib.suppress(OSError):  # the line waits, and make_names_safe() says why
+            self._place.journal.add(part.record(name, self._sources))
 
     def make_names_safe(self, at_once: bool) -> bool:
         """Now and then; whether it was done. Raises OSError, and is to be tried again then."""
@@ -197,8 +199,9 @@ class Parts:
     # --- what is not complete ----------------------------------------------------------------------------
 
     def left(self) -> tuple[int, int]:
-        """Flows whose end or whose beginning is in no part that is safe, unless `Unsaved.left` has them; and
-        bytes of such parts. From any thread.
+        """Flows and bytes in parts that are not safe; flows that `Unsaved.left` has not again.
+
+        From any thread; of a part that moves meanwhile it may be wrong.
         """
         parts = [*self._drafts.values(), *self._batch.values(), *self._named]
         flows = {part.flow for part in parts if part.flow.saved or part.flow.evicted}

@@ -26,7 +26,7 @@ from .trouble import Trouble
 
 IDLE_S = 0.05  # how often it is asked whether there is something to be saved
 RETRY_S = 0.5  # after a fault
-REST_S = 0.02
+REST_S = 0.02  # how often who rests looks whether the end has come
 ERRAND_BYTES = 1 << 20  # after so much of a flow its memory can go, and the next one is looked at
 MOST_POSTPONED = 1000  # of a capture that goes on, until it is tried again
 PATIENCE_S = 20.0  # at the end, for a disk that fails
@@ -45,7 +45,7 @@ class Archive:
         self._unsaved = Unsaved(engine)
         self._parts = Parts(engine, self._place, self._unsaved, sources)
         self._postponed = 0
-        self._too_large = sys.maxsize  # there is no room for so many bytes
+        self._too_large_bytes = sys.maxsize  # there is no room for so many
         self._last_round = False
         self._poked = threading.Event()
         self._ended = threading.Event()
@@ -117,7 +117,7 @@ class Archive:
             self.fault = error
         try:
             self._close()
-        except BaseException as error:  # noqa: BLE001
+        except BaseException as error:  # noqa: BLE001  as above; the first one counts
             self.fault = self.fault or error
         finally:
             self._ended.set()
@@ -134,7 +134,8 @@ class Archive:
                 self._fail(error)
                 failed = True
             self.trouble.settle()
-            if saved != (saved := self._engine.counters.archive_saved_flows):
+            saved_before, saved = saved, self._engine.counters.archive_saved_flows
+            if saved != saved_before:
                 stuck_s = 0.0
             if more:
                 continue
@@ -158,12 +159,12 @@ class Archive:
         """Whoever waits: the disk would not be faster if it were asked more often."""
         until_s, stopping = time.monotonic() + seconds, self._stopping
         while not self._broken_off and self._stopping == stopping and time.monotonic() < until_s:
-            time.sleep(REST_S)
+            time.sleep(REST_S)  # no event: poke() ends naps, not this
 
     def _try_again(self) -> None:
         """What was postponed. Once the end has come, all others had their turn: files may fill the disk."""
         self._last_round = self._stopping and self._postponed > 0
-        self._postponed, self._too_large = 0, sys.maxsize
+        self._postponed, self._too_large_bytes = 0, sys.maxsize
         self._unsaved.resume()
 
     def _goes_on(self) -> bool:
@@ -209,8 +210,8 @@ class Archive:
         if part is None and errand.start == errand.end:
             self._unsaved.settled(flow, errand.end)
             return
-        if errand.end - errand.start >= self._too_large:
-            self._postpone(flow, self._too_large)
+        if errand.end - errand.start >= self._too_large_bytes:
+            self._postpone(flow, self._too_large_bytes)
             return
         try:
             part = part or self._parts.begin(flow, errand.start)
@@ -237,13 +238,13 @@ class Archive:
         if final and self._parts.draft(flow) is part:
             self._parts.hand_over(part)
 
-    def _make_way(self, flow: Flow, error: OSError, size: int) -> None:
+    def _make_way(self, flow: Flow, error: OSError, size_bytes: int) -> None:
         """There is no room for so much of a flow: see to it that others find some. Raises other errors."""
         part = self._parts.draft(flow)
         if error.errno not in NO_ROOM:
             raise error
         if part is None:
-            self._postpone(flow, size, os.strerror(error.errno))
+            self._postpone(flow, size_bytes, os.strerror(error.errno))
         elif error.errno == errno.EFBIG:  # it goes on in another file
             self._parts.hand_over(part)
         else:
@@ -251,12 +252,12 @@ class Archive:
                 self._parts.lose(part)  # smaller ones first
             else:
                 self._parts.hand_over(part)
-            self._postpone(flow, size, os.strerror(error.errno))
+            self._postpone(flow, size_bytes, os.strerror(error.errno))
 
-    def _postpone(self, flow: Flow, size: int, why: str = "") -> None:
+    def _postpone(self, flow: Flow, size_bytes: int, why: str = "") -> None:
         self._unsaved.postpone(flow)
         self._postponed += 1
-        self._too_large = min(self._too_large, size)
+        self._too_large_bytes = min(self._too_large_bytes, size_bytes)
         if why:
             self.trouble.fault(why)
 
@@ -264,11 +265,11 @@ class Archive:
 
     def _fail(self, error: OSError) -> None:
         """Say it, once; and find out what is left of what was written."""
-        what, missing = error.strerror or str(error), isinstance(error, FileNotFoundError)
+        what, missing = _why(error), isinstance(error, FileNotFoundError)
         try:
             replaced = self._place.reopen()
         except OSError as gone:
-            replaced, what = True, gone.strerror or str(gone)
+            replaced, what = True, _why(gone)
         self.trouble.fault(what)
         if replaced:
             self._parts.lose_all()
@@ -281,5 +282,9 @@ class Archive:
             self._place.journal.write()  # there is room for it, as parts are discarded
             self._parts.make_names_safe(True)
         except OSError as error:
-            self.trouble.fault(os.strerror(error.errno or 0))
+            self.trouble.fault(_why(error))
         self._place.close()
+
+
+def _why(error: OSError) -> str:
+    return error.strerror or str(error)
