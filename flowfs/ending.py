@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import json
 import os
 import select
@@ -23,7 +24,7 @@ from pathlib import Path
 
 _LISTENING = 64  # connections that wait until they are looked at
 _SENT_S = 1.0  # for the last message, to somebody who does not read
-_TOLD_S = 10.0  # in which a mount that was taken away says that it ends
+TOLD_S = 10.0  # in which a mount that was taken away says that it ends
 _GONE_S = 10.0  # in which its process ends then
 _MESSAGE_BYTES = 1 << 16  # more is none
 
@@ -64,19 +65,20 @@ class Audience:
         folder.mkdir(mode=0o700, exist_ok=True)
         if not _is_of(folder, os.geteuid()):
             raise PermissionError(errno.EACCES, "somebody else's")
-        _clear(folder)
-        path = folder / device
-        path.unlink(missing_ok=True)  # of a mount that has gone, or the number would not be free
-        listener = socket.socket(socket.AF_UNIX)
-        try:
-            listener.bind(str(path))
-            path.chmod(0o600)
-            listener.listen(_LISTENING)
-            listener.setblocking(False)
-            self._path, self._inode = path, path.stat().st_ino
-        except OSError:
-            listener.close()
-            raise
+        with _locked(folder):  # between bind() and listen() a socket looks like one of the dead
+            _clear(folder)
+            path = folder / device
+            path.unlink(missing_ok=True)  # of a mount that has gone, or the number would not be free
+            listener = socket.socket(socket.AF_UNIX)
+            try:
+                listener.bind(str(path))
+                path.chmod(0o600)
+                listener.listen(_LISTENING)
+                listener.setblocking(False)
+                self._path, self._inode = path, path.stat().st_ino
+            except OSError:
+                listener.close()
+                raise
         self._listener = listener
 
     def look(self) -> None:
@@ -115,11 +117,12 @@ class Audience:
         self._say("error", line)
 
     def ended(self) -> None:
-        """That was all."""
+        """That was all; let go of everybody."""
         self.look()
         for one in self._there:
             one.settimeout(_SENT_S)
         self._send("ended")
+        self.close()
 
     def close(self) -> None:
         """Let go of everybody."""
@@ -159,6 +162,17 @@ def _received(one: socket.socket) -> bool:
         return False
 
 
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """For one process of the user at a time."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
 def _clear(folder: Path) -> None:
     """Remove what processes left that were killed."""
     for path in folder.iterdir():
@@ -185,7 +199,7 @@ class Witness:
             os.close(self._handle)
             self._handle = -1
 
-    def messages(self, patience_s: float = _TOLD_S) -> Iterator[Message]:
+    def messages(self, patience_s: float = TOLD_S) -> Iterator[Message]:
         """What it says until its process has ended; none if it says nothing for so long."""
         if not select.select([self._connection], [], [], patience_s)[0]:
             return

@@ -5,7 +5,7 @@ import time
 from collections.abc import Sequence
 
 from flowfs.called import command
-from flowfs.ending import Witness, attend
+from flowfs.ending import TOLD_S, Witness, attend
 from flowfs.mount import MountError, mounted_at, unmount
 
 from .parse import Parser, add_common
@@ -68,7 +68,7 @@ def _take_away(mountpoint: str, lazy: bool, terminal: Terminal) -> int:
 def _wait(mountpoint: str, witness: Witness, lazy: bool, terminal: Terminal) -> int:
     """Until the mount's process has ended; 0 if it has saved all that it should."""
     status, ended, begun, said = 0, False, time.monotonic(), ""
-    for said, arguments in witness.messages(*([AT_ONCE_S] if lazy else [])):
+    for said, arguments in witness.messages(AT_ONCE_S if lazy else TOLD_S):
         line = _printable(str(arguments[0])) if arguments else ""
         if said == "error":
             status = FAILED
