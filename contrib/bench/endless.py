@@ -91,13 +91,13 @@ class Seen(NamedTuple):
 
 
 def look(mountpoint: Path, daemon: int, connections: int) -> Seen:
+    """What the mount says, and the system of its process. Raises load.Failed."""
     status = json.loads((mountpoint / ".flowfs/status.json").read_text())
     return Seen(connections, load.resident_memory(daemon), status["statistics"])
 
 
-def run(flowfs: list[str], millions: int, memory: str, mountpoint: Path) -> Iterator[Seen]:
-    """Feeds a mount; what is seen of it after each million. Raises load.Failed."""
-    block = Block()
+def run(flowfs: list[str], block: Block, millions: int, memory: str, mountpoint: Path) -> Iterator[Seen]:
+    """Feeds a mount, to the end; what is seen of it after each million, and then. Raises load.Failed."""
     command = [*flowfs, "mount", "-r", "-", "--no-wait", "--max-memory", memory, str(mountpoint)]
     with subprocess.Popen(command, stdin=subprocess.PIPE) as feeder:
         assert feeder.stdin is not None
@@ -118,7 +118,7 @@ def run(flowfs: list[str], millions: int, memory: str, mountpoint: Path) -> Iter
 
 
 def complaints(seen: list[Seen], packets: int) -> Iterator[str]:
-    """What speaks against the mount, a line each."""
+    """What speaks against the mount, a line each; of `packets` a connection."""
     last = seen[-1].statistics
     settled = next((one for one in seen if one.connections >= SETTLED * MILLION), seen[-1])
     most = max(one.resident_bytes for one in seen)
@@ -149,6 +149,7 @@ def arguments() -> argparse.Namespace:
 
 
 def show(one: Seen) -> None:
+    """A row of the table."""
     held, used = one.statistics["flows"], one.statistics["payload_used_bytes"]
     print(
         f"{one.connections / MILLION:8.0f} M {one.resident_bytes / load.MIB:12.1f} MiB"
@@ -158,13 +159,14 @@ def show(one: Seen) -> None:
 
 
 def main() -> int:
+    """0: as small as it was, and all there; 1: not so; 2: the mount failed."""
     options = arguments()
     print(f"{load.machine()}; --max-memory {options.max_memory}")
     print(f"{'connections':>10} {'resident':>14} {'flows held':>12} {'payload held':>16}")
-    seen: list[Seen] = []
+    block, seen = Block(), list[Seen]()
     with tempfile.TemporaryDirectory() as folder:
         try:
-            for one in run(options.flowfs.split(), options.millions, options.max_memory, Path(folder)):
+            for one in run(options.flowfs.split(), block, options.millions, options.max_memory, Path(folder)):
                 seen.append(one)
                 show(one)
         except (load.Failed, OSError, subprocess.TimeoutExpired) as error:
@@ -172,7 +174,7 @@ def main() -> int:
             return 2
         finally:
             load.unmount(options.flowfs.split(), Path(folder))
-    found = list(complaints(seen, len(Block().packets)))
+    found = list(complaints(seen, len(block.packets)))
     print("\n".join(found) or "memory is flat, and every packet, connection and byte is accounted for")
     return 1 if found else 0
 

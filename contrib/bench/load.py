@@ -143,6 +143,7 @@ def resident_memory(process: int) -> int:
 
 
 def memory(process: int, row: str) -> int:
+    """A row of /proc/PROCESS/status, in bytes. Raises Failed."""
     for line in Path(f"/proc/{process}/status").read_text().splitlines():
         if line.startswith(f"{row}:"):
             return int(line.split()[1]) * 1024
@@ -155,7 +156,7 @@ def wait_until_finished(mountpoint: Path) -> None:
     while time.monotonic() < deadline_s:
         if json.loads((mountpoint / ".flowfs/status.json").read_text())["finished"]:
             return
-        time.sleep(0.05)  # nothing tells
+        time.sleep(0.05)  # a mount in the background tells nobody that it has loaded
     raise Failed(f"{mountpoint} is not loaded after {PATIENCE_S} s")
 
 
