@@ -9,7 +9,7 @@ import mmap
 import sys
 
 MEMORY_BYTES = 256 * 2**20  # what a mount is given for payload (`--max-memory`)
-CHUNK_BYTES = 2**18  # at once, as flowfs reads: it stays in the processor's cache for the copy
+CHUNK_BYTES = 2**19  # at once, as flowfs reads: it stays in the processor's cache for the copy
 
 
 def main() -> None:

@@ -29,10 +29,9 @@ MOST_MILLIONS = 10  # more have no addresses
 SHAPE = captures.Shape("endless", CONNECTIONS, answer_bytes=700, concurrent=1)
 FILE_HEADER_BYTES = 24
 RECORD_BYTES = 16
-CLIENT_AT, SERVER_AT = (
-    RECORD_BYTES + 14 + 12,
-    RECORD_BYTES + 14 + 16,
-)  # where IPv4 addresses stand in a record
+ETHERNET_BYTES = 14
+CLIENT_AT = RECORD_BYTES + ETHERNET_BYTES + 12  # where the source of the first packet stands (RFC 791)
+SERVER_AT = CLIENT_AT + 4
 SETTLED = 2  # million connections after which whatever has a bound has reached it
 MAY_GROW = 1.05  # holes in the heap, until it is trimmed
 
@@ -62,7 +61,7 @@ class Block:
         at = 0
         while at < self.stride:
             yield Packet(at, self.records[at + CLIENT_AT] == self.records[CLIENT_AT])
-            at += RECORD_BYTES + int.from_bytes(self.records[at + 8 : at + 12], "little")
+            at += RECORD_BYTES + self._number(at + 8, 4, "little")
 
     def _number(self, at: int, size: int, order: Literal["little", "big"]) -> int:
         return int.from_bytes(self.records[at : at + size], order)
