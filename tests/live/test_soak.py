@@ -25,6 +25,7 @@ from live import reader
 from live.mounting import Mount, daemons, mounted
 from live.network import Namespace
 from live.traffic import Talk, connect
+from resident import resident_bytes
 from waiting import eventually
 
 pytestmark = pytest.mark.needs("netns", "fuse")
@@ -89,11 +90,6 @@ class Sent:
     def stream(self, name: str) -> bytes:
         mark, size = reader.mark(name), self.sizes[name]
         return b"".join(reader.sent(mark, at, min(KIB, size - at)) for at in range(0, size, KIB))
-
-
-def resident_bytes(process: int) -> int:
-    row = next(row for row in Path(f"/proc/{process}/status").read_text().splitlines() if "VmRSS" in row)
-    return int(row.split()[1]) * KIB
 
 
 @dataclass
