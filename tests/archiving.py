@@ -1,21 +1,38 @@
-"""An engine and the archive that its flows are saved in; and what is found there."""
+"""An engine and the archive that its flows are saved in; what is fed, how the disk hangs, what is found."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import random
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from craft import ETHERNET, Conversation, Packet, batches
-from flowfs.archive import Archive
+from flowfs.archive import Archive, part
 from flowfs.core.engine import Engine
 from flowfs.core.limits import MIB, Limits
 
 PACKET_BYTES = 16  # of a batch's description
+STEP_BYTES = 1000  # of data in a packet
+
+
+def some(size: int, seed: int = 1) -> bytes:
+    return random.Random(seed).randbytes(size)
+
+
+def talk(data: bytes, port: int = 40_000, close: bool = True) -> Conversation:
+    conversation = Conversation(client_port=port).handshake()
+    for at in range(0, len(data), STEP_BYTES):
+        conversation.client(at, data[at : at + STEP_BYTES])
+    conversation.server_ack(len(data))
+    return conversation.close() if close else conversation
 
 
 class Archived:
@@ -62,6 +79,33 @@ def archived(place: Path, **limits: Any) -> Iterator[Archived]:
         made.engine.close()
 
 
+def is_written(one: Archived) -> bool:
+    """Whether memory of the flow that is there can be freed without a loss, though it is open."""
+    saving = one.engine.store.saving
+    return saving is not None and saving.clean_bytes > 0
+
+
+def hanging(
+    monkeypatch: pytest.MonkeyPatch, owner: object = part, name: str = "_write"
+) -> tuple[threading.Event, threading.Event]:
+    """From here on the disk hangs until the first event is set; the second says that somebody waits."""
+    goes_on, stands = threading.Event(), threading.Event()
+    work = getattr(owner, name)
+
+    def hang(*arguments: Any) -> Any:
+        stands.set()
+        assert goes_on.wait(60)
+        return work(*arguments)
+
+    monkeypatch.setattr(owner, name, hang)
+    return goes_on, stands
+
+
+def hanging_sync(monkeypatch: pytest.MonkeyPatch) -> tuple[threading.Event, threading.Event]:
+    """As `hanging`, in the making safe of a part that is written."""
+    return hanging(monkeypatch, part.Part, "sync")
+
+
 def records(place: Path) -> list[dict[str, Any]]:
     """The lines of the journal; those that are torn are left out."""
     found = []
@@ -71,6 +115,10 @@ def records(place: Path) -> list[dict[str, Any]]:
         except ValueError:
             continue
     return found
+
+
+def has_records(place: Path) -> bool:
+    return (place / "flows.jsonl").exists() and bool(records(place))
 
 
 def check(place: Path) -> list[dict[str, Any]]:

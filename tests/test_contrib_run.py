@@ -10,13 +10,14 @@ import re
 import signal
 import subprocess
 import sys
-import time
 import tomllib
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
+
+from waiting import eventually
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -88,10 +89,7 @@ class Newcomer:
         told_to_stop, stopped = self.place / f"stop-at-{step}", self.place / "stopped"
         told_to_stop.touch()
         with self.start() as process:
-            end = time.monotonic() + 30
-            while not stopped.exists():
-                assert time.monotonic() < end
-                time.sleep(0.01)  # until a step has begun
+            assert eventually(stopped.exists, 30)
             os.killpg(process.pid, number)  # as a terminal does
             try:
                 said, complained = process.communicate(timeout=30)
@@ -179,8 +177,7 @@ def test_what_is_lost_is_made_again(newcomer: Newcomer, lost: str) -> None:
 def test_who_comes_second_waits_and_says_so(newcomer: Newcomer) -> None:
     (newcomer.place / "stop-at-venv").touch()
     with newcomer.start() as first:
-        while not (newcomer.place / "stopped").exists():
-            time.sleep(0.01)  # until its step has begun
+        assert eventually((newcomer.place / "stopped").exists, 30)
         with newcomer.start() as second:
             assert second.stderr is not None
             assert second.stderr.readline() == "contrib/run: another one is installing; waiting for it\n"

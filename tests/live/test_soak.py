@@ -1,6 +1,6 @@
 """A soak: more traffic than memory, readers that are killed, files that are removed; no byte is lost.
 
-Twenty seconds of it; `FLOWFS_SOAK_SECONDS=600` in the environment makes it ten minutes.
+Twenty seconds of it; `FLOWFS_SOAK_SECONDS=600` (4 to 1800) in the environment makes it ten minutes.
 """
 
 from __future__ import annotations
@@ -25,12 +25,17 @@ from live import reader
 from live.mounting import Mount, daemons, mounted
 from live.network import Namespace
 from live.traffic import Talk, connect
+from resident import resident_bytes
 from waiting import eventually
 
 pytestmark = pytest.mark.needs("netns", "fuse")
 
 KIB, MIB = 1 << 10, 1 << 20
 SECONDS = float(os.environ.get("FLOWFS_SOAK_SECONDS", "20"))
+SHORTEST_S = 4  # resident memory is read once a second: before half of the time, then, and after it
+LONGEST_S = 1800  # each short connection has a port of its own, some 34 a second: they last for 31 minutes
+if not SHORTEST_S <= SECONDS <= LONGEST_S:
+    pytest.fail(f"FLOWFS_SOAK_SECONDS={SECONDS:g}: it must be {SHORTEST_S} to {LONGEST_S}", pytrace=False)
 RATE_BYTES = 2 * MIB  # a second: a slow disk, on a busy machine
 READERS = 3
 FIRST_PORT = 2000
@@ -91,11 +96,6 @@ class Sent:
         return b"".join(reader.sent(mark, at, min(KIB, size - at)) for at in range(0, size, KIB))
 
 
-def resident_bytes(process: int) -> int:
-    row = next(row for row in Path(f"/proc/{process}/status").read_text().splitlines() if "VmRSS" in row)
-    return int(row.split()[1]) * KIB
-
-
 @dataclass
 class Soak:
     """What happens while it lasts: traffic at a steady rate, and now and then something bad."""
@@ -119,8 +119,8 @@ class Soak:
             if now > len(self.resident):
                 self.resident.append(resident_bytes(self.mount.status()["pid"]))
                 some.renew()
-            # No faster than RATE_BYTES.
-            time.sleep(max(0.0, begin + self.sent.total() / RATE_BYTES - time.monotonic()))
+            early_s = begin + self.sent.total() / RATE_BYTES - time.monotonic()
+            time.sleep(max(0.0, early_s))  # no faster than RATE_BYTES
 
     def short(self, size: int) -> None:
         # In order, so that none is used again, which would be another file.

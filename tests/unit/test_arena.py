@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flowfs.core.arena import Arena, size_class
+from resident import resident_bytes
 
 UNIT_BYTES, TOP_CLASS, LARGEST_BLOCK_BYTES = 256, 8, 65536
 UNITS_OF_A_BLOCK = 1 << TOP_CLASS
@@ -154,8 +155,3 @@ def test_an_idle_arena_costs_nothing() -> None:
     arena = Arena(1 << 30)
     assert resident_bytes() - before < 16 << 20
     assert arena.allocate(TOP_CLASS) == 0
-
-
-def resident_bytes() -> int:
-    with open("/proc/self/statm") as file:
-        return int(file.read().split()[1]) * 4096

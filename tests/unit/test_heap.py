@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import platform
-from pathlib import Path
 
 import pytest
 
 from flowfs.heap import trim
+from resident import resident_bytes
 
 MIB = 1 << 20
 OBJECT_BYTES = 1000  # more than Python's own allocator takes
 OBJECTS = 60 * MIB // OBJECT_BYTES
 STAYING = 64  # of so many objects one stays
-
-
-def resident_bytes() -> int:
-    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries have no malloc_trim")

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from flowfs.rights import RightsError, User, act_for, drop, lock_memory, owner, reach, seal
+from resident import resident_bytes
 
 NOBODY = User("nobody", 65534, 65534)
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root has rights to give up")
@@ -190,10 +191,6 @@ def test_all_memory_is_locked_as_it_is_used_also_what_comes_later(for_good: bool
         assert locked_bytes() >= 2 * size
 
     in_a_process(attempt)
-
-
-def resident_bytes() -> int:
-    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def test_memory_cannot_be_locked_within_a_limit() -> None:
