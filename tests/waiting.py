@@ -17,3 +17,15 @@ def eventually(holds: Callable[[], Any], within_s: float = 10) -> bool:
             return False
         time.sleep(OFTEN_S)  # nothing tells of it
     return True
+
+
+def until(condition: Callable[[], Any], within_s: float = 5) -> Any:
+    """What `condition` gives once it is true; fails if that takes too long."""
+    found: list[Any] = [None]
+
+    def holds() -> bool:
+        found[0] = condition()
+        return bool(found[0])
+
+    assert eventually(holds, within_s)
+    return found[0]

@@ -125,7 +125,7 @@ def test_racing_readers_see_nothing_but_the_beginning(mount: Served, tmp_path: P
     readers = scripts(4, READ, mount.client(conversation), tmp_path / "stop")
     grow(mount, conversation)
     mount.feed(conversation.close())
-    time.sleep(0.3)
+    time.sleep(0.3)  # time to read a wrong end
     (tmp_path / "stop").touch()
     assert said_by(readers) == ["wrong 0"] * 4
     assert mount.client(conversation).read_bytes() == STEP[: conversation.client_next]
@@ -186,7 +186,9 @@ def test_growth_while_the_flow_is_looked_up_for_the_first_time(mount: Served) ->
         readers = scripts(1, STAT, mount.path, "30000", "30400")
         for conversation in conversations:
             mount.feed(conversation.client(0, b"abc"))
-            time.sleep(random.Random(conversation.client_port).random() * 0.002)
+            time.sleep(
+                random.Random(conversation.client_port).random() * 0.002
+            )  # so that they meet at any step
             mount.feed(conversation.client(3, b"def"))
         assert said_by(readers) == [""]
     finally:

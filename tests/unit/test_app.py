@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,8 @@ import craft
 import flowfs
 from craft import tunnels
 from flowfs.app import _Waker
+from live.mounting import daemons
+from waiting import until
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(flowfs.__file__).parent.parent)}
 FLOWFS = [sys.executable, "-P", "-m", "flowfs"]
@@ -108,25 +110,6 @@ def is_mounted(place: Path) -> bool:
     return any(
         line.split()[4] == str(place) for line in Path("/proc/self/mountinfo").read_text().splitlines()
     )
-
-
-def daemons(place: Path) -> list[int]:
-    """The processes of ours whose command line names the place."""
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            if os.fsencode(place) in process.joinpath("cmdline").read_bytes().split(b"\0"):
-                found.append(int(process.name))
-    return found
-
-
-def until(condition: Callable[[], Any]) -> Any:
-    """What `condition` gives once it is true; five seconds are enough."""
-    end = time.monotonic() + 5
-    while not (result := condition()):
-        assert time.monotonic() < end
-        time.sleep(0.01)
-    return result
 
 
 def flowfs_(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
@@ -290,7 +273,7 @@ def test_nohup_is_respected(place: Path, capture: Path) -> None:
     with process:
         until((place / NAME).exists)
         process.send_signal(signal.SIGHUP)
-        time.sleep(0.2)
+        time.sleep(0.2)  # time to end, which it must not
         assert (place / NAME).exists()
         process.terminate()
         assert process.wait(10) == 0
@@ -474,7 +457,7 @@ def test_a_child_that_is_killed_leaves_nothing(place: Path, capture: Path) -> No
 def test_a_signal_at_any_moment_leaves_nothing(place: Path, capture: Path) -> None:
     for pause in (0.02, 0.1, 0.2, 0.25, 0.3, 0.4):
         with start("mount", place, "-f", "-r", capture) as process:
-            time.sleep(pause)
+            time.sleep(pause)  # any moment is to be met
             process.terminate()
             assert process.wait(10) in (0, 128 + signal.SIGTERM, -signal.SIGTERM)
             assert process.stderr is not None

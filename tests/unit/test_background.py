@@ -159,7 +159,7 @@ def test_an_interrupted_parent_ends_the_child(number: int) -> None:
         return until_nobody_listens(voice)
 
     def interrupt() -> None:
-        time.sleep(0.2)
+        time.sleep(0.2)  # until the parent listens
         os.kill(os.getpid(), number)
 
     before = signal.getsignal(number)
@@ -193,6 +193,6 @@ def test_a_parent_that_does_not_read_does_not_stop_the_child() -> None:
 
     class Slow(Heard):
         def progress(self, done: int, total: int, what: str = "loading") -> None:
-            time.sleep(0.0001)
+            time.sleep(0.0001)  # slower than they come
 
     assert in_background(work, Slow(), lambda: None) == 5
