@@ -10,6 +10,8 @@ import time
 from collections.abc import Sequence
 from typing import Protocol
 
+from rich.filesize import decimal
+
 from .archive import PATIENCE_S, Archive
 from .background import Voice
 from .config import Config, ConfigError
@@ -135,4 +137,4 @@ class _Progress:
         if not self._is_said and (trouble or now - self._begun_s > SILENCE_S):
             self._is_said = True
             why = f" ({trouble}), which is tried for {PATIENCE_S:.0f} s" if trouble else ""
-            self._tell.waiting(f"{left_bytes / 1e6:,.1f} MB are still to be saved{why}")
+            self._tell.waiting(f"{decimal(left_bytes)} are still to be saved{why}")

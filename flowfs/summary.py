@@ -8,17 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
+from rich.filesize import decimal
+
 Numbers = Mapping[str, int]
 
 
 def _evicted(numbers: Numbers) -> str:
-    freed = numbers["evicted_bytes"] + numbers["trimmed_bytes"]
-    if not freed and not numbers["flows_evicted"]:
+    freed, whole = numbers["evicted_bytes"] + numbers["trimmed_bytes"], numbers["flows_evicted"]
+    if not freed and not whole:
         return ""
-    trimmed = f", {_mb(numbers['trimmed_bytes'])} of it from the beginning of others" * bool(
+    trimmed = f", {decimal(numbers['trimmed_bytes'])} of it from the beginning of others" * bool(
         numbers["trimmed_bytes"]
     )
-    return f"freed for want of memory: {_mb(freed)}, with {numbers['flows_evicted']:,} whole flows{trimmed}"
+    return f"freed for want of memory: {decimal(freed)}, with {whole:,} whole flows{trimmed}"
 
 
 def _refused(numbers: Numbers) -> str:
@@ -32,7 +34,9 @@ def _refused(numbers: Numbers) -> str:
 
 def _not_archived(numbers: Numbers) -> str:
     flows, size = numbers["archive_lost_flows"], numbers["archive_lost_bytes"]
-    return f"not archived: {_mb(size)} of {flows:,} flows, which went before they were saved" if flows else ""
+    if not flows:
+        return ""
+    return f"not archived: {decimal(size)} of {flows:,} flows, which went before they were saved"
 
 
 LOSSES: tuple[Callable[[Numbers], str], ...] = (_refused, _evicted, _not_archived)
@@ -68,7 +72,3 @@ def _dropped(interfaces: Mapping[str, Numbers]) -> Iterator[str]:
             }
             said = " and ".join(f"{count:,} {where}" for where, count in how.items() if count)
             yield f"dropped on {name}: {said}; {share:.1f} % of its packets. Flows that lived then say so"
-
-
-def _mb(count: int) -> str:
-    return f"{count / 1e6:,.1f} MB"

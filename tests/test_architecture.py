@@ -110,7 +110,7 @@ LIBRARIES: Mapping[str, frozenset[str]] = {
         "dpkt": "dissect",
         "pyfuse3": "mount",
         "trio": "app capture mount",
-        "rich": "cli",
+        "rich": "cli summary complaints keeper archive",  # outside cli for its words for sizes
         "backports": "capture",
         "compression": "capture",  # what backports.zstd is from Python 3.14 on
         "cython": "core",

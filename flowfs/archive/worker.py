@@ -16,6 +16,8 @@ import threading
 import time
 from collections.abc import Sequence
 
+from rich.filesize import decimal
+
 from ..core.engine import Engine
 from ..core.flow import Evicted, Flow
 from ..core.unsaved import Errand, Unsaved
@@ -92,7 +94,8 @@ class Archive:
         if not why and counters.archive_lost_flows:
             why = "they went before: the disk is too slow, or --max-memory too small"
         said = f" ({why})" if why else ""
-        return f"--archive {self.path}: {flows} flows, {size / 1e6:,.1f} MB, were not saved{said}"
+        were = f"1 flow, {decimal(size)}, was" if flows == 1 else f"{flows} flows, {decimal(size)}, were"
+        return f"--archive {self.path}: {were} not saved{said}"
 
     def about(self) -> dict[str, object]:
         """For status.json."""

@@ -353,6 +353,6 @@ def test_what_goes_while_it_cannot_be_written_is_lost_once(
             goes_on.set()
         one.end()
         assert one.numbers() == (0, 3)
-        assert one.archive.missing().endswith(": 1 flows, 0.0 MB, were not saved (Input/output error)")
+        assert one.archive.missing().endswith(": 1 flow, 3 bytes, was not saved (Input/output error)")
         assert one.engine.store.saving is not None
         assert not one.engine.store.saving.leaving

@@ -107,7 +107,7 @@ def test_what_has_a_name_that_is_not_safe_is_not_called_saved(
         assert eventually(lambda: one.archive.trouble.what == "Input/output error")
         assert len(check_named(place)) == 1
         assert one.numbers() == (0, 0)
-        assert one.archive.missing().endswith(": 1 flows, 0.0 MB, were not saved (Input/output error)")
+        assert one.archive.missing().endswith(": 1 flow, 3 bytes, was not saved (Input/output error)")
         journal.fails = False
         assert one.archive.wait(10)
         assert one.numbers() == (3, 0)
@@ -130,7 +130,7 @@ def test_what_the_kernel_may_have_dropped_of_the_journal_is_written_again(
         assert eventually(lambda: journal.written)
         one.archive.break_off()
         assert one.archive.wait(10)
-        assert "1 flows" in one.archive.missing()
+        assert "1 flow, " in one.archive.missing()
     lines = journal.path.read_bytes().splitlines(keepends=True)
     assert set(journal.written) == {lines[1]}
 
@@ -192,7 +192,7 @@ def test_a_file_in_the_place_of_the_directory(place: Path) -> None:
         assert eventually(lambda: one.archive.trouble.what)
         one.archive.break_off()
         assert one.archive.wait(10)
-        assert "1 flows" in one.archive.missing()
+        assert "1 flow, " in one.archive.missing()
 
 
 def test_a_journal_that_is_a_pipe(place: Path) -> None:
@@ -261,10 +261,10 @@ def test_a_disk_that_hangs_in_the_end_has_not_saved(place: Path, monkeypatch: py
             assert stands.wait(10)
             one.archive.break_off()
             assert not one.archive.wait(0.05)
-            assert "1 flows" in one.archive.missing()
+            assert "1 flow, " in one.archive.missing()
             (flow,) = one.engine.list_after(0, 9)
             one.engine.store.evict(flow)
-            assert "1 flows" in one.archive.missing()
+            assert "1 flow, " in one.archive.missing()
         finally:
             goes_on.set()
         assert one.archive.wait(10)
@@ -315,7 +315,7 @@ def test_smaller_flows_go_before_those_for_which_there_is_no_room(
     assert saved == len(head) + 1_000_000
     assert sorted(data for data in joined(place).values() if data != head) == sorted(small)
     left = (len(large) - len(head)) / 1e6
-    assert missing == f"--archive {place}: 1 flows, {left:,.1f} MB, were not saved (No space left on device)"
+    assert missing == f"--archive {place}: 1 flow, {left:,.1f} MB, was not saved (No space left on device)"
 
 
 def test_a_closed_flow_that_does_not_fit_waits_and_others_are_saved_meanwhile(
@@ -429,5 +429,5 @@ def test_a_fault_of_the_thread_is_not_silent(place: Path, monkeypatch: pytest.Mo
         one.feed(talk(b"abc"))
         one.end()
         assert isinstance(one.archive.fault, ZeroDivisionError)
-        assert "1 flows" in one.archive.missing()
+        assert "1 flow, " in one.archive.missing()
     assert check(place) == []

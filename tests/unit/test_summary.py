@@ -58,6 +58,7 @@ def test_evicted_and_trimmed() -> None:
     )
     assert len(lines(numbers(trimmed_bytes=1), {})) == 2
     assert len(lines(numbers(flows_evicted=1), {})) == 2
+    assert "memory: 1 byte, with" in lines(numbers(evicted_bytes=1), {})[1]
 
 
 def test_what_could_not_be_archived() -> None:
