@@ -71,7 +71,7 @@ def _build(config: Config, engine: Engine, voice: Voice, stack: contextlib.ExitS
     house = _House(config, voice, engine, sources)
     stack.callback(house.put_away)  # when the mount has gone, for which somebody may wait
     with signals_wait():
-        house.mount = Mount.open(Tree(engine, house.about), config.mountpoint, options)
+        house.mount = Mount.open(Tree(engine, house.about, options.visible), config.mountpoint, options)
         stack.callback(_close, house.mount)
     for line in house.mount.warnings:
         voice.warn(line)

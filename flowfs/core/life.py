@@ -254,6 +254,8 @@ class Lives(Reopening):
             return None
         self._count(chosen.connection, chosen, now_ns)
         self._note_source(chosen.connection)
+        if not chosen.has_syn():
+            chosen.answers = segment.flags & ACK != 0
         chosen.read_syn(base, segment.header + 20, segment.options_end, segment.window, chosen.peer)
         if segment.end > segment.start:
             chosen.receive_syn_data(base[segment.start : segment.end], now_ns)

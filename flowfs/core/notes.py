@@ -47,6 +47,8 @@ class About(NamedTuple):
     Those of the interfaces that its packets came by.
     """
     beyond_bytes: int = 0  # of the stream, lost ones too, behind the end of a file that reached its limit
+    packets: int = 0  # segments that this side sent
+    role: str = "unknown"  # "client": it sent the SYN; "server": the SYN/ACK
 
 
 class Notes:

@@ -18,6 +18,7 @@ cdef class Reach(Pickup):
     cdef public int low_echoes
     cdef public bint offers_stamps
     cdef public bint paws
+    cdef public bint answers
     cdef public long long reach_bytes
     cdef public bint reach_known
     cdef public long long said_stamp

@@ -37,7 +37,17 @@ class Reach(Pickup):
     """A direction and the limits that its peer sets."""
 
     __slots__ = (
-        *("closed", "echo", "far_ack", "low_echoes", "offers_stamps", "paws", "reach_bytes", "reach_known"),
+        *(
+            "answers",
+            "closed",
+            "echo",
+            "far_ack",
+            "low_echoes",
+            "offers_stamps",
+            "paws",
+            "reach_bytes",
+            "reach_known",
+        ),
         *("said_stamp", "said_window", "scale", "stamp", "syn_window", "value"),
     )
 
@@ -57,6 +67,7 @@ class Reach(Pickup):
         self.low_echoes = 0  # in a row that are older than `stamp`
         self.value = self.echo = ABSENT  # TSval and TSecr of this side's last segment
         self.reach_known = self.closed = self.offers_stamps = self.paws = False
+        self.answers = False  # its SYN was a SYN/ACK
 
     def forget_syn(self) -> None:
         """What this side's SYN said holds no more, nor what the peer said of windows since."""

@@ -46,3 +46,5 @@ cdef class Table:
 
     @cython.locals(stream=Stream, connection=Connection, notes=Notes)
     cpdef object about(self, Flow flow)
+
+cdef str _role(Stream stream)

@@ -120,6 +120,8 @@ class Table:
             stream.tail_missing_bytes,
             self._dropped(flow, stream.partial),
             stream.rcv_nxt - stream.origin - flow.size,
+            stream.packets,
+            _role(stream),
         )
 
     def _dropped(self, flow: Flow, partial: bool) -> int:
@@ -128,3 +130,12 @@ class Table:
         sources = {flow.source} if connection is None else {connection.source, connection.other_source}
         since_ns = NEVER if partial else flow.first_ns
         return self.drops.during(sources, since_ns, flow.changed_ns if flow.state != OPEN else _ALWAYS)
+
+
+def _role(stream: Stream) -> str:
+    """Who a direction's sender is, by the SYNs that were seen. Of two that open at once both are clients."""
+    if stream.has_syn():
+        return "server" if stream.answers else "client"
+    if stream.peer.has_syn():
+        return "client" if stream.peer.answers else "server"
+    return "unknown"

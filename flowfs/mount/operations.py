@@ -1,9 +1,10 @@
 """The requests of the kernel, answered by the tree.
 
 Owns errnos and flags; what there is and what it holds says the tree. Always true: handlers are plain
-functions, which cannot wait, and `_handler` makes them what pyfuse3 calls. So nothing else runs on trio's
-thread between the making of an answer and its sending, and no notification is sent in between but by
-`settle`. A handler that fails in an unforeseen way is logged and answered EIO: the mount goes on.
+functions, which cannot wait, and `_handler` makes them what pyfuse3 calls; where something has to be made
+first, it waits for that and asks again. So nothing else runs on trio's thread between the making of an answer
+and its sending, and no notification is sent in between but by `settle`. A handler that fails in an unforeseen
+way is logged and answered EIO: the mount goes on.
 """
 
 from __future__ import annotations
@@ -18,12 +19,14 @@ from typing import Any, Concatenate, NoReturn, ParamSpec, TypeVar
 import pyfuse3
 import trio
 
-from ..tree import MAX_NAME_BYTES, READ_BYTES, ROOT, Attributes, Reason, Tree, TreeError
+from ..tree import MAX_NAME_BYTES, READ_BYTES, ROOT, Attributes, Reason, Tree, TreeError, Unready
 
 _ERRNO = {
     Reason.NOT_FOUND: errno.ENOENT,
     Reason.NOT_A_DIRECTORY: errno.ENOTDIR,
     Reason.IS_A_DIRECTORY: errno.EISDIR,
+    Reason.NOT_A_LINK: errno.EINVAL,
+    Reason.NO_ATTRIBUTE: errno.ENODATA,
     Reason.READ_ONLY: errno.EROFS,
     Reason.STALE: errno.ESTALE,  # the VFS then looks the name up again
     Reason.FREED: errno.EIO,
@@ -44,7 +47,11 @@ def _handler(
     @functools.wraps(answer)
     async def handle(self: Operations, /, *args: _Arguments.args, **kwargs: _Arguments.kwargs) -> _Answer:
         try:
-            return answer(self, *args, **kwargs)
+            while True:
+                try:
+                    return answer(self, *args, **kwargs)
+                except Unready as error:
+                    await trio.to_thread.run_sync(error.work, abandon_on_cancel=True)
         except TreeError as error:
             raise pyfuse3.FUSEError(_ERRNO[error.reason]) from None
         except pyfuse3.FUSEError:
@@ -74,7 +81,7 @@ class Operations(pyfuse3.Operations):
 
     def _entry(self, attributes: Attributes) -> pyfuse3.EntryAttributes:
         inode, mode, links, size, blocks, atime_ns, mtime_ns, ctime_ns, valid_s = attributes
-        entry = pyfuse3.EntryAttributes()  # entry_timeout is 300 s: a name that goes is taken away
+        entry = pyfuse3.EntryAttributes()
         entry.st_ino = inode
         entry.st_mode = mode
         entry.st_nlink = links
@@ -86,7 +93,7 @@ class Operations(pyfuse3.Operations):
         entry.st_atime_ns = atime_ns
         entry.st_mtime_ns = mtime_ns
         entry.st_ctime_ns = ctime_ns
-        entry.attr_timeout = valid_s
+        entry.attr_timeout = entry.entry_timeout = valid_s
         return entry
 
     # --- names and attributes ----------------------------------------------------------------------
@@ -104,8 +111,16 @@ class Operations(pyfuse3.Operations):
         return entry
 
     @_handler
+    def readlink(self, inode: int, ctx: pyfuse3.RequestContext) -> bytes:
+        return self._tree.target(inode)
+
+    @_handler
     def opendir(self, inode: int, ctx: pyfuse3.RequestContext) -> int:
-        return inode
+        return self._tree.open_directory(inode)
+
+    @_handler
+    def releasedir(self, fh: int) -> None:
+        self._tree.release_directory(fh)
 
     @_handler
     def readdir(self, fh: int, start_id: int, token: pyfuse3.ReaddirToken) -> None:
@@ -134,8 +149,14 @@ class Operations(pyfuse3.Operations):
 
     @_handler
     def getxattr(self, inode: int, name: bytes, ctx: pyfuse3.RequestContext) -> bytes:
-        # ENOTSUP: `ls -l` then asks once a device instead of twice a file.
-        raise pyfuse3.FUSEError(pyfuse3.ENOATTR if name.startswith(b"user.") else errno.ENOTSUP)
+        if not name.startswith(b"user."):
+            # Rather than ENODATA: `ls -l` then asks once a device instead of twice a file.
+            raise pyfuse3.FUSEError(errno.ENOTSUP)
+        return self._tree.xattr(inode, name)
+
+    @_handler
+    def listxattr(self, inode: int, ctx: pyfuse3.RequestContext) -> tuple[bytes, ...]:
+        return self._tree.xattr_names(inode)
 
     # --- reading -----------------------------------------------------------------------------------
 

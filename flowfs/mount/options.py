@@ -24,24 +24,27 @@ _FOR_OTHERS = re.compile(r"(x-|X-|comment=)")
 
 @dataclass(frozen=True, slots=True)
 class MountOptions:
-    """The options of a mount. `read_only`: not even `rm` works."""
+    """The options of a mount. `read_only`: not even `rm` works; `visible`: `.flowfs` is listed."""
 
     read_only: bool = False
+    visible: bool = False
 
     @classmethod
     def parse(cls, lists: Iterable[str]) -> MountOptions:
         """From `-o` lists such as "ro,nodev"; the last word counts. Raises MountOptionError."""
-        read_only = False
+        read_only = visible = False
         for option in (part.strip() for text in lists for part in text.split(",")):
             if option in ("ro", "rw"):
                 read_only = option == "ro"
+            elif option == "visible":
+                visible = True
             elif option in ("allow_other", "allow_root"):
                 raise MountOptionError(
                     f"-o {option}: a mount is for its owner alone; -Z USER says who that is"
                 )
             elif option and option not in _WITHOUT_EFFECT and not _FOR_OTHERS.match(option):
-                raise MountOptionError(f"-o {option}: no such mount option; there are ro and rw")
-        return cls(read_only)
+                raise MountOptionError(f"-o {option}: no such mount option; there are ro, rw and visible")
+        return cls(read_only, visible)
 
     def for_fuse(self) -> set[str]:
         """As libfuse takes them.

@@ -1,11 +1,15 @@
 """What the directory looks like: names, inodes, attributes, generated files.
 
-Knows the engine's files and no kernel: no FUSE, no trio, nothing that waits. `tree` is the directory, `names`
-writes and reads the names in it; `control` is what `.flowfs` holds: `status`, `metrics`,
-and `meta` of each flow.
+Knows the engine's files and no kernel: no FUSE, no trio, nothing that waits. `tree` is the directory with its
+flows, which stand on the `shelf`; `names` writes and reads their names, `numbers` inode numbers, `answers` is
+what is answered, `xattrs` what is attached to a flow. `control` is what `.flowfs` holds: `guide`, `status`,
+`metrics`, `roll`, `groups`, and `meta` of each flow.
 """
 
-from .tree import MAX_NAME_BYTES, READ_BYTES, ROOT, Attributes, Opened, Reason, Space, Tree, TreeError
+from .answers import Attributes, Opened, Reason, Space, TreeError
+from .numbers import ROOT
+from .roll import Unready
+from .tree import MAX_NAME_BYTES, READ_BYTES, Tree
 
 __all__ = [
     "MAX_NAME_BYTES",
@@ -17,4 +21,5 @@ __all__ = [
     "Space",
     "Tree",
     "TreeError",
+    "Unready",
 ]

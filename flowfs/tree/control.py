@@ -1,41 +1,256 @@
-"""What is in `.flowfs`: names, inode numbers and texts of what is generated.
+"""`.flowfs`: what is generated in it, and the links to flows by what they have in common.
 
-Knows no attribute and no handle. Always true: a text is of one moment, that at which it is asked for.
+Owns the directories below the root and the texts in them; flows are found on the shelf. Knows no handle.
+Always true: a text is of one moment, that at which it is asked for; a listing gives each name at most once,
+and what is there throughout exactly once, in however many parts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import cast
 
 from ..core.engine import Engine
 from ..core.flow import Flow
+from .answers import (
+    AT_ONCE_S,
+    DIRECTORY_MODE,
+    DIRECTORY_S,
+    FILE_MODE,
+    LINK_MODE,
+    Attributes,
+    Reason,
+    TreeError,
+)
+from .groups import Groups, Hosts, Hours, Ports, States, every
+from .guide import GUIDE
 from .meta import meta_json
 from .metrics import metrics_text
+from .names import name_of
+from .numbers import Fixed, Kind, fixed, inode_of, kind_of
+from .roll import Roll, Text, Unready
+from .shelf import Shelf
 from .status import status, status_json
 
 CONTROL_NAME = b".flowfs"
 META_SUFFIX = b".json"
+UP = b"../../../"  # from a group to the root
 
-CONTROL, STATUS, METRICS, META = 2, 3, 4, 5  # inode numbers
-FIRST_META = 1 << 48  # of what is known of serial 0; of flows there are fewer
-FILES = {b"status.json": STATUS, b"metrics": METRICS}
-DIRECTORIES = {b"meta": META}
+Entry = tuple[bytes, Attributes, int]  # the last is its cookie
+
+_FILES = {
+    b"README": Fixed.README,
+    b"status.json": Fixed.STATUS,
+    b"metrics": Fixed.METRICS,
+    b"flows.jsonl": Fixed.FLOWS,
+}
+_DIRECTORIES = {
+    b"meta": Fixed.META,
+    b"by-host": Fixed.BY_HOST,
+    b"by-port": Fixed.BY_PORT,
+    b"by-state": Fixed.BY_STATE,
+    b"by-time": Fixed.BY_TIME,
+}
+NAMES = _FILES | _DIRECTORIES
+_FOLDERS = frozenset((Fixed.CONTROL, *_DIRECTORIES.values()))
 
 
 class Control:
-    """The texts. `about`: see Tree."""
+    """What is in `.flowfs`. `about`: see Tree; `changed_ns` gives when a flow appeared or went last."""
 
-    def __init__(self, engine: Engine, about: Callable[[], Mapping[str, object]]) -> None:
-        self._engine = engine
+    def __init__(
+        self, shelf: Shelf, about: Callable[[], Mapping[str, object]], changed_ns: Callable[[], int]
+    ) -> None:
+        self._shelf = shelf
+        self._engine: Engine = shelf.engine
         self._about = about
+        self._changed_ns = changed_ns
+        self._roll = Roll(shelf, self.sources)
+        self._groups: dict[Kind, Groups] = {
+            Kind.HOST: Hosts(),
+            Kind.PORT: Ports(),
+            Kind.STATE: States(),
+            Kind.HOUR: Hours(),
+        }
 
-    def text(self, inode: int) -> bytes:
-        """What one of FILES holds."""
+    def sources(self) -> Sequence[str]:
+        """The names of interfaces and files by their numbers."""
+        return cast("Sequence[str]", self._about().get("sources", ()))
+
+    def tidy(self) -> None:
+        """Let go of texts that nobody came for."""
+        self._roll.tidy()
+
+    # --- names and attributes ----------------------------------------------------------------------
+
+    def lookup(self, parent: int, name: bytes) -> Attributes:
+        """The attributes of `name` in a directory that is_directory(). NOT_FOUND; raises Unready."""
+        if parent == Fixed.CONTROL:
+            if name not in NAMES:
+                raise TreeError(Reason.NOT_FOUND)
+            return self.attributes(NAMES[name])
+        if parent == Fixed.META:
+            if not name.endswith(META_SUFFIX):
+                raise TreeError(Reason.NOT_FOUND)
+            return self._meta_attributes(self._shelf.named(name.removesuffix(META_SUFFIX)))
+        if parent in _INDEX:
+            return self._group(_INDEX[Fixed(parent)], name)
+        kind, number = cast("tuple[Kind, int]", kind_of(parent))
+        flow = self._shelf.named(name)
+        if number not in self._groups[kind].of(flow):
+            raise TreeError(Reason.NOT_FOUND)
+        return self._link_attributes(flow)
+
+    def attributes(self, inode: int) -> Attributes:
+        """Of whatever is no flow and not the root. STALE; raises Unready."""
+        what = fixed(inode)
+        if what is not None:
+            return self._directory_attributes(inode) if what in _FOLDERS else self._file_attributes(what)
+        known = kind_of(inode)
+        if known is None:
+            raise TreeError(Reason.STALE)
+        kind, number = known
+        if kind == Kind.META:
+            return self._meta_attributes(self._shelf.numbered(number))
+        if kind == Kind.LINK:
+            return self._link_attributes(self._shelf.numbered(number))
+        if self._groups[kind].name(number) is None:
+            raise TreeError(Reason.STALE)
+        return self._directory_attributes(inode)
+
+    def is_directory(self, inode: int) -> bool:
+        """Whether the inode is one of the directories here."""
+        what, known = fixed(inode), kind_of(inode)
+        return what in _FOLDERS or (known is not None and known[0] in self._groups)
+
+    def _group(self, kind: Kind, name: bytes) -> Attributes:
+        """A group is there if a flow is in it, or if it always is."""
+        groups = self._groups[kind]
+        number = groups.number(name)
+        if number is None:
+            raise TreeError(Reason.NOT_FOUND)
+        if number not in groups.always and not any(
+            number in groups.of(flow) for flow in self._shelf.after(0)
+        ):
+            raise TreeError(Reason.NOT_FOUND)
+        return self._directory_attributes(inode_of(kind, number))
+
+    def _directory_attributes(self, inode: int) -> Attributes:
+        now_ns = self._changed_ns()
+        return Attributes(inode, DIRECTORY_MODE, 2, 0, 0, now_ns, now_ns, now_ns, DIRECTORY_S)
+
+    def _file_attributes(self, what: Fixed) -> Attributes:
+        size = len(self._text(what))
+        now_ns = time.time_ns()
+        return Attributes(what, FILE_MODE, 1, size, 0, now_ns, now_ns, now_ns, AT_ONCE_S)
+
+    def _meta_attributes(self, flow: Flow) -> Attributes:
+        size = len(self._meta(flow))
+        inode, links = inode_of(Kind.META, flow.serial), 0 if flow.evicted else 1
+        changed_ns = max(flow.last_ns, flow.changed_ns)
+        return Attributes(
+            *(inode, FILE_MODE, links, size, 0, flow.first_ns, changed_ns, changed_ns, AT_ONCE_S)
+        )
+
+    def _link_attributes(self, flow: Flow) -> Attributes:
+        """A link stays as it is; the groups that it is in need not."""
+        inode, size = inode_of(Kind.LINK, flow.serial), len(_target(flow))
+        times = flow.first_ns, flow.first_ns, flow.first_ns
+        return Attributes(inode, LINK_MODE, 1, size, 0, *times, DIRECTORY_S)
+
+    # --- listings ----------------------------------------------------------------------------------
+
+    def index(self, inode: int) -> list[Entry] | None:
+        """All groups of a way of grouping, as they are now: to be listed from the same list to its end.
+
+        None for directories that are listed by entries().
+        """
+        if inode not in _INDEX:
+            return None
+        kind = _INDEX[Fixed(inode)]
+        groups = self._groups[kind]
+        found = []
+        for cookie, number in enumerate(every(groups, self._shelf.after(0)), 3):
+            name = groups.name(number)
+            if name is not None:  # more than are kept
+                found.append((name, self._directory_attributes(inode_of(kind, number)), cookie))
+        return found
+
+    def entries(self, inode: int, cookie: int) -> Iterator[Entry]:
+        """What a directory lists after `cookie`, without `.` and `..`. Raises Unready."""
+        if inode == Fixed.CONTROL:
+            for name, what in NAMES.items():
+                if cookie < what:
+                    yield name, self._listed(what), what
+        elif inode == Fixed.META:
+            for flow in self._flows_after(cookie, Kind.META):
+                attributes = self._meta_attributes(flow)
+                yield name_of(flow.key, flow.generation) + META_SUFFIX, attributes, attributes.inode
+        else:
+            kind, number = cast("tuple[Kind, int]", kind_of(inode))
+            of = self._groups[kind].of
+            for flow in self._flows_after(cookie, Kind.LINK):
+                if number in of(flow):
+                    attributes = self._link_attributes(flow)
+                    yield name_of(flow.key, flow.generation), attributes, attributes.inode
+
+    def _listed(self, what: Fixed) -> Attributes:
+        """Attributes for a listing: it says what there is, and makes no long text to say its size.
+
+        Nobody keeps them, so whoever wants to know the size asks for it.
+        """
+        try:
+            return self.attributes(what)
+        except Unready:
+            now_ns = time.time_ns()
+            return Attributes(what, FILE_MODE, 1, 0, 0, now_ns, now_ns, now_ns, AT_ONCE_S)
+
+    def _flows_after(self, cookie: int, kind: Kind) -> Iterator[Flow]:
+        """Those whose number of this kind is behind the cookie."""
+        for flow in self._shelf.after(max(cookie - inode_of(kind, 0), 0)):
+            if not flow.evicted:
+                yield flow
+
+    # --- texts -------------------------------------------------------------------------------------
+
+    def open(self, inode: int) -> bytes | Text:
+        """What a file holds at this moment. IS_A_DIRECTORY, STALE; raises Unready."""
+        what = fixed(inode)
+        if what is not None and what not in _FOLDERS:
+            return self._text(what)
+        known = kind_of(inode)
+        if known is not None and known[0] == Kind.META:
+            return self._meta(self._shelf.numbered(known[1]))
+        self.attributes(inode)
+        raise TreeError(Reason.IS_A_DIRECTORY)
+
+    def target(self, inode: int) -> bytes:
+        """Where a symbolic link leads. NOT_A_LINK, STALE."""
+        known = kind_of(inode)
+        if known is None or known[0] != Kind.LINK:
+            raise TreeError(Reason.NOT_A_LINK)
+        return _target(self._shelf.numbered(known[1]))
+
+    def _text(self, what: Fixed) -> bytes | Text:
+        if what == Fixed.FLOWS:
+            return self._roll.text()
+        if what == Fixed.README:
+            return GUIDE
         numbers = status(self._engine, self._about())
-        return status_json(numbers) if inode == STATUS else metrics_text(numbers)
+        return status_json(numbers) if what == Fixed.STATUS else metrics_text(numbers)
 
-    def meta(self, flow: Flow) -> bytes:
-        """What is known of a flow."""
-        sources = cast("Sequence[str]", self._about().get("sources", ()))
-        return meta_json(flow, self._engine.about(flow), sources)
+    def _meta(self, flow: Flow) -> bytes:
+        return meta_json(flow, self._engine.about(flow), self.sources())
+
+
+_INDEX = {
+    Fixed.BY_HOST: Kind.HOST,
+    Fixed.BY_PORT: Kind.PORT,
+    Fixed.BY_STATE: Kind.STATE,
+    Fixed.BY_TIME: Kind.HOUR,
+}
+
+
+def _target(flow: Flow) -> bytes:
+    return UP + name_of(flow.key, flow.generation)

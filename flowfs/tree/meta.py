@@ -1,4 +1,4 @@
-"""The text of `.flowfs/meta/NAME.json`: what is known of one flow beside its bytes.
+"""What is known of one flow beside its bytes, for `.flowfs/meta/NAME.json`, flows.jsonl and archives.
 
 Knows no directory. Offsets and sizes are in bytes of the file, times in nanoseconds since 1970.
 """
@@ -10,7 +10,12 @@ from collections.abc import Sequence
 
 from ..core.flow import STATE_NAMES, Flow
 from ..core.notes import About
-from .names import name_of
+from .names import name_of, reversed_key
+
+
+def source_of(flow: Flow, sources: Sequence[str]) -> str:
+    """The interface or file that it was first seen on."""
+    return sources[flow.source] if flow.source < len(sources) else str(flow.source)
 
 
 def described(flow: Flow, about: About, sources: Sequence[str]) -> dict[str, object]:
@@ -22,8 +27,9 @@ def described(flow: Flow, about: About, sources: Sequence[str]) -> dict[str, obj
     known["conflicts"] = [conflict._asdict() for conflict in about.conflicts]
     return {
         "name": name_of(flow.key, flow.generation).decode("ascii"),
+        "peer": name_of(reversed_key(flow.key), flow.generation).decode("ascii"),
         "state": STATE_NAMES[flow.state],
-        "source": sources[flow.source] if flow.source < len(sources) else str(flow.source),
+        "source": source_of(flow, sources),
         "size": flow.size,
         "freed_bytes": flow.start,
         "first_ns": flow.first_ns,

@@ -41,6 +41,13 @@ def name_of(key: bytes, generation: int) -> bytes:
     return name + b"c%d" % generation if generation else name
 
 
+def reversed_key(key: bytes) -> bytes:
+    """The key of the other direction."""
+    if len(key) < IPV6_KEY_BYTES:
+        return key[4:8] + key[:4] + key[10:12] + key[8:10] + key[12:]
+    return key[16:32] + key[:16] + key[34:36] + key[32:34] + key[36:]
+
+
 def _ipv6_name(key: bytes) -> bytes:
     # inet_ntop writes RFC 5952, 4; for mapped addresses the mixed form of its section 5 (::ffff:192.0.2.1).
     sport, dport = _PORTS.unpack_from(key, 32)

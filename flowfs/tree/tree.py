@@ -1,12 +1,8 @@
 """The directory: which inodes there are, what they are called, what they hold.
 
-Owns inode numbers, attributes and open handles. Knows no kernel and never waits. Bytes and their lifetime are
-the engine's, the spelling of names is that of `names`.
-
-An inode number is 1 for the root, a small number for `.flowfs` and what is in it, FIRST_FLOW + serial for a
-flow, and FIRST_META + serial for what is known of it. So the number alone finds the flow, and nothing has to
-be remembered for those who hold a number: there are no lookups to count, and nothing that a FORGET would end.
-Serials are never used twice, so neither are inode numbers.
+Owns attributes of flows and open handles. Knows no kernel and never waits. Bytes and their lifetime are the
+engine's, the spelling of names is that of `names`, what an inode number says that of `numbers`; what is below
+`.flowfs` sees to itself, in `control`.
 
 The capture changes flows while the tree looks at them. What holds nevertheless:
  - `watched` is set before a size is read, and the store clears it after it has set a size: growth that an
@@ -18,192 +14,151 @@ The capture changes flows while the tree looks at them. What holds nevertheless:
 
 from __future__ import annotations
 
-import enum
 import itertools
 import stat
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import NamedTuple
 
 from ..core.engine import Engine
 from ..core.flow import OPEN, Evicted, Flow
-from .control import CONTROL, CONTROL_NAME, DIRECTORIES, FILES, FIRST_META, META, META_SUFFIX, Control
-from .names import name_of, parse
-
-ROOT = 1
-FIRST_FLOW = 1024  # the inode number of serial 0, which no flow has
+from . import xattrs
+from .answers import (
+    DIRECTORY_S,
+    FILE_MODE,
+    FOREVER_S,
+    Attributes,
+    Opened,
+    Reason,
+    Space,
+    TreeError,
+)
+from .control import CONTROL_NAME, Control, Entry
+from .meta import source_of
+from .names import name_of, reversed_key
+from .numbers import FIRST_FLOW, ROOT, Fixed, is_flow
+from .roll import Text
+from .shelf import Shelf
 
 MAX_NAME_BYTES = 255  # NAME_MAX of limits.h; the longest name of a flow has 120
 
 ROOT_MODE = stat.S_IFDIR | 0o700
-DIRECTORY_MODE = stat.S_IFDIR | 0o500  # of those below the root
-FILE_MODE = stat.S_IFREG | 0o400
 BLOCK_BYTES = 512  # the unit of st_blocks
 READ_BYTES = 131072  # st_blksize: cat and cp read so much at once
 
-FOREVER_S = 300.0  # until `changes()` says otherwise; an end only in case that word got lost
-DIRECTORY_S = 1.0  # a listing of the directory needs its attributes for each entry
-AT_ONCE_S = 0.0  # generated: other bytes each time
-
 _DOT_COOKIE, _DOT_DOT_COOKIE = 1, 2
-_LIST_COUNT = 512  # flows taken from the engine at once; the kernel asks for some 600 entries
-
-
-class Reason(enum.Enum):
-    """Why the tree refuses."""
-
-    NOT_FOUND = "no such name"
-    NOT_A_DIRECTORY = "a file is no directory"
-    IS_A_DIRECTORY = "a directory is no file"
-    READ_ONLY = "nothing here can be written"
-    STALE = "the flow was evicted"
-    FREED = "the bytes asked for were freed"
-    NOT_OPEN = "no such handle"
-
-
-class TreeError(Exception):
-    """A request that the tree refuses. Nothing has changed."""
-
-    def __init__(self, reason: Reason) -> None:
-        super().__init__(reason.value)
-        self.reason = reason
-
-
-class Attributes(NamedTuple):
-    """One inode. Sizes in bytes, times in nanoseconds since 1970, `blocks` of 512 bytes.
-
-    `valid_s`: for how many seconds an answer may be kept that `changes()` does not name.
-    """
-
-    inode: int
-    mode: int
-    links: int
-    size: int
-    blocks: int
-    atime_ns: int
-    mtime_ns: int
-    ctime_ns: int
-    valid_s: float
-
-
-class Opened(NamedTuple):
-    """An open file. `cacheable`: its size and bytes are final."""
-
-    handle: int
-    cacheable: bool
-
-
-class Space(NamedTuple):
-    """What the directory may hold and holds: payload bytes by capacity, flows, and room for more of them."""
-
-    total_bytes: int
-    used_bytes: int
-    flows: int
-    free_flows: int
+_CONTROL_COOKIE = 3  # where `.flowfs` is listed; those of flows are higher
+_FIRST_LISTING = 1 << 62  # handles of directories of which a list is kept; all others are inode numbers
 
 
 class Tree:
     """One directory of flows. To be called from one thread; the engine may be fed from another meanwhile.
 
     `about` gives what is to stand in `status.json` besides the engine's counters, `sources` among it: the
-    names of interfaces and files by their numbers.
+    names of interfaces and files by their numbers. `visible`: `.flowfs` is listed, too.
+
+    What takes long to make is not made by whoever asks for it first: they get Unready, with the work to be
+    done, in any thread, before they ask again.
     """
 
-    def __init__(self, engine: Engine, about: Callable[[], Mapping[str, object]] = dict) -> None:
+    def __init__(
+        self, engine: Engine, about: Callable[[], Mapping[str, object]] = dict, visible: bool = False
+    ) -> None:
         self._engine = engine
-        self._control = Control(engine, about)
+        self._shelf = Shelf(engine)
+        self._control = Control(self._shelf, about, self._directory_time)
+        self._visible = visible
         self._numbers = itertools.count(1)
         self._flows: dict[int, Flow] = {}  # by handle
-        self._snapshots: dict[int, bytes] = {}  # by handle
-        self._held: dict[int, Flow] = {}  # by inode, while open: an evicted flow is found here alone
+        self._texts: dict[int, bytes | Text] = {}  # by handle
+        self._listings: dict[int, list[Entry]] = {}  # by handle
         self._directory_ns = time.time_ns()
         self._directory_counts = self._turnover(engine.statistics())
 
     # --- names and attributes ----------------------------------------------------------------------
 
     def lookup(self, parent: int, name: bytes) -> Attributes:
-        """The attributes of `name` in the directory `parent`. NOT_FOUND, NOT_A_DIRECTORY, STALE."""
+        """The attributes of `name` in the directory `parent`. NOT_FOUND, NOT_A_DIRECTORY, STALE; Unready."""
         if parent == ROOT:
             if name == CONTROL_NAME:
-                return self._control_attributes(CONTROL)
-            return self._named_attributes(self._find(name))
+                return self._control.attributes(Fixed.CONTROL)
+            return self._named_attributes(self._shelf.named(name))
         self._require_directory(parent)
-        if parent == CONTROL and name in FILES:
-            return self._file_attributes(FILES[name])
-        if parent == CONTROL and name in DIRECTORIES:
-            return self._control_attributes(DIRECTORIES[name])
-        if parent == META and name.endswith(META_SUFFIX):
-            return self._meta_attributes(self._find(name.removesuffix(META_SUFFIX)))
-        raise TreeError(Reason.NOT_FOUND)
+        return self._control.lookup(parent, name)
 
     def attributes(self, inode: int) -> Attributes:
-        """The attributes of an inode. STALE once its flow was evicted and nobody has it open."""
-        if inode > FIRST_META:
-            return self._meta_attributes(self._flow(inode - FIRST_META + FIRST_FLOW))
-        if inode > FIRST_FLOW:
-            return self._flow_attributes(self._flow(inode))
-        if inode == ROOT:
-            return self._root_attributes()
-        if inode in (CONTROL, META):
-            return self._control_attributes(inode)
-        if inode in FILES.values():
-            return self._file_attributes(inode)
-        raise TreeError(Reason.STALE)
+        """The attributes of an inode. STALE once its flow was evicted and nobody has it open; Unready."""
+        if is_flow(inode):
+            return self._flow_attributes(self._shelf.numbered(inode - FIRST_FLOW))
+        return self._root_attributes() if inode == ROOT else self._control.attributes(inode)
 
-    def entries(self, inode: int, cookie: int) -> Iterator[tuple[bytes, Attributes, int]]:
+    def target(self, inode: int) -> bytes:
+        """Where a symbolic link leads. NOT_A_LINK, STALE."""
+        return self._control.target(inode)
+
+    def xattr(self, inode: int, name: bytes) -> bytes:
+        """An extended attribute. NO_ATTRIBUTE, STALE."""
+        if not is_flow(inode) or name not in xattrs.NAMES:
+            raise TreeError(Reason.NO_ATTRIBUTE)
+        flow = self._shelf.numbered(inode - FIRST_FLOW)
+        peer = name_of(reversed_key(flow.key), flow.generation).decode()
+        source = source_of(flow, self._control.sources())
+        return xattrs.value(name, flow, self._engine.about(flow), peer, source)
+
+    def xattr_names(self, inode: int) -> tuple[bytes, ...]:
+        """The extended attributes that an inode has: those of flows have all."""
+        return xattrs.NAMES if is_flow(inode) else ()
+
+    # --- listings ----------------------------------------------------------------------------------
+
+    def open_directory(self, inode: int) -> int:
+        """A handle to list a directory with. NOT_A_DIRECTORY, STALE."""
+        self._require_directory(inode)
+        index = self._control.index(inode)
+        if index is None:
+            return inode
+        handle = _FIRST_LISTING + next(self._numbers)
+        self._listings[handle] = self._dots(inode) + index
+        return handle
+
+    def release_directory(self, handle: int) -> None:
+        """The handle is done with."""
+        self._listings.pop(handle, None)
+
+    def entries(self, handle: int, cookie: int) -> Iterator[Entry]:
         """What a directory lists after `cookie` (0: from the start): name, attributes, cookie of the entry.
 
         `.` and `..` first, then flows in order of appearance. A flow that is there throughout comes exactly
-        once and every other at most once, in however many calls. `.flowfs` is found by name and not listed.
-        NOT_A_DIRECTORY, STALE.
+        once and every other at most once, in however many calls. `.flowfs` is found by name, and listed
+        only where that is wanted. STALE.
         """
-        self._require_directory(inode)
-        if cookie < _DOT_COOKIE:
-            yield b".", self.attributes(inode), _DOT_COOKIE
-        if cookie < _DOT_DOT_COOKIE:
-            yield b"..", self._root_attributes(), _DOT_DOT_COOKIE
-        if inode == ROOT:
-            yield from self._flow_entries(max(cookie - FIRST_FLOW, 0))
-        elif inode == META:
-            yield from self._meta_entries(max(cookie - FIRST_META, 0))
-        else:
-            for name, number in (*FILES.items(), *DIRECTORIES.items()):
-                if cookie < number:
-                    yield name, self.attributes(number), number
+        listing = self._listings.get(handle)
+        if listing is not None:
+            yield from itertools.islice(listing, cookie, None)  # cookies count from 1
+            return
+        yield from self._dots(handle)[cookie:]
+        if handle != ROOT:
+            yield from self._control.entries(handle, cookie)
+            return
+        if self._visible and cookie < _CONTROL_COOKIE:
+            yield CONTROL_NAME, self._control.attributes(Fixed.CONTROL), _CONTROL_COOKIE
+        yield from self._flow_entries(max(cookie - FIRST_FLOW, 0))
 
-    def _meta_entries(self, serial: int) -> Iterator[tuple[bytes, Attributes, int]]:
-        while flows := self._engine.list_after(serial, _LIST_COUNT):
-            for flow in flows:
-                if not flow.evicted:
-                    attributes = self._meta_attributes(flow)
-                    yield name_of(flow.key, flow.generation) + META_SUFFIX, attributes, attributes.inode
-            serial = flows[-1].serial
+    def _dots(self, inode: int) -> list[Entry]:
+        return [
+            (b".", self.attributes(inode), _DOT_COOKIE),
+            (b"..", self._root_attributes(), _DOT_DOT_COOKIE),
+        ]
 
-    def _flow_entries(self, serial: int) -> Iterator[tuple[bytes, Attributes, int]]:
-        while flows := self._engine.list_after(serial, _LIST_COUNT):
-            for flow in flows:
-                flow.named = True
-                if flow.evicted:
-                    continue
-                attributes = self._flow_attributes(flow)
-                yield name_of(flow.key, flow.generation), attributes, attributes.inode
-            serial = flows[-1].serial
-
-    def _find(self, name: bytes) -> Flow:
-        parsed = parse(name)
-        flow = self._engine.find(*parsed) if parsed is not None else None
-        if flow is None:
-            raise TreeError(Reason.NOT_FOUND)
-        return flow
-
-    def _flow(self, inode: int) -> Flow:
-        flow = self._engine.get(inode - FIRST_FLOW) or self._held.get(inode)
-        if flow is None:
-            raise TreeError(Reason.STALE)
-        return flow
+    def _flow_entries(self, serial: int) -> Iterator[Entry]:
+        for flow in self._shelf.after(serial):
+            flow.named = True
+            if flow.evicted:
+                continue
+            attributes = self._flow_attributes(flow)
+            yield name_of(flow.key, flow.generation), attributes, attributes.inode
 
     def _require_directory(self, inode: int) -> None:
-        if inode in (ROOT, CONTROL, META):
+        if inode == ROOT or self._control.is_directory(inode):
             return
         self.attributes(inode)
         raise TreeError(Reason.NOT_A_DIRECTORY)
@@ -228,23 +183,6 @@ class Tree:
         now_ns = self._directory_time()
         return Attributes(ROOT, ROOT_MODE, 2, 0, 0, now_ns, now_ns, now_ns, DIRECTORY_S)
 
-    def _control_attributes(self, inode: int) -> Attributes:
-        now_ns = self._directory_time()
-        return Attributes(inode, DIRECTORY_MODE, 2, 0, 0, now_ns, now_ns, now_ns, DIRECTORY_S)
-
-    def _file_attributes(self, inode: int) -> Attributes:
-        size = len(self._control.text(inode))
-        now_ns = time.time_ns()
-        return Attributes(inode, FILE_MODE, 1, size, 0, now_ns, now_ns, now_ns, AT_ONCE_S)
-
-    def _meta_attributes(self, flow: Flow) -> Attributes:
-        size = len(self._control.meta(flow))
-        inode, links = FIRST_META + flow.serial, 0 if flow.evicted else 1
-        changed_ns = max(flow.last_ns, flow.changed_ns)
-        return Attributes(
-            *(inode, FILE_MODE, links, size, 0, flow.first_ns, changed_ns, changed_ns, AT_ONCE_S)
-        )
-
     def _directory_time(self) -> int:
         """When a flow appeared or went: the time at which somebody first asked afterwards."""
         counts = self._turnover(self._engine.statistics())
@@ -262,19 +200,15 @@ class Tree:
     def open(self, inode: int) -> Opened:
         """A handle to read an inode with. A generated file stays as it is at this moment.
 
-        STALE if the flow was evicted, IS_A_DIRECTORY.
+        STALE if the flow was evicted, IS_A_DIRECTORY; Unready.
         """
-        if inode > FIRST_META:
-            text = self._control.meta(self._flow(inode - FIRST_META + FIRST_FLOW))
-        elif inode > FIRST_FLOW:
+        if is_flow(inode):
             return self._open_flow(inode)
-        elif inode in FILES.values():
-            text = self._control.text(inode)
-        else:
-            self.attributes(inode)
+        if inode == ROOT:
             raise TreeError(Reason.IS_A_DIRECTORY)
+        text = self._control.open(inode)
         handle = next(self._numbers)
-        self._snapshots[handle] = text
+        self._texts[handle] = text
         return Opened(handle, cacheable=False)
 
     def _open_flow(self, inode: int) -> Opened:
@@ -286,14 +220,14 @@ class Tree:
         except Evicted:
             raise TreeError(Reason.STALE) from None
         handle = next(self._numbers)
-        self._flows[handle] = self._held[inode] = flow
+        self._flows[handle] = self._shelf.held[flow.serial] = flow
         return Opened(handle, cacheable=self._engine.finished or flow.state != OPEN)
 
     def read(self, handle: int, offset: int, size: int) -> bytes:
         """At most `size` bytes from `offset`; fewer only at the end of what can be read. FREED, NOT_OPEN."""
         flow = self._flows.get(handle)
         if flow is None:
-            return self._snapshot(handle)[offset : offset + size]
+            return self._text(handle)[offset : offset + size]
         try:
             return self._engine.read(flow, offset, size)
         except Evicted:
@@ -303,15 +237,16 @@ class Tree:
         """The handle is done with. NOT_OPEN."""
         flow = self._flows.pop(handle, None)
         if flow is None:
-            self._snapshot(handle)
-            del self._snapshots[handle]
+            self._text(handle)
+            del self._texts[handle]
+            self._control.tidy()
             return
         self._engine.release(flow)
         if not flow.opens:
-            del self._held[FIRST_FLOW + flow.serial]
+            del self._shelf.held[flow.serial]
 
-    def _snapshot(self, handle: int) -> bytes:
-        text = self._snapshots.get(handle)
+    def _text(self, handle: int) -> bytes | Text:
+        text = self._texts.get(handle)
         if text is None:
             raise TreeError(Reason.NOT_OPEN)
         return text
@@ -328,7 +263,7 @@ class Tree:
             raise TreeError(Reason.READ_ONLY)
         if name == CONTROL_NAME:
             raise TreeError(Reason.READ_ONLY)
-        flow = self._find(name)
+        flow = self._shelf.named(name)
         flow.named = False
         self._engine.remove(flow)
 
@@ -346,6 +281,7 @@ class Tree:
         """Since it was last asked: inodes whose attributes were given away and hold no more, names in the
         root that were given away and have gone, and inodes that were once open and of which bytes went.
         """
+        self._control.tidy()
         changes = self._engine.changes()
         grown = [FIRST_FLOW + flow.serial for flow in changes.grown]
         freed = [FIRST_FLOW + flow.serial for flow in changes.freed]

@@ -106,7 +106,7 @@ def test_what_became_of_the_bytes() -> None:
     }
     assert told.holes == [(3, 3, "ack")]
     assert not told.unverified
-    assert about(conversation, 1) == About(0, False, False, [], [], [], {}, 0, 0)
+    assert about(conversation, 1) == About(0, False, False, [], [], [], {}, 0, 0, packets=3, role="server")
 
 
 def test_the_beginning_and_the_end() -> None:

@@ -22,7 +22,7 @@ from flowfs.mount import MountOptionError, MountOptions
 def test_options(lists: list[str], read_only: bool | None) -> None:
     if read_only is None:
         with pytest.raises(
-            MountOptionError, match=r"^-o user=joe: no such mount option; there are ro and rw$"
+            MountOptionError, match=r"^-o user=joe: no such mount option; there are ro, rw and visible$"
         ):
             MountOptions.parse(lists)
     else:

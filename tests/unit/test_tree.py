@@ -16,10 +16,14 @@ from flowfs.core.engine import Engine
 from flowfs.core.limits import CONNECTION_BYTES, RIVALS_SHARE, Limits
 from flowfs.core.notes import About
 from flowfs.tree import ROOT, Reason, Tree, TreeError
-from flowfs.tree.control import CONTROL, FIRST_META, META, METRICS, STATUS
-from flowfs.tree.tree import FIRST_FLOW
+from flowfs.tree.control import NAMES
+from flowfs.tree.numbers import FIRST_FLOW, Fixed, Kind, inode_of
 
 MIB = 1 << 20
+
+
+CONTROL, STATUS, METRICS, META = Fixed.CONTROL, Fixed.STATUS, Fixed.METRICS, Fixed.META
+FIRST_META = inode_of(Kind.META, 0)
 
 
 class Directory:
@@ -96,13 +100,13 @@ def test_directories_and_files_are_told_apart(directory: Directory) -> None:
     meta = FIRST_META + inode - FIRST_FLOW
     for file in (inode, STATUS, METRICS, meta):
         refused(Reason.NOT_A_DIRECTORY, directory.tree.lookup, file, b"x")
-        refused(Reason.NOT_A_DIRECTORY, list, directory.tree.entries(file, 0))
+        refused(Reason.NOT_A_DIRECTORY, directory.tree.open_directory, file)
     for folder in (ROOT, CONTROL, META):
         refused(Reason.IS_A_DIRECTORY, directory.tree.open, folder)
 
 
 @pytest.mark.parametrize(
-    "inode", [0, 6, FIRST_FLOW, FIRST_FLOW + 1, FIRST_FLOW + 2, FIRST_META, FIRST_META + 1, 1 << 60]
+    "inode", [0, 7, 1023, FIRST_FLOW, FIRST_FLOW + 1, FIRST_FLOW + 2, FIRST_META, FIRST_META + 1, 1 << 60]
 )
 def test_inodes_that_are_not_there(directory: Directory, inode: int) -> None:
     for ask in (directory.tree.attributes, directory.tree.open):
@@ -114,8 +118,8 @@ def test_the_hidden_directory(directory: Directory) -> None:
     hidden = directory.tree.lookup(ROOT, b".flowfs")
     assert stat.S_ISDIR(hidden.mode)
     listed = list(directory.tree.entries(hidden.inode, 0))
-    assert [name for name, _, _ in listed] == [b".", b"..", b"status.json", b"metrics", b"meta"]
-    assert [attributes.inode for _, attributes, _ in listed] == [CONTROL, ROOT, STATUS, METRICS, META]
+    assert [name for name, _, _ in listed] == [b".", b"..", *NAMES]
+    assert [attributes.inode for _, attributes, _ in listed] == [CONTROL, ROOT, *NAMES.values()]
     for done, (_, _, cookie) in enumerate(listed, 1):
         assert [name for name, _, _ in directory.tree.entries(CONTROL, cookie)] == [
             name for name, _, _ in listed[done:]
@@ -182,7 +186,7 @@ def test_an_evicted_flow_is_known_while_it_is_open(directory: Directory) -> None
     assert directory.tree.read(second.handle, 0, 9) == b"abc"
     directory.tree.release(second.handle)
     refused(Reason.STALE, directory.tree.attributes, inode)
-    assert directory.tree._held == {}
+    assert directory.tree._shelf.held == {}
 
 
 def test_bytes_that_were_freed(directory: Directory) -> None:

@@ -1,0 +1,25 @@
+"""`.flowfs/README`: what is here, for whoever looks around in a mount."""
+
+GUIDE = b"""\
+Each file in the directory above is what one side of a TCP connection sent to the other. The bytes of
+128.129.130.131.02345-010.011.012.013.45103 went from port 2345 of 128.129.130.131 to port 45103 of
+10.11.12.13. At the end, --42: on VLAN 42; c1: a later connection with the same addresses and ports.
+Files grow as packets come. What was read never changes; lost bytes read as zeros and are listed.
+rm frees a file, all else is read-only.
+
+This directory is never listed, so that grep -r and tar read each byte once.
+
+status.json     the mount in numbers: what was captured, dropped, refused, freed; warnings
+metrics         the same for Prometheus
+flows.jsonl     a line of JSON for each flow: jq, pandas, DuckDB read it
+meta/NAME.json  what is known of one flow: holes, conflicts, what became of bytes that are not in the file
+by-host/ADDR    links to the flows from and to an address
+by-port/PORT    ... a port
+by-state/open   ... those that may still grow; by-state/closed, all others
+by-time/HOUR    ... those whose first packet came in that hour, UTC
+
+Of a flow: size is what can be read; mtime its last data, ctime when its state changed, atime its first
+packet.
+getfattr -d NAME tells more: state, role, peer, packets, gaps (offset-end, in bytes), source.
+df . shows how much memory is used for bytes of flows, df -i . how many flows there are.
+"""
