@@ -97,7 +97,8 @@ CORE: Mapping[str, frozenset[str]] = {
         "reopening": "refusal stream assembly flow decode notes limits",
         "life": "reopening stream assembly store flow decode notes order seq counters limits",
         "gauges": "life store defrag assembly pending limits",
-        "engine": "gauges life recent defrag store arena flow decode notes turn memory counters limits",
+        "engine": "register gauges life recent defrag store arena flow decode notes turn memory counters"
+        " limits",
         "unsaved": "engine store flow limits",
     }.items()
 }

@@ -56,6 +56,7 @@ from .limits import (
     Limits,
 )
 from .notes import About
+from .register import Event
 from .turn import Turn
 
 _SECOND_NS = SECOND_NS  # C integers when compiled, wide enough for any field of a capture
@@ -211,6 +212,11 @@ class Engine:
             store.grown = []
             store.gone = []
             return changes
+
+    def events(self) -> tuple[list[Event], int]:
+        """What happened since the last call, and how much more did; it is recorded from the first one on."""
+        with self.turn:
+            return self.store.take_events()
 
     def find(self, key: bytes, generation: int) -> Flow | None:
         """The file with this key and generation, if it is there."""

@@ -18,6 +18,8 @@ cdef class Register:
     cdef public list gone
     cdef readonly list freed
     cdef public list orphans
+    cdef readonly list events
+    cdef readonly long long events_lost
 
     cpdef keep_name(self, Flow flow)
     cpdef Flow find(self, bytes key, long long generation)
@@ -39,6 +41,9 @@ cdef class Register:
 
     cdef _tell(self, Flow flow)
     cdef _tell_freed(self, Flow flow)
+
+    cpdef tuple take_events(self)
+    cdef _happened(self, int what, Flow flow, long long now_ns)
 
     @cython.locals(flow=Flow)
     cpdef list take_freed(self)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left, bisect_right
-from typing import Any
+from typing import Any, NamedTuple
 
 import cython
 
@@ -18,6 +18,21 @@ if not cython.compiled:
     from .memory import push
 
 _MIN_ROWS = 64  # not worth closing ranks
+
+# What can happen to a file beside a change of its state, which counts as an event of that number.
+NEW, EVICTED, REMOVED = 16, 17, 18
+MAX_EVENTS = 1 << 16  # that wait to be taken, ~150 bytes each
+
+
+class Event(NamedTuple):
+    """What happened to a file, and what it was like then; `what`: a state, or NEW, EVICTED, REMOVED."""
+
+    what: int
+    time_ns: int
+    serial: int
+    key: bytes
+    generation: int
+    size: int
 
 
 class Register:
@@ -37,6 +52,8 @@ class Register:
         self.gone: list[Flow] = []
         self.freed: list[Flow] = []  # `cached` ones of which bytes were freed
         self.orphans: list[Flow] = []  # evicted, and their owner was not told yet
+        self.events: list[Event] | None = None  # if somebody wants them
+        self.events_lost = 0  # that were not taken in time
 
     def keep_name(self, flow: Flow) -> None:
         """The file is found here from now on: its connection is not found by addresses and ports any more.
@@ -124,6 +141,21 @@ class Register:
         if flow.cached and not flow.freed:
             flow.freed = True
             self.freed.append(flow)
+
+    def take_events(self) -> tuple[list[Event], int]:
+        """What happened since the last call, and how much more did; it is recorded from the first one on."""
+        events, lost = self.events or [], self.events_lost
+        self.events = []
+        self.events_lost = 0
+        return events, lost
+
+    def _happened(self, what: int, flow: Flow, now_ns: int) -> None:
+        """Only if there are `events`."""
+        assert self.events is not None
+        if len(self.events) == MAX_EVENTS:
+            self.events_lost += 1
+            return
+        self.events.append(Event(what, now_ns, flow.serial, flow.key, flow.generation, flow.size))
 
     def take_freed(self) -> list[Flow]:
         """Files that were open at some time and of which bytes were freed since this was last asked."""

@@ -10,7 +10,7 @@ from .register cimport Register
 from .saving cimport Saving
 
 cdef int _SMALLER_CLASSES
-cdef int OPEN
+cdef int OPEN, NEW, EVICTED, REMOVED
 cdef long long HURRY_SHARE, UNLIMITED_BYTES
 
 

@@ -32,6 +32,7 @@ if not cython.compiled:
 from .flow import OPEN, Evicted
 from .limits import HURRY_SHARE, PINNED_SHARE, UNLIMITED_BYTES, Limits
 from .ranges import Ranges
+from .register import EVICTED, NEW, REMOVED
 
 _SMALLER_CLASSES = 3  # a block of 1/8 of what was wanted is taken rather than evicting for a whole one
 _NO_EXTENTS = array("q")
@@ -68,6 +69,8 @@ class Store(Register):
         flow = self._enter(key, generation, owner)
         self.ranking.add(flow)
         self.counters.flows_total += 1
+        if self.events is not None:
+            self._happened(NEW, flow, self.now_ns)
         return flow
 
     def set_state(self, flow: Flow, state: int, now_ns: int) -> None:
@@ -81,6 +84,8 @@ class Store(Register):
         if self.saving is not None:
             self.saving.end(flow)
         self._tell(flow)
+        if self.events is not None:
+            self._happened(state, flow, now_ns)
 
     def open(self, flow: Flow) -> None:
         """A reader takes the flow: it goes last when memory is short. Raises Evicted."""
@@ -107,6 +112,8 @@ class Store(Register):
         if not flow.evicted:
             self.counters.flows_evicted += 1
             self.counters.evicted_bytes += flow.size - flow.start
+            if self.events is not None:
+                self._happened(EVICTED, flow, self.now_ns)
             self._take_out(flow, True)
 
     def remove(self, flow: Flow) -> None:
@@ -114,6 +121,8 @@ class Store(Register):
         if not flow.evicted:
             self.counters.flows_removed += 1
             self.counters.removed_bytes += flow.size - flow.start
+            if self.events is not None:
+                self._happened(REMOVED, flow, self.now_ns)
             self._take_out(flow, False)
 
     def _take_out(self, flow: Flow, wanted: bool) -> None:

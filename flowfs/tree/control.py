@@ -23,6 +23,7 @@ from .answers import (
     Reason,
     TreeError,
 )
+from .events import Events, Log
 from .groups import Groups, Hosts, Hours, Ports, States, every
 from .guide import GUIDE
 from .meta import meta_json
@@ -44,6 +45,8 @@ _FILES = {
     b"status.json": Fixed.STATUS,
     b"metrics": Fixed.METRICS,
     b"flows.jsonl": Fixed.FLOWS,
+    b"events.jsonl": Fixed.EVENTS,
+    b"events.jsonl.1": Fixed.EVENTS_BEFORE,
 }
 _DIRECTORIES = {
     b"meta": Fixed.META,
@@ -54,6 +57,7 @@ _DIRECTORIES = {
 }
 NAMES = _FILES | _DIRECTORIES
 _FOLDERS = frozenset((Fixed.CONTROL, *_DIRECTORIES.values()))
+_LOGS = frozenset((Fixed.EVENTS, Fixed.EVENTS_BEFORE))
 
 
 class Control:
@@ -67,6 +71,7 @@ class Control:
         self._about = about
         self._changed_ns = changed_ns
         self._roll = Roll(shelf, self.sources)
+        self._events = Events(self._engine)
         self._groups: dict[Kind, Groups] = {
             Kind.HOST: Hosts(),
             Kind.PORT: Ports(),
@@ -79,8 +84,9 @@ class Control:
         return cast("Sequence[str]", self._about().get("sources", ()))
 
     def tidy(self) -> None:
-        """Let go of texts that nobody came for."""
+        """Let go of texts that nobody came for, and take in what happened."""
         self._roll.tidy()
+        self._events.tidy()
 
     # --- names and attributes ----------------------------------------------------------------------
 
@@ -89,6 +95,8 @@ class Control:
         if parent == Fixed.CONTROL:
             if name not in NAMES:
                 raise TreeError(Reason.NOT_FOUND)
+            if NAMES[name] in _LOGS:
+                return self._log_attributes(self._log_at(NAMES[name]))
             return self.attributes(NAMES[name])
         if parent == Fixed.META:
             if not name.endswith(META_SUFFIX):
@@ -105,7 +113,7 @@ class Control:
     def attributes(self, inode: int) -> Attributes:
         """Of whatever is no flow and not the root. STALE; raises Unready."""
         what = fixed(inode)
-        if what is not None:
+        if what is not None and what not in _LOGS:
             return self._directory_attributes(inode) if what in _FOLDERS else self._file_attributes(what)
         known = kind_of(inode)
         if known is None:
@@ -115,6 +123,8 @@ class Control:
             return self._meta_attributes(self._shelf.numbered(number))
         if kind == Kind.LINK:
             return self._link_attributes(self._shelf.numbered(number))
+        if kind == Kind.LOG:
+            return self._log_attributes(self._log(number))
         if self._groups[kind].name(number) is None:
             raise TreeError(Reason.STALE)
         return self._directory_attributes(inode)
@@ -144,6 +154,11 @@ class Control:
         size = len(self._text(what))
         now_ns = time.time_ns()
         return Attributes(what, FILE_MODE, 1, size, 0, now_ns, now_ns, now_ns, AT_ONCE_S)
+
+    def _log_attributes(self, log: Log) -> Attributes:
+        inode, size = inode_of(Kind.LOG, log.number), len(log)
+        times = log.changed_ns, log.changed_ns, log.changed_ns
+        return Attributes(inode, FILE_MODE, 1, size, 0, *times, AT_ONCE_S)
 
     def _meta_attributes(self, flow: Flow) -> Attributes:
         size = len(self._meta(flow))
@@ -181,7 +196,7 @@ class Control:
         """What a directory lists after `cookie`, without `.` and `..`. Raises Unready."""
         if inode == Fixed.CONTROL:
             for name, what in NAMES.items():
-                if cookie < what:
+                if cookie < what and (what != Fixed.EVENTS_BEFORE or self._events.before is not None):
                     yield name, self._listed(what), what
         elif inode == Fixed.META:
             for flow in self._flows_after(cookie, Kind.META):
@@ -201,7 +216,7 @@ class Control:
         Nobody keeps them, so whoever wants to know the size asks for it.
         """
         try:
-            return self.attributes(what)
+            return self._log_attributes(self._log_at(what)) if what in _LOGS else self.attributes(what)
         except Unready:
             now_ns = time.time_ns()
             return Attributes(what, FILE_MODE, 1, 0, 0, now_ns, now_ns, now_ns, AT_ONCE_S)
@@ -214,14 +229,16 @@ class Control:
 
     # --- texts -------------------------------------------------------------------------------------
 
-    def open(self, inode: int) -> bytes | Text:
-        """What a file holds at this moment. IS_A_DIRECTORY, STALE; raises Unready."""
+    def open(self, inode: int) -> bytes | Text | Log:
+        """What a file holds at this moment; a log grows. IS_A_DIRECTORY, STALE; raises Unready."""
         what = fixed(inode)
-        if what is not None and what not in _FOLDERS:
+        if what is not None and what not in _FOLDERS | _LOGS:
             return self._text(what)
         known = kind_of(inode)
         if known is not None and known[0] == Kind.META:
             return self._meta(self._shelf.numbered(known[1]))
+        if known is not None and known[0] == Kind.LOG:
+            return self._log(known[1])
         self.attributes(inode)
         raise TreeError(Reason.IS_A_DIRECTORY)
 
@@ -239,6 +256,21 @@ class Control:
             return GUIDE
         numbers = status(self._engine, self._about())
         return status_json(numbers) if what == Fixed.STATUS else metrics_text(numbers)
+
+    def _log(self, number: int) -> Log:
+        """STALE for one that was turned out."""
+        for log in (self._events.log, self._events.before):
+            if log is not None and log.number == number:
+                return log
+        raise TreeError(Reason.STALE)
+
+    def _log_at(self, place: Fixed) -> Log:
+        """NOT_FOUND if the first log is not full yet."""
+        self._events.catch_up()
+        log = self._events.log if place == Fixed.EVENTS else self._events.before
+        if log is None:
+            raise TreeError(Reason.NOT_FOUND)
+        return log
 
     def _meta(self, flow: Flow) -> bytes:
         return meta_json(flow, self._engine.about(flow), self.sources())

@@ -12,6 +12,8 @@ This directory is never listed, so that grep -r and tar read each byte once.
 status.json     the mount in numbers: what was captured, dropped, refused, freed; warnings
 metrics         the same for Prometheus
 flows.jsonl     a line of JSON for each flow: jq, pandas, DuckDB read it
+events.jsonl    a line for whatever happens to a flow, from the first look at this file on: new, fin, rst,
+                idle, open (again), evicted, removed; when full it becomes events.jsonl.1 (tail -F goes on)
 meta/NAME.json  what is known of one flow: holes, conflicts, what became of bytes that are not in the file
 by-host/ADDR    links to the flows from and to an address
 by-port/PORT    ... a port

@@ -23,11 +23,13 @@ class Fixed(enum.IntEnum):
     STATUS = 4
     METRICS = 5
     FLOWS = 6
-    META = 8
-    BY_HOST = 9
-    BY_PORT = 10
-    BY_STATE = 11
-    BY_TIME = 12
+    EVENTS = 7
+    EVENTS_BEFORE = 8
+    META = 9
+    BY_HOST = 10
+    BY_PORT = 11
+    BY_STATE = 12
+    BY_TIME = 13
 
 
 class Kind(enum.IntEnum):
@@ -39,6 +41,7 @@ class Kind(enum.IntEnum):
     PORT = 4
     STATE = 5
     HOUR = 6
+    LOG = 7  # of events, by its number; what `Fixed` has are but their places
 
 
 _KINDS = frozenset(Kind)

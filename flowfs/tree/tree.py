@@ -33,6 +33,7 @@ from .answers import (
     TreeError,
 )
 from .control import CONTROL_NAME, Control, Entry
+from .events import Log
 from .meta import source_of
 from .names import name_of, reversed_key
 from .numbers import FIRST_FLOW, ROOT, Fixed, is_flow
@@ -69,7 +70,7 @@ class Tree:
         self._visible = visible
         self._numbers = itertools.count(1)
         self._flows: dict[int, Flow] = {}  # by handle
-        self._texts: dict[int, bytes | Text] = {}  # by handle
+        self._texts: dict[int, bytes | Text | Log] = {}  # by handle
         self._listings: dict[int, list[Entry]] = {}  # by handle
         self._directory_ns = time.time_ns()
         self._directory_counts = self._turnover(engine.statistics())
@@ -245,7 +246,7 @@ class Tree:
         if not flow.opens:
             del self._shelf.held[flow.serial]
 
-    def _text(self, handle: int) -> bytes | Text:
+    def _text(self, handle: int) -> bytes | Text | Log:
         text = self._texts.get(handle)
         if text is None:
             raise TreeError(Reason.NOT_OPEN)

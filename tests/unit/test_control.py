@@ -334,3 +334,79 @@ def test_a_long_text_is_read_as_bytes_are(size: int) -> None:
     for start in (0, 1, BLOCK_BYTES - 1, BLOCK_BYTES, 2 * BLOCK_BYTES + 3, size):
         for count in (0, 1, 4096, BLOCK_BYTES + 2, size):
             assert text[start : start + count] == data[start : start + count]
+
+
+# --- events.jsonl ----------------------------------------------------------------------------------
+
+
+def log(directory: Directory) -> int:
+    return directory.tree.lookup(Fixed.CONTROL, b"events.jsonl").inode
+
+
+def events(directory: Directory, handle: int) -> list[tuple[str, str, int]]:
+    lines = directory.tree.read(handle, 0, 1 << 24).splitlines()
+    return [(one["event"], one["name"], one["size"]) for one in map(json.loads, lines)]
+
+
+def test_what_happens_to_flows(directory: Directory) -> None:
+    before = directory.flow(1)
+    handle = directory.tree.open(log(directory)).handle
+    one, other, third = directory.flow(2), directory.flow(3), directory.flow(4)
+    directory.feed(one.close())
+    directory.feed(other.rst(3))
+    directory.evict(before)
+    flow = directory.engine.find(third.client_key(), 0)
+    assert flow is not None
+    directory.engine.store.evict(flow)
+    assert events(directory, handle) == [
+        ("new", one.client_name(), 0),
+        ("new", other.client_name(), 0),
+        ("new", third.client_name(), 0),
+        ("fin", one.client_name(), 3),
+        ("rst", other.client_name(), 3),
+        ("removed", before.client_name(), 3),
+        ("evicted", third.client_name(), 3),
+    ]
+    attributes = directory.tree.attributes(log(directory))
+    assert attributes.size == len(directory.tree.read(handle, 0, 1 << 24))
+    directory.engine.finish()
+    assert directory.tree.attributes(log(directory)).size == attributes.size
+
+
+def test_nothing_is_recorded_before_somebody_looks(directory: Directory) -> None:
+    directory.flow()
+    directory.tree.changes()
+    assert directory.engine.store.events is None
+    assert directory.tree.attributes(log(directory)).size == 0
+    assert directory.engine.store.events == []
+
+
+def test_what_was_not_taken_in_time_is_counted(directory: Directory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("flowfs.core.register.MAX_EVENTS", 2)
+    handle = directory.tree.open(log(directory)).handle
+    directory.feed(directory.flow(1).close())
+    directory.feed(directory.flow(2).close())
+    lines = [json.loads(line) for line in directory.tree.read(handle, 0, 1 << 20).splitlines()]
+    assert [line["event"] for line in lines] == ["new", "fin", "lost"]
+    assert lines[-1]["count"] == 2
+
+
+def test_a_full_log_is_turned(directory: Directory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("flowfs.tree.events.FULL_BYTES", 200)
+    first = log(directory)
+    handle = directory.tree.open(first).handle
+    refused(Reason.NOT_FOUND, directory.tree.lookup, Fixed.CONTROL, b"events.jsonl.1")
+    assert b"events.jsonl.1" not in directory.names(Fixed.CONTROL)
+    for port in range(1, 4):
+        directory.flow(port)
+    assert len(events(directory, handle)) == 2
+    assert directory.tree.lookup(Fixed.CONTROL, b"events.jsonl.1").inode == first
+    assert b"events.jsonl.1" in directory.names(Fixed.CONTROL)
+    second = log(directory)
+    assert len(events(directory, directory.tree.open(second).handle)) == 1
+    for port in range(4, 6):
+        directory.flow(port)
+    assert log(directory) != second
+    refused(Reason.STALE, directory.tree.attributes, first)
+    refused(Reason.STALE, directory.tree.open, first)
+    assert len(events(directory, handle)) == 2

@@ -118,8 +118,11 @@ def test_the_hidden_directory(directory: Directory) -> None:
     hidden = directory.tree.lookup(ROOT, b".flowfs")
     assert stat.S_ISDIR(hidden.mode)
     listed = list(directory.tree.entries(hidden.inode, 0))
-    assert [name for name, _, _ in listed] == [b".", b"..", *NAMES]
-    assert [attributes.inode for _, attributes, _ in listed] == [CONTROL, ROOT, *NAMES.values()]
+    names = [name for name in NAMES if name != b"events.jsonl.1"]
+    assert [name for name, _, _ in listed] == [b".", b"..", *names]
+    inodes = {name: attributes.inode for name, attributes, _ in listed}
+    for name in {*names} - {b"events.jsonl"}:
+        assert inodes[name] == NAMES[name]
     for done, (_, _, cookie) in enumerate(listed, 1):
         assert [name for name, _, _ in directory.tree.entries(CONTROL, cookie)] == [
             name for name, _, _ in listed[done:]
