@@ -15,6 +15,8 @@ cdef class Midway(Rivals):
 
     cdef bint _is_outdated(self, Stream stream, Segment segment, const unsigned char* base, long long now_ns) except -1
 
+    cdef bint _is_copy(self, Stream stream, Segment segment, const unsigned char* base) except -1
+
     @cython.locals(first=Connection)
     cdef bint _has_two_with_syns(self, Connection incumbent) except -1
 

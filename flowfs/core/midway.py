@@ -8,7 +8,8 @@ Once it is closed, or a RST waits to be believed, the sequence number alone does
    acknowledged what the other sent, which nobody can forge who forges one side alone;
  - or, where it is closed, when one side sent several segments in a row, and a connection that goes on would
    have said so [L5]; or, where of both that side alone is seen, so that nobody can answer.
-While the base of the old one is not known, its numbers are what is near the first that were seen.
+While the base of the old one is not known, its numbers are what is near the first that were seen. Bytes that
+are there already, at their numbers, are sent once more, however late: of another connection are other bytes.
 Always true: such a rival costs none its place that begins with a SYN.
 """
 
@@ -33,7 +34,7 @@ class Midway(Rivals):
         """Whether a segment is none of its connection, but begins a rival, which keeps it."""
         if segment.end == segment.start or not self._begins_far(stream, segment):
             return False
-        if self._is_outdated(stream, segment, base, now_ns):
+        if self._is_outdated(stream, segment, base, now_ns) or self._is_copy(stream, segment, base):
             return False
         incumbent = stream.connection
         if self._has_two_with_syns(incumbent):
@@ -58,6 +59,17 @@ class Midway(Rivals):
         if not (stream.can_be_of(segment.seq) or stream.is_within(segment.seq)):
             return False
         return stream.is_old(base, segment.header + 20, segment.options_end)
+
+    def _is_copy(self, stream: Stream, segment: Segment, base: bytes) -> bool:
+        """Whether all that a segment says was said before: its bytes are there, and so much was acknowledged.
+
+        It comes again, however late, by another tap or a replay, and begins nothing.
+        """
+        if segment.end == segment.start or segment.flags & (SYN | RST):
+            return False
+        if not stream.peer.was_acknowledged(segment.ack):
+            return False
+        return stream.has_already(base, segment.start, segment.end, segment.seq)
 
     def _has_two_with_syns(self, incumbent: Connection) -> bool:
         """Whether there are two rivals that have more to show than any other without a handshake."""
@@ -109,6 +121,10 @@ class Midway(Rivals):
         rival = rival_stream.connection
         if segment.flags & RST or not segment.flags & ACK or not self._is_midway(rival):
             return Rivals._hear(self, rival_stream, stream, segment, base, now_ns)
+        if self._is_copy(stream, segment, base):
+            rival.contested = True  # by whoever says once more what was said
+            rival.claims = 0
+            return stream
         rival.claims += 1
         self._keep(rival_stream, segment, base, now_ns)
         if self._takes_over(rival, now_ns):
