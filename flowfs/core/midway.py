@@ -3,7 +3,8 @@
 
 Data that lies outside of all windows begins a rival that is picked up midway [L3]. While a connection lasts,
 both numbers of a segment must lie there, and one behind the window: a gap of the capture leads ahead [Q2].
-Once it is closed, or a RST waits to be believed, the sequence number alone does. It takes the place
+Once it is closed, or a RST waits to be believed, the sequence number alone does, and of a side that has ended
+by its FIN the number of that side: there is no gap behind the end. It takes the place
  - when there were several segments since the connection that is there said anything, and one side has
    acknowledged what the other sent, which nobody can forge who forges one side alone;
  - or, where it is closed, when one side sent several segments in a row, and a connection that goes on would
@@ -88,7 +89,7 @@ class Midway(Rivals):
             return False
         if not self._is_far(stream, segment):
             return False
-        if self._may_have_ended(stream.connection):
+        if self._may_have_ended(stream.connection) or stream.done:
             return True
         peer = stream.peer
         return stream.offset_of(segment.seq) < stream.rcv_nxt or peer.offset_of(segment.ack) < peer.rcv_nxt
@@ -97,7 +98,8 @@ class Midway(Rivals):
         """Whether a segment lies outside of all that is known of its connection."""
         peer = stream.peer
         if not self._may_have_ended(stream.connection):
-            return stream.is_foreign(segment.seq) and peer.is_foreign(segment.ack)
+            far, far_ack = stream.is_foreign(segment.seq), peer.is_foreign(segment.ack)
+            return (far and (far_ack or stream.done)) or (far_ack and peer.done)
         if stream.anchored or stream.settling or stream.hinted:
             return stream.is_foreign(segment.seq)
         return segment.flags & ACK != 0 and peer.is_foreign(segment.ack)

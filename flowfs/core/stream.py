@@ -369,6 +369,7 @@ class Stream(Afar):
             self.fin_moved += self.fin - self.rcv_nxt
             self.fin = self.rcv_nxt  # the size is final: what still comes is behind the FIN [R7]
         self.done = True
+        self.drop_afar()  # there is no gap behind the end [R7]
         if self.flow is not None:
             self.room.store.set_state(self.flow, ENDED_BY_FIN, now_ns)
 
