@@ -279,7 +279,7 @@ def test_a_gap_in_what_the_other_side_goes_on_with() -> None:
 
 @pytest.mark.parametrize("seconds", [0.3, WAIT_S + 1])
 def test_what_ends_while_something_is_held(seconds: float) -> None:
-    """A hole before the FIN is lost in time, which ends this side; what came from afar since is not of it [R7]."""
+    """A hole before the FIN is lost in time, which ends this side; what came from afar is not of it [R7]."""
     conversation = talk().client(8, b"ijk").fin(11).server_ack(12)
     go_on(lack(conversation), 4)
     outcome = run(conversation.wait(seconds).other())
