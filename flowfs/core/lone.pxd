@@ -22,7 +22,12 @@ cdef class Lone(Midway):
 
     cdef _agrees(self, Connection connection)
     cdef bint _is_apart(self, Stream stream, Segment segment) except -1
+
+    @cython.locals(rival=Connection, there=Stream)
+    cdef bint _is_next_of_rival(self, Stream stream, Segment segment) except -1
+
     cdef bint _is_far(self, Stream stream, Segment segment) except -1
+    cdef bint _is_copy(self, Stream stream, Segment segment, const unsigned char* base) except -1
     cdef bint _is_alone(self, Connection connection) noexcept
     cdef bint _may_have_ended(self, Connection connection) noexcept
 

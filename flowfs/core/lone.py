@@ -4,7 +4,9 @@
 What comes next is looked at first. If it lies near, or acknowledges that packet, the connection is as any
 other. If it lies beyond what two packets show, or before the base, the first was forged, or the next is, or
 the capture has a long gap between them: it begins a rival that is picked up midway, which takes the place as
-such do, and not the hole. Without a file the old one leaves nothing, else the rival has the next number [R8].
+such do, and not the hole. What begins just where the rival goes on is the rival's: so do hosts who
+pass over what was forged ahead. Without a file the old one leaves nothing, else the rival has the next number
+[R8].
 Always true: a connection is alone until a segment agrees with its first, and never again.
 """
 
@@ -66,14 +68,32 @@ class Lone(Midway):
         connection.review_dispute()
 
     def _is_apart(self, stream: Stream, segment: Segment) -> bool:
-        """Whether either number of a segment cannot go with the only packet of its connection."""
-        return stream.is_apart(segment.seq) or stream.peer.is_apart(segment.ack)
+        """Whether a segment cannot go with the only packet there is, or rather goes on with a rival."""
+        if stream.is_apart(segment.seq) or stream.peer.is_apart(segment.ack):
+            return True
+        return self._is_next_of_rival(stream, segment)
+
+    def _is_next_of_rival(self, stream: Stream, segment: Segment) -> bool:
+        """Whether a segment is just what comes next of a rival, and not of the only packet there is."""
+        if self._away(stream, segment) == 0:
+            return False
+        rival = stream.connection.rival
+        while rival is not None:
+            there = self._side(rival, stream)
+            if self._is_midway(rival) and self._fits(there, segment) and self._away(there, segment) == 0:
+                return True
+            rival = rival.rival
+        return False
 
     def _is_far(self, stream: Stream, segment: Segment) -> bool:
         """As for others; from one packet, less is far."""
         if self._is_alone(stream.connection):
             return self._is_apart(stream, segment)
         return Midway._is_far(self, stream, segment)
+
+    def _is_copy(self, stream: Stream, segment: Segment, base: bytes) -> bool:
+        """As for others; one packet that comes again shows no more than it did."""
+        return not self._is_alone(stream.connection) and Midway._is_copy(self, stream, segment, base)
 
     def _is_alone(self, connection: Connection) -> bool:
         """Whether one packet, which may be a FIN, is all that was ever seen of a connection."""

@@ -15,6 +15,8 @@ cdef class Midway(Rivals):
 
     cdef bint _is_outdated(self, Stream stream, Segment segment, const unsigned char* base, long long now_ns) except -1
 
+    cdef bint _is_copy(self, Stream stream, Segment segment, const unsigned char* base) except -1
+
     @cython.locals(first=Connection)
     cdef bint _has_two_with_syns(self, Connection incumbent) except -1
 
@@ -23,7 +25,7 @@ cdef class Midway(Rivals):
     @cython.locals(peer=Stream)
     cdef bint _begins_far(self, Stream stream, Segment segment) except -1
 
-    @cython.locals(peer=Stream)
+    @cython.locals(peer=Stream, far=cython.bint, far_ack=cython.bint)
     cdef bint _is_far(self, Stream stream, Segment segment) except -1
 
     cdef bint _may_have_ended(self, Connection connection) noexcept

@@ -3,12 +3,14 @@
 
 Data that lies outside of all windows begins a rival that is picked up midway [L3]. While a connection lasts,
 both numbers of a segment must lie there, and one behind the window: a gap of the capture leads ahead [Q2].
-Once it is closed, or a RST waits to be believed, the sequence number alone does. It takes the place
+Once it is closed, or a RST waits to be believed, the sequence number alone does, and of a side that has ended
+by its FIN the number of that side: there is no gap behind the end. It takes the place
  - when there were several segments since the connection that is there said anything, and one side has
    acknowledged what the other sent, which nobody can forge who forges one side alone;
  - or, where it is closed, when one side sent several segments in a row, and a connection that goes on would
    have said so [L5]; or, where of both that side alone is seen, so that nobody can answer.
-While the base of the old one is not known, its numbers are what is near the first that were seen.
+While the base of the old one is not known, its numbers are what is near the first that were seen. Bytes that
+are there already, at their numbers, are sent once more, however late: of another connection are other bytes.
 Always true: such a rival costs none its place that begins with a SYN.
 """
 
@@ -33,7 +35,7 @@ class Midway(Rivals):
         """Whether a segment is none of its connection, but begins a rival, which keeps it."""
         if segment.end == segment.start or not self._begins_far(stream, segment):
             return False
-        if self._is_outdated(stream, segment, base, now_ns):
+        if self._is_outdated(stream, segment, base, now_ns) or self._is_copy(stream, segment, base):
             return False
         incumbent = stream.connection
         if self._has_two_with_syns(incumbent):
@@ -59,6 +61,17 @@ class Midway(Rivals):
             return False
         return stream.is_old(base, segment.header + 20, segment.options_end)
 
+    def _is_copy(self, stream: Stream, segment: Segment, base: bytes) -> bool:
+        """Whether all that a segment says was said before: its bytes are there, and so much was acknowledged.
+
+        It comes again, however late, by another tap or a replay, and begins nothing.
+        """
+        if segment.end == segment.start or segment.flags & (SYN | RST):
+            return False
+        if not stream.peer.was_acknowledged(segment.ack):
+            return False
+        return stream.has_already(base, segment.start, segment.end, segment.seq)
+
     def _has_two_with_syns(self, incumbent: Connection) -> bool:
         """Whether there are two rivals that have more to show than any other without a handshake."""
         first = incumbent.rival
@@ -76,7 +89,7 @@ class Midway(Rivals):
             return False
         if not self._is_far(stream, segment):
             return False
-        if self._may_have_ended(stream.connection):
+        if self._may_have_ended(stream.connection) or stream.done:
             return True
         peer = stream.peer
         return stream.offset_of(segment.seq) < stream.rcv_nxt or peer.offset_of(segment.ack) < peer.rcv_nxt
@@ -85,7 +98,8 @@ class Midway(Rivals):
         """Whether a segment lies outside of all that is known of its connection."""
         peer = stream.peer
         if not self._may_have_ended(stream.connection):
-            return stream.is_foreign(segment.seq) and peer.is_foreign(segment.ack)
+            far, far_ack = stream.is_foreign(segment.seq), peer.is_foreign(segment.ack)
+            return (far and (far_ack or stream.done)) or (far_ack and peer.done)
         if stream.anchored or stream.settling or stream.hinted:
             return stream.is_foreign(segment.seq)
         return segment.flags & ACK != 0 and peer.is_foreign(segment.ack)
@@ -109,6 +123,10 @@ class Midway(Rivals):
         rival = rival_stream.connection
         if segment.flags & RST or not segment.flags & ACK or not self._is_midway(rival):
             return Rivals._hear(self, rival_stream, stream, segment, base, now_ns)
+        if self._is_copy(stream, segment, base):
+            rival.contested = True  # by whoever says once more what was said
+            rival.claims = 0
+            return stream
         rival.claims += 1
         self._keep(rival_stream, segment, base, now_ns)
         if self._takes_over(rival, now_ns):

@@ -71,6 +71,9 @@ cdef class Pickup(Doubting):
                    high=cython.longlong)
     cdef list unseen(self, long long seq, long long count)
 
+    @cython.locals(offset=cython.longlong)
+    cdef bint was_acknowledged(self, long long ack) except -1
+
     @cython.locals(first=cython.longlong, start=cython.longlong, end=cython.longlong, low=cython.longlong,
                    high=cython.longlong, kept=cython.bint, notes=Notes)
     cdef note_ttl(self, int ttl, long long seq, list parts)

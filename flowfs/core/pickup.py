@@ -279,6 +279,13 @@ class Pickup(Doubting):
             return [(start - first, count)] if start < end else []
         return [(low - first, high - first) for low, high in self.pending.missing(start, end, MAX_TTLS)]
 
+    def was_acknowledged(self, ack: int) -> bool:
+        """Whether the peer acknowledged so much before, or more."""
+        offset = self.offset_of(ack)
+        if self.anchored:
+            return 0 <= offset <= self.peer_ack
+        return self.hinted and self.hint_low <= offset <= self.hint_high
+
     def note_ttl(self, ttl: int, seq: int, parts: list[tuple[int, int]]) -> None:
         """These parts came with another TTL than the first segment; what of them was kept is noted [O1]."""
         first = self.offset_of(seq)

@@ -6,7 +6,7 @@ from .seq cimport distance
 from .window cimport ABSENT, scale_of, timestamps_at
 
 cdef long long _WINDOW_BYTES
-cdef long long _LONE_BYTES, _SHARE_BYTES, _WIDE_BYTES
+cdef long long _SHARE_BYTES, _WIDE_BYTES
 cdef int _NO_SYN
 cdef int LOWER_ECHOES
 

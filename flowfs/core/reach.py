@@ -20,14 +20,12 @@ if not cython.compiled:
 
 from .limits import (
     FLOW_OUT_OF_ORDER_BYTES,
-    LONE_BYTES,
     LOWER_ECHOES,
     UNKNOWN_WINDOW_BYTES,
     WIDE_HOLE_BYTES,
 )
 
 _WINDOW_BYTES = UNKNOWN_WINDOW_BYTES
-_LONE_BYTES = LONE_BYTES
 _WIDE_BYTES = WIDE_HOLE_BYTES
 _SHARE_BYTES = FLOW_OUT_OF_ORDER_BYTES
 _NO_SYN = -2  # as a scale: the SYN was not seen; ABSENT: it had none
@@ -177,14 +175,14 @@ class Reach(Pickup):
 
     def is_apart(self, seq: int) -> bool:
         """Whether a number cannot go with the only packet there is: no hole is as wide [L3], and what comes
-        from before a SYN, but for a probe, or from farther back than LONE_BYTES, is of another.
+        from before the base, but for a probe, is of another, or shows that the base is none.
         """
         if not self.anchored:
             return not self.can_be_of(seq)
         offset = self.offset_of(seq)
         if 0 <= offset <= _WIDE_BYTES:
             return False
-        return offset < (-_LONE_BYTES if self.isn == NEVER else -1) or offset > self.known_end() + _WIDE_BYTES
+        return offset < (0 if self.isn == NEVER else -1) or offset > self.known_end() + _WIDE_BYTES
 
     def known_end(self) -> int:
         """Behind the last byte that was seen, also in doubt."""

@@ -1,13 +1,14 @@
 cimport cython
 from .afar cimport Afar
 from .assembly cimport FAR_AWAY, NEVER, Assembly, Owner, Room
+from .flow cimport Flow
 from .notes cimport DUPLICATE, SYN, UNKNOWN_TTL, WINDOW
 from .seq cimport advance
 
 cdef int _NOT_LOST, OPEN, ENDED_BY_FIN, ENDED_BY_RST
 cdef int ACK, CLOSE, ONE_WAY, SNAPLEN
 cdef long long ACKED_HOLE_NS, ACKED_HOLE_PACKETS, LOWER_ACKS, WIDE_HOLE_BYTES, ONE_WAY_BYTES, ONE_WAY_NS
-cdef long long RESYNC_SEGMENTS, SETTLE_NS
+cdef long long MAX_COMPARED_HOLES, RESYNC_SEGMENTS, SETTLE_NS
 cdef long long _WINDOW_BYTES
 
 
@@ -68,6 +69,11 @@ cdef class Stream(Afar):
 
     @cython.locals(dropped=cython.longlong)
     cpdef resolve_syn_data(self, long long accepted_bytes, long long now_ns)
+
+    @cython.locals(
+        flow=Flow, offset=cython.longlong, stop=cython.longlong, gap_start=cython.longlong, gap_end=cython.longlong
+    )
+    cdef bint has_already(self, const unsigned char* base, Py_ssize_t start, Py_ssize_t end, long long seq) except -1
 
     @cython.locals(offset=cython.longlong)
     cpdef bint acknowledge(self, long long ack, long long now_ns) except -1

@@ -28,6 +28,7 @@ from .limits import (
     ACKED_HOLE_NS,
     ACKED_HOLE_PACKETS,
     LOWER_ACKS,
+    MAX_COMPARED_HOLES,
     ONE_WAY_BYTES,
     ONE_WAY_NS,
     RESYNC_SEGMENTS,
@@ -199,6 +200,23 @@ class Stream(Afar):
             self.drop_outdated()
         self.syn_bytes = 0
 
+    def has_already(self, base: bytes, start: int, end: int, seq: int) -> bool:
+        """Whether base[start:end] is in the file, at this sequence number; what was lost is like anything."""
+        flow = self.flow
+        if flow is None or flow.evicted:
+            return False
+        offset = self.offset_of(seq) - self.origin
+        stop = offset + end - start
+        if offset < flow.start or stop > flow.size:
+            return False
+        gaps = flow.lost.within(offset, stop, MAX_COMPARED_HOLES) if flow.lost is not None else []
+        for gap_start, gap_end in gaps:
+            if self.room.store.differs(flow, offset, base, start, start + gap_start - offset):
+                return False
+            start += gap_end - offset
+            offset = gap_end
+        return not self.room.store.differs(flow, offset, base, start, end)
+
     def acknowledge(self, ack: int, now_ns: int) -> bool:
         """The peer acknowledged all before `ack`; returns whether that can be."""
         if not self.anchored:
@@ -351,6 +369,7 @@ class Stream(Afar):
             self.fin_moved += self.fin - self.rcv_nxt
             self.fin = self.rcv_nxt  # the size is final: what still comes is behind the FIN [R7]
         self.done = True
+        self.drop_afar()  # there is no gap behind the end [R7]
         if self.flow is not None:
             self.room.store.set_state(self.flow, ENDED_BY_FIN, now_ns)
 

@@ -225,3 +225,64 @@ def test_what_is_not_shown_is_let_go_of_in_time(one_way: bool, count: int) -> No
     assert outcome.before.statistics["out_of_order_used_bytes"] == 0
     assert outcome.before.statistics["dropped_window_bytes"] == count
     assert outcome.files()[NAME] == b"abcde"
+
+
+# --- behind the FIN of a side, while the other one goes on [L4] --------------------------------------------
+
+
+@pytest.mark.parametrize("far", [100_000, FAR])
+@pytest.mark.parametrize("seconds", [0, WAIT_S + 1])
+@pytest.mark.parametrize("of_server", [False, True])
+def test_nothing_is_a_gap_behind_the_end(far: int, seconds: float, of_server: bool) -> None:
+    """What both sides say beyond any window is of another connection, whose handshake was not captured: what
+    has ended does not grow, not even as the capture ends [R7].
+    """
+    conversation = talk()
+    if of_server:
+        conversation.server_fin(3).client_ack(4)
+        conversation.server_next += far
+        for _ in range(4):
+            conversation.server(conversation.server_next, b"after").client_ack(conversation.server_next)
+    else:
+        go_on(lack(conversation.fin(5).server_ack(6), far), 4)
+    name = SERVER_NAME if of_server else NAME
+    outcome = run(conversation.wait(seconds).other())
+    assert outcome.files() == {NAME: b"abcde", SERVER_NAME: b"xyz", name + "c1": b"after" * 4}
+    assert outcome.state(name) == "fin"
+    assert outcome.statistics["fin_retracted"] == 0
+
+
+@pytest.mark.parametrize("count", [1, 3, 8])
+def test_forged_behind_the_end_while_the_other_side_goes_on(count: int) -> None:
+    """Nobody acknowledges it: what is downloaded is whole."""
+    conversation = talk().fin(5).server_ack(6)
+    for index in range(count):
+        conversation.client(FAR + index, b"E", ack=500_004)
+        conversation.server(3 + 10 * index, b"downloaded", ack=1007)
+    outcome = run(conversation.wait(31).other())
+    assert outcome.before.files() == {NAME: b"abcde", SERVER_NAME: b"xyz" + b"downloaded" * count}
+    assert outcome.before.state(NAME) == "fin"
+    assert outcome.statistics["dropped_tentative_bytes"] == count
+
+
+def test_a_gap_in_what_the_other_side_goes_on_with() -> None:
+    """It has not ended."""
+    conversation = talk().fin(5).server_ack(6)
+    for index in range(4):
+        conversation.server(FAR + index, b"x", ack=1007)
+        conversation.send(True, b"", seq=1007, ack=500_002 + FAR + index, flags="A")
+    outcome = run(conversation.wait(WAIT_S + 1).other())
+    assert outcome.before.gaps(SERVER_NAME) == [(3, FAR - 3, "limit")]
+    assert outcome.before.files()[SERVER_NAME][FAR:] == b"xxxx"
+    assert outcome.before.state(NAME) == "fin"
+
+
+@pytest.mark.parametrize("seconds", [0.3, WAIT_S + 1])
+def test_what_ends_while_something_is_held(seconds: float) -> None:
+    """A hole before the FIN is lost in time, which ends this side; what came from afar is not of it [R7]."""
+    conversation = talk().client(8, b"ijk").fin(11).server_ack(12)
+    go_on(lack(conversation), 4)
+    outcome = run(conversation.wait(seconds).other())
+    assert outcome.before.state(NAME) == outcome.state(NAME) == "fin"
+    assert outcome.files() == {NAME: b"abcde\0\0\0ijk", SERVER_NAME: b"xyz"}
+    assert outcome.statistics["dropped_window_bytes"] == 20

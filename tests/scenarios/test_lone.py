@@ -19,6 +19,7 @@ SERVER_NAME = Conversation().server_name()
 CLIENT = b"".join(b"c%05d" % index for index in range(8))
 SERVER = b"".join(b"s%04d" % index for index in range(8))
 FAR = [-600 * MIB, -50 * MIB, -5 * MIB, 5 * MIB, 50 * MIB, 600 * MIB]
+NEAR = [-65_000, -1000, 1000, 65_000]
 FORGED = ["SYN", "SYN/ACK", "data", "data of the server", "ACK", "FIN"]
 EVIL = b"E" * 20
 
@@ -92,6 +93,95 @@ def test_one_way(kind: str, by: int, seconds: float) -> None:
     outcome = run(conversation.wait(HALF_OPEN_NS / SECOND_NS + 1).other())
     check(outcome, NAME, CLIENT)
     assert outcome.before.files() == outcome.files()
+
+
+def is_at_their_place(kind: str, peer_sign: int) -> bool:
+    """Its bytes are where the hosts' will be: of two the first wins, and the conflict is counted [O1]."""
+    return kind == "data of the server" and peer_sign == 0
+
+
+@pytest.mark.parametrize(
+    "kind, by, peer_sign",
+    [case for case in product(FORGED, NEAR, [1, 0, -1]) if not is_at_their_place(case[0], case[2])],
+)
+@pytest.mark.parametrize("seconds", [0.001, 0.2, 5])
+@pytest.mark.parametrize("one_way", [False, True])
+def test_near_by(kind: str, by: int, peer_sign: int, seconds: float, one_way: bool) -> None:
+    """No byte of the hosts is lost. There may be a hole before them, as behind a segment that was captured
+    before others were lost: the packets are the same.
+    """
+    conversation = go_on(forge(kind, by, peer_sign * by).wait(seconds), one_way)
+    found = run(conversation.wait(HALF_OPEN_NS / SECOND_NS + 1).other()).files()
+    for name, data in [(NAME, CLIENT)] if one_way else [(NAME, CLIENT), (SERVER_NAME, SERVER)]:
+        assert sum(content.count(data) for file, content in found.items() if file.startswith(name)) == 1
+
+
+SEGMENT_BYTES = 1460
+STREAM = b"".join(b"%c" % (65 + index) * SEGMENT_BYTES for index in range(10))
+
+
+def download(conversation: Conversation, way: str, stream: bytes = STREAM) -> Conversation:
+    """Segments of the server; `way`: how often the client acknowledges, or sends data."""
+    conversation.again(2**31, 2**30)
+    for index, at in enumerate(range(0, len(stream), SEGMENT_BYTES)):
+        conversation.server(at, stream[at : at + SEGMENT_BYTES])
+        if way == "each" or (way == "every second" and index % 2):
+            conversation.client_ack(min(at + SEGMENT_BYTES, len(stream)))
+        elif way == "with data":
+            conversation.client_acked = min(at + SEGMENT_BYTES, len(stream))
+            conversation.client(3 * index, b"abc")
+            conversation.server_acked = 3 * index + 3
+    return conversation
+
+
+@pytest.mark.parametrize("way", ["each", "every second", "with data", "one way"])
+@pytest.mark.parametrize("by", [1, 1000, 2000, 12_000, 65_000])
+@pytest.mark.parametrize("size", [1, 20])
+@pytest.mark.parametrize("seconds", [0.11, 5])
+def test_ahead_of_segments_of_the_usual_size(way: str, by: int, size: int, seconds: float) -> None:
+    """They pass over it. What was shown stays, and the hosts have all of their bytes under the next name."""
+    conversation = Conversation(client_isn=2**31, server_isn=2**30 + by).server(0, b"E" * size)
+    outcome = run(download(conversation.wait(seconds).other(), way).wait(0.2).other())
+    assert outcome.before.files()[SERVER_NAME] == b"E" * size
+    assert outcome.before.files()[SERVER_NAME + "c1"] == STREAM
+    assert outcome.before.gaps(SERVER_NAME + "c1") == []
+
+
+@pytest.mark.parametrize("by, size", [(SEGMENT_BYTES - 20, 20), (1000, SEGMENT_BYTES)])
+def test_what_ends_where_a_segment_does(by: int, size: int) -> None:
+    """The next one, or its ACK, goes with both: the packets are those of a segment that comes too late, and
+    what lies before the first is lost, and counted.
+    """
+    conversation = Conversation(client_isn=2**31, server_isn=2**30 + by).server(0, b"E" * size)
+    outcome = run(download(conversation.wait(0.2).other(), "each"))
+    assert set(outcome.files()) == {SERVER_NAME}
+    assert outcome.statistics["dropped_tentative_bytes"] == SEGMENT_BYTES
+
+
+@pytest.mark.parametrize("seconds", [0.11, 5])
+@pytest.mark.parametrize("lacking", [1, 700, 65_000])
+@pytest.mark.parametrize("answers", [False, True])
+def test_an_earlier_segment_that_comes_too_late(seconds: float, lacking: int, answers: bool) -> None:
+    """The first is true, the other, forged or not, from before the base: the connection goes on [L3]."""
+    conversation = Conversation().client(100_000, b"first").wait(seconds).other()
+    conversation.client(100_000 - lacking, b"l" * min(lacking, 50))
+    for index in range(5):
+        conversation.client(100_005 + index, b"%d" % index)
+        if answers:
+            conversation.server_ack(100_006 + index)
+    outcome = run(conversation.wait(0.2).other())
+    assert outcome.before.files() == outcome.files() == {NAME: b"first01234"}
+    assert outcome.statistics["dropped_tentative_bytes"] == min(lacking, 50)
+
+
+@pytest.mark.parametrize("way", ["each", "one way"])
+def test_all_is_sent_again_from_before_the_first(way: str) -> None:
+    """By who lost one, and goes back: it is there once, and whole."""
+    conversation = Conversation(client_isn=2**31, server_isn=2**30)
+    conversation.server(2 * SEGMENT_BYTES, STREAM[2 * SEGMENT_BYTES :][:SEGMENT_BYTES]).wait(0.2).other()
+    outcome = run(download(conversation, way).wait(0.2).other())
+    assert outcome.before.files()[SERVER_NAME + "c1"] == STREAM
+    assert outcome.before.gaps(SERVER_NAME + "c1") == []
 
 
 @pytest.mark.parametrize("kind", ["SYN", "SYN/ACK"])
