@@ -1,0 +1,122 @@
+"""`.flowfs` with the tools that people have: links, attributes, and files that say what there is."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from craft import Conversation
+from mounted.served import Served, run
+from waiting import eventually
+
+pytestmark = pytest.mark.needs("fuse")
+
+
+def talks(mount: Served, count: int, *, server_port: int = 80) -> list[Conversation]:
+    found = [
+        Conversation(client_port=40_000 + at, server_port=server_port).handshake().client(0, b"abc %d" % at)
+        for at in range(count)
+    ]
+    for conversation in found:
+        mount.feed(conversation)
+    return found
+
+
+def test_links_lead_to_flows(mount: Served) -> None:
+    talks(mount, 3, server_port=25)
+    (web,) = talks(mount, 1)
+    control = mount.path / ".flowfs"
+    assert run("cat", control / "by-port/80" / web.client_name()).stdout == "abc 0"
+    assert run("sh", "-c", f"cat {control}/by-port/25/*").stdout == "abc 0abc 1abc 2"
+    assert run("ls", control / "by-state/open").stdout.count("\n") == 4
+    assert run("grep", "-rl", "abc", control / "by-host").stdout == ""  # -r follows no links
+    assert len(run("grep", "-Rl", "abc 2", control / "by-host/10.0.0.2").stdout.splitlines()) == 1
+    assert run("find", "-L", control / "by-time", "-type", "f", "-size", "-6c").stdout.count("\n") == 4
+    link = control / "by-port/80" / web.client_name()
+    assert link.resolve() == mount.client(web)
+    mount.evict(web)
+    assert eventually(lambda: not link.exists() and not (control / "by-port/80").exists(), 5)
+
+
+def test_what_is_not_listed_is_read_once(mount: Served) -> None:
+    talks(mount, 3)
+    assert run("grep", "-rc", "abc", mount.path).stdout.count("\n") == 3
+    assert run("du", "--apparent-size", "-sb", mount.path).stdout.split()[0] == "15"
+    assert "by-port" not in run("find", mount.path).stdout
+
+
+def test_attributes_are_read_and_copied(mount: Served, tmp_path: Path) -> None:
+    (conversation,) = talks(mount, 1)
+    mount.feed(conversation.client(8, b"xyz").server_ack(11))
+    flow = mount.client(conversation)
+    names = [f"user.flowfs.{name}" for name in ("state", "first", "last", "packets", "gaps", "missing")]
+    assert set(names) < set(os.listxattr(flow))
+    told = {
+        name.removeprefix("user.flowfs."): os.getxattr(flow, name).decode() for name in os.listxattr(flow)
+    }
+    assert told["state"] == "open"
+    assert told["peer"] == conversation.server_name()
+    assert told["role"] == "client"
+    assert told["gaps"] == ""
+    mount.feed(conversation.wait(1).server_ack(11).client(11, b"!"))
+    assert os.getxattr(flow, "user.flowfs.gaps") == b"5-8"
+    subprocess.run(["cp", "--preserve=xattr", flow, tmp_path / "copy"], check=True)
+    assert os.getxattr(tmp_path / "copy", "user.flowfs.gaps") == b"5-8"
+    with pytest.raises(OSError, match="No data available"):
+        os.getxattr(flow, "user.flowfs.none")
+    with pytest.raises(OSError, match="Read-only"):
+        os.setxattr(flow, "user.flowfs.state", b"mine")
+
+
+def test_all_flows_in_lines(mount: Served) -> None:
+    conversations = talks(mount, 100)
+    path = mount.path / ".flowfs/flows.jsonl"
+    size = path.stat().st_size
+    lines = path.read_bytes().splitlines(keepends=True)
+    assert sum(map(len, lines)) == size
+    assert [json.loads(line)["name"] for line in lines] == [one.client_name() for one in conversations]
+    assert int(run("wc", "-l", path).stdout.split()[0]) == 100
+
+
+def test_a_reader_may_wait_for_a_long_list_while_others_are_served(mount: Served) -> None:
+    talks(mount, 300)
+    path = mount.path / ".flowfs/flows.jsonl"
+    readers = [subprocess.Popen(["cat", path], stdout=subprocess.PIPE) for _ in range(4)]
+    for _ in range(20):
+        assert len(mount.names()) == 300
+    assert {len((reader.communicate(timeout=30)[0] or b"").splitlines()) for reader in readers} == {300}
+
+
+def test_tail_follows_what_happens(mount: Served) -> None:
+    path = mount.path / ".flowfs/events.jsonl"
+    with subprocess.Popen(
+        ["tail", "-s", "0.05", "-n", "+1", "-F", path], stdout=subprocess.PIPE, text=True
+    ) as tail:
+        assert tail.stdout is not None
+        time.sleep(0.5)  # until it is there: from then on events are recorded
+        (conversation,) = talks(mount, 1)
+        mount.feed(conversation.close())
+        mount.evict(conversation)
+        seen = [json.loads(tail.stdout.readline()) for _ in range(3)]
+        tail.kill()
+    assert [event["event"] for event in seen] == ["new", "fin", "removed"]
+    assert {event["name"] for event in seen} == {conversation.client_name()}
+    assert len(path.read_text().splitlines()) == 3
+
+
+def test_nothing_there_can_be_written(mount: Served) -> None:
+    talks(mount, 1)
+    control = mount.path / ".flowfs"
+    link = next((control / "by-port/80").iterdir())
+    for path in (link, control / "README", control / "events.jsonl"):
+        with pytest.raises(OSError, match="Read-only"):
+            path.unlink()
+    with pytest.raises(OSError, match="Read-only"):
+        (control / "by-port/80").rmdir()
+    with pytest.raises(OSError, match="Read-only"):
+        (control / "by-host/x").symlink_to("y")
