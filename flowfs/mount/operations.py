@@ -80,7 +80,7 @@ class Operations(pyfuse3.Operations):
         self.ready.set()
 
     def _entry(self, attributes: Attributes) -> pyfuse3.EntryAttributes:
-        inode, mode, links, size, blocks, atime_ns, mtime_ns, ctime_ns, valid_s = attributes
+        inode, mode, links, size, blocks, atime_ns, mtime_ns, ctime_ns, valid_s, name_valid_s = attributes
         entry = pyfuse3.EntryAttributes()
         entry.st_ino = inode
         entry.st_mode = mode
@@ -93,7 +93,8 @@ class Operations(pyfuse3.Operations):
         entry.st_atime_ns = atime_ns
         entry.st_mtime_ns = mtime_ns
         entry.st_ctime_ns = ctime_ns
-        entry.attr_timeout = entry.entry_timeout = valid_s
+        entry.attr_timeout = valid_s
+        entry.entry_timeout = name_valid_s
         return entry
 
     # --- names and attributes ----------------------------------------------------------------------

@@ -40,7 +40,8 @@ class TreeError(Exception):
 class Attributes(NamedTuple):
     """One inode. Sizes in bytes, times in nanoseconds since 1970, `blocks` of 512 bytes.
 
-    `valid_s`: for how many seconds an answer may be kept that `changes()` does not name, and its name, too.
+    `valid_s`: for how many seconds an answer may be kept that `changes()` does not name, `name_valid_s`: for
+    how many its name.
     """
 
     inode: int
@@ -52,6 +53,7 @@ class Attributes(NamedTuple):
     mtime_ns: int
     ctime_ns: int
     valid_s: float
+    name_valid_s: float
 
 
 class Opened(NamedTuple):

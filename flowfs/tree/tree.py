@@ -9,6 +9,8 @@ The capture changes flows while the tree looks at them. What holds nevertheless:
    answer does not show is in a later `changes()`;
  - `named` is set before `evicted` is read, and the store looks at `named` after it has set `evicted`: a name
    that was given away and has gone is in a later `changes()`;
+ - of a flow that has just grown an answer holds for its moment alone, and growth is not told of: the kernel
+   takes no size that it was told to forget before it came, and a mapping would end at an older one (SIGBUS);
  - hence a caller that hands an answer on before it asks for `changes()` may keep it until they name it.
 """
 
@@ -23,6 +25,7 @@ from ..core.engine import Engine
 from ..core.flow import OPEN, Evicted, Flow
 from . import xattrs
 from .answers import (
+    AT_ONCE_S,
     DIRECTORY_S,
     FILE_MODE,
     FOREVER_S,
@@ -45,6 +48,8 @@ MAX_NAME_BYTES = 255  # NAME_MAX of limits.h; the longest name of a flow has 120
 ROOT_MODE = stat.S_IFDIR | 0o700
 BLOCK_BYTES = 512  # the unit of st_blocks
 READ_BYTES = 131072  # st_blksize: cat and cp read so much at once
+
+HOT_NS = 250_000_000  # so long after its last byte a flow has just grown; of the time of packets
 
 _DOT_COOKIE, _DOT_DOT_COOKIE = 1, 2
 _CONTROL_COOKIE = 3  # where `.flowfs` is listed; those of flows are higher
@@ -173,16 +178,22 @@ class Tree:
         return self._flow_attributes(flow)
 
     def _flow_attributes(self, flow: Flow) -> Attributes:
-        flow.watched = True
+        valid_s = FOREVER_S
+        if flow.state == OPEN and self._engine.now_ns - flow.last_ns < HOT_NS and not self._engine.finished:
+            valid_s = AT_ONCE_S
+        else:
+            flow.watched = True
         inode, links = FIRST_FLOW + flow.serial, 0 if flow.evicted else 1
         blocks = -(-flow.held_bytes // BLOCK_BYTES)
         times = flow.first_ns, flow.last_ns, flow.changed_ns
         # Attributes(...) would take 0.6 µs more, a third of what an entry of a listing costs.
-        return tuple.__new__(Attributes, (inode, FILE_MODE, links, flow.size, blocks, *times, FOREVER_S))
+        return tuple.__new__(
+            Attributes, (inode, FILE_MODE, links, flow.size, blocks, *times, valid_s, FOREVER_S)
+        )
 
     def _root_attributes(self) -> Attributes:
         now_ns = self._directory_time()
-        return Attributes(ROOT, ROOT_MODE, 2, 0, 0, now_ns, now_ns, now_ns, DIRECTORY_S)
+        return Attributes(ROOT, ROOT_MODE, 2, 0, 0, now_ns, now_ns, now_ns, DIRECTORY_S, DIRECTORY_S)
 
     def _directory_time(self) -> int:
         """When a flow appeared or went: the time at which somebody first asked afterwards."""

@@ -17,6 +17,7 @@ from flowfs.core.engine import Engine
 from flowfs.core.limits import Limits
 from flowfs.mount.operations import Operations
 from flowfs.tree import ROOT, Reason, Tree, TreeError
+from flowfs.tree.tree import HOT_NS
 
 CONTEXT = cast(pyfuse3.RequestContext, None)
 NAME = Conversation().client_name().encode()
@@ -30,6 +31,7 @@ class Mounted:
         self.engine = Engine(Limits())
         frames, meta = batch(Conversation().handshake().client(0, b"abc").packets)
         self.engine.feed(frames, meta, 1)
+        self.engine.tick(self.engine.now_ns + HOT_NS)
         self.tree = Tree(self.engine)
         self.operations = Operations(self.tree, self.settled.append, 1000, 100)
 

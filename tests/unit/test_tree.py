@@ -18,6 +18,7 @@ from flowfs.core.notes import About
 from flowfs.tree import ROOT, Reason, Tree, TreeError
 from flowfs.tree.control import NAMES
 from flowfs.tree.numbers import FIRST_FLOW, Fixed, Kind, inode_of
+from flowfs.tree.tree import HOT_NS
 
 MIB = 1 << 20
 
@@ -36,6 +37,7 @@ class Directory:
     def feed(self, conversation: Conversation) -> Conversation:
         frames, meta = batch(conversation.packets)
         self.engine.feed(frames, meta, conversation.link_type)
+        self.engine.tick(self.engine.now_ns + HOT_NS)
         conversation.packets.clear()
         return conversation
 
@@ -370,6 +372,38 @@ def test_what_was_listed_was_given_away(directory: Directory) -> None:
     assert directory.tree.changes() == ([FIRST_FLOW + 1], [conversation.client_name().encode()], [])
 
 
+def test_what_has_just_grown_is_known_for_the_moment_alone(directory: Directory) -> None:
+    """And nobody is told of growth then, until the flow has rested; its name holds."""
+    conversation = directory.flow()
+    directory.lookup(conversation)
+    directory.feed(conversation.client(3, b"def").client(6, b"ghi"))
+    directory.tree.changes()
+    for data, ask in ((b"jkl", "lookup"), (b"mno", "list"), (b"pqr", "attributes")):
+        frames, meta = batch(conversation.client(conversation.client_next, data).packets)
+        directory.engine.feed(frames, meta, conversation.link_type)
+        conversation.packets.clear()
+        if ask == "list":
+            found = list(directory.tree.entries(ROOT, 0))[2][1]
+        else:
+            found = directory.lookup(conversation)
+        assert (found.valid_s, found.name_valid_s, found.size) == (0, 300, conversation.client_next)
+    directory.feed(conversation.client(18, b"stu"))
+    assert directory.tree.changes() == ([], [], [])
+    assert directory.lookup(conversation).valid_s == 300
+    directory.feed(conversation.client(21, b"vwx"))
+    assert directory.tree.changes() == ([FIRST_FLOW + 1], [], [])
+
+
+@pytest.mark.parametrize("end", ["close", "finish"])
+def test_what_has_ended_holds_at_once(directory: Directory, end: str) -> None:
+    conversation = Conversation().handshake().client(0, b"abc").server_ack(3)
+    frames, meta = batch((conversation.close() if end == "close" else conversation).packets)
+    directory.engine.feed(frames, meta, conversation.link_type)
+    if end == "finish":
+        directory.engine.finish()
+    assert directory.lookup(conversation).valid_s == 300
+
+
 # --- the worst moment ------------------------------------------------------------------------------
 
 
@@ -404,6 +438,7 @@ class FakeFlow:
 
 class FakeEngine:
     finished = False
+    now_ns = HOT_NS
 
     def __init__(self, *flows: FakeFlow) -> None:
         self.flows = {flow.serial: flow for flow in flows}
