@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from flowfs.called import command
 from flowfs.ending import TOLD_S, Witness, attend
-from flowfs.mount import MountError, mounted_at, unmount
+from flowfs.mountpoint import MountError, mounted_at, unmount
 
 from .parse import Parser, add_common
 from .terminal import Terminal

@@ -1,6 +1,7 @@
 """The place of a mount: what stands in its way, what is mounted there, how it is taken away.
 
-Owns every one-line error about it. Knows nothing of FUSE's requests, and mounts nothing itself.
+Owns every one-line error about it. Knows nothing of FUSE's requests, mounts nothing itself, and loads no
+library for it: who only looks at a mount, or takes it away, does without.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from ..called import command
+from .called import command
 
 FILESYSTEM = "flowfs"
 TYPE = f"fuse.{FILESYSTEM}"

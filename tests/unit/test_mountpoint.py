@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from flowfs.mount import MountError, place, unmount
-from flowfs.mount.place import Mounted, check_device, mounted_at, mounts, prepare
+from flowfs import mountpoint
+from flowfs.mountpoint import Mounted, MountError, check_device, mounted_at, mounts, prepare, unmount
 
 MOUNTINFO = r"""
 22 28 0:21 / /proc rw,nosuid shared:5 - proc proc rw
@@ -48,7 +48,7 @@ def fault(ask: Any, *arguments: Any) -> str:
 
 
 def test_no_device(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(place, "_DEVICE", str(tmp_path / "fuse"))
+    monkeypatch.setattr(mountpoint, "_DEVICE", str(tmp_path / "fuse"))
     assert fault(check_device).startswith(
         f"no {tmp_path}/fuse: the kernel offers no FUSE here (modprobe fuse"
     )
@@ -64,7 +64,7 @@ def test_no_right_to_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def as_user(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(place, "check_device", lambda: None)
+    monkeypatch.setattr(mountpoint, "check_device", lambda: None)
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
 
 
@@ -86,7 +86,7 @@ def test_a_directory_of_somebody_else(monkeypatch: pytest.MonkeyPatch, tmp_path:
 def test_unmounting_says_what_fusermount_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     tool = tmp_path / "fusermount3"
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    monkeypatch.setattr(place, "mounted_at", lambda _: Mounted("/x", place.TYPE, "0:1"))
+    monkeypatch.setattr(mountpoint, "mounted_at", lambda _: Mounted("/x", mountpoint.TYPE, "0:1"))
     tool.write_text('#!/bin/sh\necho "$@" > $(dirname $0)/called\n')
     tool.chmod(0o755)
     unmount("/x", lazy=True)
@@ -103,13 +103,13 @@ def test_unmounting_says_what_fusermount_says(monkeypatch: pytest.MonkeyPatch, t
 
 def test_a_mount_of_somebody_else(monkeypatch: pytest.MonkeyPatch) -> None:
     """Theirs is theirs to take away; root takes away any."""
-    monkeypatch.setattr(place, "check_device", lambda: None)
-    monkeypatch.setattr(place, "_is_dead", lambda _: False)
+    monkeypatch.setattr(mountpoint, "check_device", lambda: None)
+    monkeypatch.setattr(mountpoint, "_is_dead", lambda _: False)
     monkeypatch.setattr(shutil, "which", lambda _: "/usr/bin/fusermount3")
-    monkeypatch.setattr(place, "_take_away", lambda *_, **__: "")
+    monkeypatch.setattr(mountpoint, "_take_away", lambda *_, **__: "")
     for owner, name in ((65534, "nobody"), (54321, "user 54321")):
-        theirs = Mounted("/x", place.TYPE, "0:1", owner)
-        monkeypatch.setattr(place, "mounted_at", lambda _, theirs=theirs: theirs)
+        theirs = Mounted("/x", mountpoint.TYPE, "0:1", owner)
+        monkeypatch.setattr(mountpoint, "mounted_at", lambda _, theirs=theirs: theirs)
         already = f"/x: flowfs is mounted there already by {name}; mount somewhere else"
         assert fault(prepare, "/x") == already
         monkeypatch.setattr(os, "geteuid", lambda: 1000)
@@ -117,55 +117,59 @@ def test_a_mount_of_somebody_else(monkeypatch: pytest.MonkeyPatch) -> None:
         assert fault(unmount, "/x") == said
         monkeypatch.setattr(os, "geteuid", lambda: 0)
         unmount("/x")
-    monkeypatch.setattr(place, "mounted_at", lambda path: Mounted(path, place.TYPE, "0:1", os.getuid()))
+    monkeypatch.setattr(
+        mountpoint, "mounted_at", lambda path: Mounted(path, mountpoint.TYPE, "0:1", os.getuid())
+    )
     assert fault(prepare, "/x") == "/x: flowfs is mounted there already; take it away by: flowfs umount /x"
 
 
 @pytest.mark.parametrize("called", ["flowfs", "contrib/run"])
 def test_hints_name_the_command_as_it_is_called(monkeypatch: pytest.MonkeyPatch, called: str) -> None:
     monkeypatch.setenv("FLOWFS_COMMAND", called)
-    monkeypatch.setattr(place, "check_device", lambda: None)
-    monkeypatch.setattr(place, "_is_dead", lambda _: False)
-    monkeypatch.setattr(place, "_take_away", lambda *_, **__: "Device or resource busy")
-    monkeypatch.setattr(place, "mounted_at", lambda path: Mounted(path, place.TYPE, "0:1", os.getuid()))
+    monkeypatch.setattr(mountpoint, "check_device", lambda: None)
+    monkeypatch.setattr(mountpoint, "_is_dead", lambda _: False)
+    monkeypatch.setattr(mountpoint, "_take_away", lambda *_, **__: "Device or resource busy")
+    monkeypatch.setattr(
+        mountpoint, "mounted_at", lambda path: Mounted(path, mountpoint.TYPE, "0:1", os.getuid())
+    )
     assert fault(prepare, "/x").endswith(f"; take it away by: {called} umount /x")
     assert fault(unmount, "/x").endswith(f"; leave it first, or: {called} umount -z /x")
 
 
 @pytest.mark.parametrize(
-    ("kind", "command"), [(place.TYPE, "flowfs umount -z"), ("fuse.sshfs", "sudo umount -l")]
+    ("kind", "command"), [(mountpoint.TYPE, "flowfs umount -z"), ("fuse.sshfs", "sudo umount -l")]
 )
 def test_a_place_in_a_dead_mount(monkeypatch: pytest.MonkeyPatch, kind: str, command: str) -> None:
     def dead(_: object) -> object:
         raise OSError(errno.ENOTCONN, os.strerror(errno.ENOTCONN))
 
-    monkeypatch.setattr(place, "check_device", lambda: None)
+    monkeypatch.setattr(mountpoint, "check_device", lambda: None)
     monkeypatch.setattr(shutil, "which", lambda _: "/usr/bin/fusermount3")
     monkeypatch.setattr(os, "scandir", dead)
     listed = [Mounted("/", "ext4", "8:1"), Mounted("/x", kind, "0:1"), Mounted("/x/yy", kind, "0:2")]
-    monkeypatch.setattr(place, "mounts", lambda: iter(listed))
+    monkeypatch.setattr(mountpoint, "mounts", lambda: iter(listed))
     said = "Transport endpoint is not connected; it is in a dead mount, take that away: "
     assert fault(prepare, "/x/y/z") == f"/x/y/z: {said}{command} /x"
 
 
 def test_dead_mounts_of_others_stay(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(place, "check_device", lambda: None)
-    monkeypatch.setattr(place, "_is_dead", lambda _: True)
-    monkeypatch.setattr(place, "mounted_at", lambda path: Mounted(path, "fuse.sshfs", "0:1"))
+    monkeypatch.setattr(mountpoint, "check_device", lambda: None)
+    monkeypatch.setattr(mountpoint, "_is_dead", lambda _: True)
+    monkeypatch.setattr(mountpoint, "mounted_at", lambda path: Mounted(path, "fuse.sshfs", "0:1"))
     assert fault(prepare, "/x") == "/x: a dead fuse.sshfs mount that is not ours; sudo umount -l /x"
 
 
 def test_no_end_of_dead_mounts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(place, "check_device", lambda: None)
-    monkeypatch.setattr(place, "_is_dead", lambda _: True)
-    monkeypatch.setattr(place, "_take_away", lambda *_, **__: "")
-    monkeypatch.setattr(place, "mounted_at", lambda path: Mounted(path, place.TYPE, "0:1"))
+    monkeypatch.setattr(mountpoint, "check_device", lambda: None)
+    monkeypatch.setattr(mountpoint, "_is_dead", lambda _: True)
+    monkeypatch.setattr(mountpoint, "_take_away", lambda *_, **__: "")
+    monkeypatch.setattr(mountpoint, "mounted_at", lambda path: Mounted(path, mountpoint.TYPE, "0:1"))
     assert fault(prepare, "/x") == "/x: too many dead mounts on top of each other"
 
 
 def test_who_uses_a_mount_is_somebody_else(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Whoever unmounts may stand in it, or have its path open, and is not to leave it first."""
     monkeypatch.chdir(tmp_path)
-    assert place._users(str(tmp_path)) == []
+    assert mountpoint._users(str(tmp_path)) == []
     with subprocess.Popen(["cat"], stdin=subprocess.PIPE, cwd=tmp_path) as other:
-        assert place._users(str(tmp_path)) == [f"cat ({other.pid})"]
+        assert mountpoint._users(str(tmp_path)) == [f"cat ({other.pid})"]
