@@ -12,7 +12,17 @@ from typing import Any
 import pytest
 
 from flowfs import mountpoint
-from flowfs.mountpoint import Mounted, MountError, check_device, mounted_at, mounts, prepare, unmount
+from flowfs.mountpoint import (
+    Mounted,
+    MountError,
+    Unclear,
+    check_device,
+    meant,
+    mounted_at,
+    mounts,
+    prepare,
+    unmount,
+)
 
 MOUNTINFO = r"""
 22 28 0:21 / /proc rw,nosuid shared:5 - proc proc rw
@@ -173,3 +183,83 @@ def test_who_uses_a_mount_is_somebody_else(monkeypatch: pytest.MonkeyPatch, tmp_
     assert mountpoint._users(str(tmp_path)) == []
     with subprocess.Popen(["cat"], stdin=subprocess.PIPE, cwd=tmp_path) as other:
         assert mountpoint._users(str(tmp_path)) == [f"cat ({other.pid})"]
+
+
+# --- which mount is meant ----------------------------------------------------------------------
+
+
+@pytest.fixture
+def several(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Mounted]:
+    """What is mounted, to be changed by the test: an alive one, and one below that is not of flowfs."""
+    (tmp_path / "a/.flowfs").mkdir(parents=True)
+    (tmp_path / "a/b").mkdir()
+    listed = [
+        Mounted("/", "ext4", "8:1"),
+        Mounted(str(tmp_path / "a"), mountpoint.TYPE, "0:1", os.getuid()),
+        Mounted(str(tmp_path / "a/b"), "tmpfs", "0:2"),
+    ]
+    monkeypatch.setattr(mountpoint, "mounts", lambda: iter(listed))
+    return listed
+
+
+def test_a_mount_and_what_is_in_it(several: list[Mounted], tmp_path: Path) -> None:
+    assert meant(str(tmp_path / "a")) == several[1]
+    assert meant(str(tmp_path / "a/.flowfs/status.json")) == several[1]
+    assert meant(str(tmp_path / "a/gone")) == several[1]
+    (tmp_path / "link").symlink_to(tmp_path / "a")
+    assert meant(str(tmp_path / "link")) == several[1]
+    assert meant(None) == several[1]
+
+
+def test_what_is_no_mount_of_flowfs(several: list[Mounted], tmp_path: Path) -> None:
+    none = f"no flowfs is mounted there; there is one at {tmp_path}/a"
+    assert fault(meant, f"{tmp_path}/a/b") == f"{tmp_path}/a/b: {none}"
+    assert fault(meant, "/") == f"/: {none}"
+    (tmp_path / "ab").mkdir()
+    assert fault(meant, f"{tmp_path}/ab") == f"{tmp_path}/ab: {none}"
+    none = f"no such file or directory; there is one at {tmp_path}/a"
+    assert fault(meant, f"{tmp_path}/none") == f"{tmp_path}/none: {none}"
+    del several[1]
+    assert fault(meant, "/") == "/: no flowfs is mounted there"
+    assert fault(meant, None) == ("no flowfs is mounted; this mounts: flowfs mount MOUNTPOINT -i IFACE")
+
+
+def test_the_topmost_mount_counts(several: list[Mounted], tmp_path: Path) -> None:
+    several.append(Mounted(str(tmp_path / "a"), "tmpfs", "0:3"))
+    assert fault(meant, f"{tmp_path}/a") == f"{tmp_path}/a: no flowfs is mounted there"
+    several.append(several[1]._replace(device="0:4"))
+    assert meant(f"{tmp_path}/a").device == "0:4"
+    assert meant(None).device == "0:4"
+
+
+def test_several_mounts(several: list[Mounted], tmp_path: Path) -> None:
+    (tmp_path / "c/.flowfs").mkdir(parents=True)
+    several.append(Mounted(str(tmp_path / "c"), mountpoint.TYPE, "0:5"))
+    with pytest.raises(Unclear) as unclear:
+        meant(None)
+    assert str(unclear.value) == f"which MOUNTPOINT? flowfs is mounted at {tmp_path}/a, {tmp_path}/c"
+    (tmp_path / "c/.flowfs").rmdir()  # that cannot be looked into, so there is one left
+    assert meant(None) == several[1]
+
+
+def test_a_dead_mount(several: list[Mounted], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mountpoint, "_is_dead", lambda path: path == several[1].path)
+    umount = f"flowfs umount -z {tmp_path}/a"
+    dead = f"{tmp_path}/a: a dead flowfs mount, whose process has gone; take it away: {umount}"
+    assert fault(meant, f"{tmp_path}/a/x") == dead
+    assert fault(meant, None) == dead
+
+
+def test_a_mount_that_somebody_else_alone_can_look_into(
+    several: list[Mounted], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def denied(*_: object) -> object:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    several[1] = several[1]._replace(owner=65534)
+    assert meant(None) == several[1]  # with -o allow_other
+    monkeypatch.setattr(os, "stat", denied)
+    said = f"{tmp_path}/a: the mount is nobody's, for whom alone it is: sudo -u nobody ..."
+    assert mountpoint.fault_of(several[1]) == said
+    several[1] = several[1]._replace(owner=os.getuid())
+    assert mountpoint.fault_of(several[1]) == f"{tmp_path}/a: Permission denied"
