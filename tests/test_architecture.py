@@ -45,8 +45,8 @@ ROOMS: Mapping[str, frozenset[str]] = {
         "heap": "",
         "app": "keeper ending heap signals complaints summary mount capture dissect tree config core"
         " background rights flowfs",
-        "cli": "early app keeper ending signals archive mount mountpoint capture background rights called"
-        " config core flowfs",
+        "cli": "early app keeper ending signals archive mount mountpoint summary capture background rights"
+        " called config core flowfs",
         "__main__": "cli",
     }.items()
 }

@@ -41,6 +41,12 @@ def _ls(arguments: Sequence[str]) -> int:
     return ls.run(arguments)
 
 
+def _stats(arguments: Sequence[str]) -> int:
+    from . import stats
+
+    return stats.run(arguments)
+
+
 COMMANDS: Mapping[str, Command] = {
     "mount": Command(
         _mount,
@@ -51,6 +57,7 @@ COMMANDS: Mapping[str, Command] = {
     ),
     "umount": Command(_umount, {"MOUNTPOINT": "take the mount away"}),
     "ls": Command(_ls, {"[MOUNTPOINT]": "the flows: who sent how much to whom, when, how fast"}),
+    "stats": Command(_stats, {"[MOUNTPOINT]": "what was captured, dropped, lost and freed"}),
 }
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from flowfs.mountpoint import CONTROL, MountError, Unclear, meant
+from flowfs.mountpoint import CONTROL, Mounted, MountError, Unclear, fault_of, meant, mounted_at
 
 from .terminal import Terminal, printable
 
@@ -26,16 +26,24 @@ def look(place: str | None, terminal: Terminal, show: Callable[[Path], int]) -> 
     `place`: the mount or something in it; None for the only one there is.
     """
     try:
-        path = Path(meant(place).path)
+        mounted = meant(place)
     except MountError as error:
         terminal.error(printable(str(error)))
         return USAGE if isinstance(error, Unclear) else NO_MOUNT
+    path = Path(mounted.path)
     try:
         return show(path)
     except BrokenPipeError:  # who reads has enough
         raise
-    except OSError as error:  # it was taken away meanwhile
-        terminal.error(printable(f"{path}: {error.strerror}"))
+    except OSError as error:
+        terminal.error(printable(_what_happened(mounted, error)))
     except Unreadable as error:
         terminal.error(printable(f"{path}: {CONTROL}/{error} is not what this version of flowfs reads"))
     return FAILED
+
+
+def _what_happened(mounted: Mounted, error: OSError) -> str:
+    """Why a mount cannot be read that could be looked into a moment ago."""
+    if mounted_at(mounted.path) != mounted:
+        return f"{mounted.path}: the mount was taken away meanwhile"
+    return fault_of(mounted) or f"{mounted.path}: {error.strerror}"

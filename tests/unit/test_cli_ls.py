@@ -270,4 +270,4 @@ def test_a_mount_that_is_none(
 def test_a_mount_that_goes_away(control: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (control / "flows.jsonl").unlink()
     assert main(["ls", "/x"]) == 1
-    assert capsys.readouterr().err == f"flowfs: {control.parent}: No such file or directory\n"
+    assert capsys.readouterr().err == (f"flowfs: {control.parent}: the mount was taken away meanwhile\n")
