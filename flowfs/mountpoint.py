@@ -65,7 +65,7 @@ def mounted_at(path: str) -> Mounted | None:
     return found
 
 
-def _around(path: str) -> Mounted | None:
+def mount_around(path: str) -> Mounted | None:
     """What a real path is on: the innermost mount, the topmost of these."""
     around = [one for one in mounts() if path == one.path or path.startswith(one.path.rstrip("/") + "/")]
     return max(reversed(around), key=lambda one: len(one.path), default=None)
@@ -101,7 +101,7 @@ def meant(place: str | None) -> Mounted:
     Raises MountError if there is none, or it is dead or somebody else's, and Unclear if there are several.
     """
     if place is not None:
-        mounted = _around(os.path.realpath(place))
+        mounted = mount_around(os.path.realpath(place))
         if mounted is None or mounted.type != TYPE:
             what = "no flowfs is mounted there" if os.path.lexists(place) else "no such file or directory"
             raise MountError(f"{place}: {what}{_elsewhere()}")
@@ -153,7 +153,7 @@ def prepare(mountpoint: str) -> tuple[str, list[str]]:
         raise MountError("fusermount3 is missing, and only root can mount without it: apt install fuse3")
     path = os.path.realpath(mountpoint)
     notes = [f"{mountpoint}: took away a dead flowfs mount" for _ in range(_clear(mountpoint, path))]
-    _check_directory(mountpoint, path)
+    check_directory(mountpoint, path)
     return path, notes
 
 
@@ -197,7 +197,8 @@ def _is_dead(path: str) -> bool:
     return False
 
 
-def _check_directory(mountpoint: str, path: str) -> None:
+def check_directory(mountpoint: str, path: str) -> None:
+    """Raises MountError unless `path`, the real one of `mountpoint`, is ours and empty."""
     try:
         with os.scandir(path) as entries:
             if next(entries, None) is not None:
@@ -217,7 +218,7 @@ def _check_directory(mountpoint: str, path: str) -> None:
 
 def _dead_mount_above(path: str) -> str:
     """What to do about a mount that died with the place in it."""
-    mounted = _around(path)
+    mounted = mount_around(path)
     if mounted is None:
         return ""
     umount = f"{command()} umount -z" if mounted.type == TYPE else "sudo umount -l"

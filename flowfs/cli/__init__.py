@@ -47,6 +47,18 @@ def _stats(arguments: Sequence[str]) -> int:
     return stats.run(arguments)
 
 
+def _interfaces(arguments: Sequence[str]) -> int:
+    from . import interfaces
+
+    return interfaces.run(arguments)
+
+
+def _check(arguments: Sequence[str]) -> int:
+    from . import check
+
+    return check.run(arguments)
+
+
 COMMANDS: Mapping[str, Command] = {
     "mount": Command(
         _mount,
@@ -58,6 +70,8 @@ COMMANDS: Mapping[str, Command] = {
     "umount": Command(_umount, {"MOUNTPOINT": "take the mount away"}),
     "ls": Command(_ls, {"[MOUNTPOINT]": "the flows: who sent how much to whom, when, how fast"}),
     "stats": Command(_stats, {"[MOUNTPOINT]": "what was captured, dropped, lost and freed"}),
+    "interfaces": Command(_interfaces, {"": "what there is to capture on"}),
+    "check": Command(_check, {"[MOUNTPOINT]": "what is missing here, and how to mend it"}),
 }
 
 
@@ -92,7 +106,7 @@ def _dispatch(arguments: list[str]) -> int:
 
 def _usage() -> str:
     rows = [
-        (f"{name} {arguments}", meaning)
+        (f"{name} {arguments}".rstrip(), meaning)
         for name, one in COMMANDS.items()
         for arguments, meaning in one.usages.items()
     ]

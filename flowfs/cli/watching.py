@@ -34,7 +34,7 @@ def watch(block: Callable[[], str], interval_s: float) -> None:
 
 
 def append(block: Callable[[], str], interval_s: float, between: str = "") -> None:
-    """As vmstat does: who reads gets each block whole and at once. Raises BrokenPipeError when they have gone."""
+    """As vmstat does: who reads gets each block whole and at once; BrokenPipeError when they have gone."""
     parting = ""
     while True:
         sys.stdout.write(parting + block())
