@@ -7,6 +7,7 @@
     early     what begins while the rest is loaded complaints  what people are told once
     archive   flows -> files that stay             keeper    when they are saved
     called    how people call the program          ending    what is told to who unmounts
+    mountpoint what is mounted, and where          interfaces what there is to capture on
 
 Data goes one way: capture -> core <- tree <- mount. Nothing on the left knows of a file system, and
 nothing on the right knows TCP. `core` is compiled where a compiler was at hand and runs as it is elsewhere.

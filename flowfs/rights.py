@@ -18,7 +18,7 @@ from pathlib import Path
 
 _PR_GET_DUMPABLE, _PR_SET_DUMPABLE = 3, 4  # <linux/prctl.h>
 _MCL_CURRENT, _MCL_FUTURE, _MCL_ONFAULT = 1, 2, 4  # <sys/mman.h>, Linux 4.4
-_CAP_IPC_LOCK = 14  # <linux/capability.h>
+CAP_IPC_LOCK, CAP_SYS_ADMIN = 14, 21  # <linux/capability.h>
 
 
 class RightsError(Exception):
@@ -131,7 +131,7 @@ def lock_memory(*, for_good: bool) -> None:
     with contextlib.suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_MEMLOCK, (unlimited, unlimited))
     limit = resource.getrlimit(resource.RLIMIT_MEMLOCK)[0]
-    if limit != unlimited and not (for_good and _capabilities() >> _CAP_IPC_LOCK & 1):
+    if limit != unlimited and not (for_good and capabilities() >> CAP_IPC_LOCK & 1):
         raise RightsError(
             f"--lock-memory: no more than {limit // 1024} KiB may be locked, and there must be no limit: use"
             " sudo, or ulimit -l unlimited (systemd: LimitMEMLOCK=infinity; containers: --ulimit memlock=-1)"
@@ -141,7 +141,7 @@ def lock_memory(*, for_good: bool) -> None:
         raise RightsError(f"--lock-memory: {os.strerror(ctypes.get_errno())}; do without")
 
 
-def _capabilities() -> int:
+def capabilities() -> int:
     """Those in effect, see capabilities(7)."""
     return int(_own_status()["CapEff"], 16)
 

@@ -28,10 +28,12 @@ ROOMS: Mapping[str, frozenset[str]] = {
         "core": "",
         "config": "core",
         "called": "",
+        "mountpoint": "called",
+        "interfaces": "config",
         "dissect": "core",
         "capture": "core config called",  # config knows the defaults and ranges of what is opened
         "tree": "core flowfs",
-        "mount": "tree core called",
+        "mount": "mountpoint tree core",
         "archive": "core tree",
         "background": "",
         "rights": "",
@@ -44,8 +46,8 @@ ROOMS: Mapping[str, frozenset[str]] = {
         "heap": "",
         "app": "keeper ending heap signals complaints summary mount capture dissect tree config core"
         " background rights flowfs",
-        "cli": "early app keeper ending signals archive mount capture background rights called config core"
-        " flowfs",
+        "cli": "early app keeper ending signals archive mount mountpoint summary interfaces capture"
+        " background rights called config core flowfs",
         "__main__": "cli",
     }.items()
 }

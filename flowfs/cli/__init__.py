@@ -6,23 +6,73 @@ line or the filter, 3 the capture could not be opened, 4 it could not be mounted
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 from flowfs import __version__
 from flowfs.called import command
 
-_USAGE = """\
-flowfs {version}: live TCP flows of a network as files
 
-  {flowfs} mount MOUNTPOINT -i IFACE [FILTER]    capture an interface
-  {flowfs} mount MOUNTPOINT -r FILE [FILTER]     read a capture file
-  {flowfs} umount MOUNTPOINT                     take the mount away
+class Command(NamedTuple):
+    """One of the first words. `usages`: what may follow it, and what that does."""
 
-  {flowfs} mount -h       all options, with examples
-  {flowfs} -V             the version
-"""
+    run: Callable[[Sequence[str]], int]
+    usages: Mapping[str, str]
 
-COMMANDS = ("mount", "umount")
+
+# What a command needs is imported when it is called: that is most of the time that a short one takes.
+
+
+def _mount(arguments: Sequence[str]) -> int:
+    from . import mount
+
+    return mount.run(arguments)
+
+
+def _umount(arguments: Sequence[str]) -> int:
+    from . import umount
+
+    return umount.run(arguments)
+
+
+def _ls(arguments: Sequence[str]) -> int:
+    from . import ls
+
+    return ls.run(arguments)
+
+
+def _stats(arguments: Sequence[str]) -> int:
+    from . import stats
+
+    return stats.run(arguments)
+
+
+def _interfaces(arguments: Sequence[str]) -> int:
+    from . import interfaces
+
+    return interfaces.run(arguments)
+
+
+def _check(arguments: Sequence[str]) -> int:
+    from . import check
+
+    return check.run(arguments)
+
+
+COMMANDS: Mapping[str, Command] = {
+    "mount": Command(
+        _mount,
+        {
+            "MOUNTPOINT -i IFACE [FILTER]": "capture an interface",
+            "MOUNTPOINT -r FILE [FILTER]": "read a capture file",
+        },
+    ),
+    "umount": Command(_umount, {"MOUNTPOINT": "take the mount away"}),
+    "ls": Command(_ls, {"[MOUNTPOINT]": "the flows: who sent how much to whom, when, how fast"}),
+    "stats": Command(_stats, {"[MOUNTPOINT]": "what was captured, dropped, lost and freed"}),
+    "interfaces": Command(_interfaces, {"": "what there is to capture on"}),
+    "check": Command(_check, {"[MOUNTPOINT]": "what is missing here, and how to mend it"}),
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -43,25 +93,38 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _dispatch(arguments: list[str]) -> int:
     first = arguments[0] if arguments else ""
     if first in ("-h", "--help", "help"):
-        print(_USAGE.format(version=__version__, flowfs=command()), end="", flush=True)
+        print(_usage(), end="", flush=True)
         return 0
     if first in ("-V", "--version"):
         print(f"flowfs {__version__}", flush=True)
         return 0
-    if first == "mount":
-        from . import mount
-
-        return mount.run(arguments[1:])
-    if first == "umount":
-        from . import umount
-
-        return umount.run(arguments[1:])
+    if first in COMMANDS:
+        return COMMANDS[first].run(arguments[1:])
     print(f"flowfs: {_no_command(first)}", file=sys.stderr)
     return 2
 
 
+def _usage() -> str:
+    rows = [
+        (f"{name} {arguments}".rstrip(), meaning)
+        for name, one in COMMANDS.items()
+        for arguments, meaning in one.usages.items()
+    ]
+    width = max(len(typed) for typed, _ in rows)
+    lines = "\n".join(f"  {command()} {typed:{width}}   {meaning}" for typed, meaning in rows)
+    return f"""\
+flowfs {__version__}: live TCP flows of a network as files
+
+{lines}
+
+  {command()} COMMAND -h   all options of one, with examples
+  {command()} -V           the version
+"""
+
+
 def _no_command(first: str) -> str:
-    commands = " or ".join(COMMANDS)
+    *others, last = COMMANDS
+    commands = f"{', '.join(others)} or {last}"
     more = f"({command()} -h tells more)"
     if not first:
         return f"no command given: {commands} {more}"

@@ -76,7 +76,7 @@ def _work(config: Config, voice: Voice) -> int:
 def _status(error: BaseException) -> int:
     from flowfs.archive import ArchiveError
     from flowfs.capture import CaptureError, FilterError
-    from flowfs.mount import MountError
+    from flowfs.mountpoint import MountError
     from flowfs.rights import RightsError
 
     if isinstance(error, ArchiveError | ConfigError | FilterError | RightsError):
@@ -100,7 +100,7 @@ def _fault(error: BaseException) -> str:
 
 def _tidy_up(mountpoint: str) -> None:
     """Take away what a daemon left that was killed."""
-    from flowfs.mount import MountError, unmount
+    from flowfs.mountpoint import MountError, unmount
 
     with contextlib.suppress(MountError):
         unmount(mountpoint, lazy=True)

@@ -70,3 +70,8 @@ def _new_bar() -> Any:
 
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     return Progress(*columns, console=Console(stderr=True), auto_refresh=False, transient=True)
+
+
+def printable(text: str) -> str:
+    """What others say may be meant for the terminal rather than for who reads it."""
+    return text if text.isprintable() else "".join(one if one.isprintable() else "?" for one in text)

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from flowfs.called import command
 from flowfs.ending import TOLD_S, Witness, attend
-from flowfs.mount import MountError, mounted_at, unmount
+from flowfs.mountpoint import MountError, mounted_at, unmount
 
 from .parse import Parser, add_common
-from .terminal import Terminal
+from .terminal import Terminal, printable
 
 FAILED, NO_MOUNT, INTERRUPTED = 1, 4, 130
 QUIET_S = 1.0  # shorter waiting needs no bar
@@ -69,7 +69,7 @@ def _wait(mountpoint: str, witness: Witness, lazy: bool, terminal: Terminal) -> 
     """Until the mount's process has ended; 0 if it has saved all that it should."""
     status, ended, begun, said = 0, False, time.monotonic(), ""
     for said, arguments in witness.messages(AT_ONCE_S if lazy else TOLD_S):
-        line = _printable(str(arguments[0])) if arguments else ""
+        line = printable(str(arguments[0])) if arguments else ""
         if said == "error":
             status = FAILED
             terminal.error(line)
@@ -102,8 +102,3 @@ def _interrupted(mountpoint: str, witness: Witness | None) -> str:
         return f"{mountpoint}: interrupted"
     kill = f"; kill {witness.process} ends it, and what is not saved then is lost" if witness.process else ""
     return f"{mountpoint}: taken away, and not waited for any longer: it goes on to save its flows{kill}"
-
-
-def _printable(line: str) -> str:
-    """What another user's process says may be meant for the terminal rather than for who reads it."""
-    return "".join(letter if letter.isprintable() else "?" for letter in line)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from .place import FILESYSTEM
+from ..mountpoint import FILESYSTEM
 
 
 class MountOptionError(ValueError):

@@ -16,11 +16,11 @@ from pathlib import Path
 import pyfuse3
 import trio
 
+from ..mountpoint import MountError, mounted_at, prepare
 from ..tree import Tree
 from .notifier import Notifier
 from .operations import Operations
 from .options import MountOptions
-from .place import MountError, mounted_at, prepare
 
 MAX_TASKS = 512  # pyfuse3's default 99 freezes the mount when as many handlers are blocked
 READ_AHEAD_KIB = 1024  # cat of a finished flow: 2,200 MB/s instead of 735 with the default 128

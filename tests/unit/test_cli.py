@@ -12,7 +12,7 @@ import pytest
 
 import craft
 import flowfs
-from flowfs.cli import main
+from flowfs.cli import COMMANDS, main
 from flowfs.cli.mount import _fault
 from flowfs.cli.parse import _OPTIONS_HELP, mount_config
 from flowfs.cli.terminal import Terminal
@@ -177,8 +177,8 @@ def test_a_filter_from_a_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("", "no command given: mount or umount"),
-        ("munt /mnt", "no such command: munt; there is mount or umount"),
+        ("", "no command given: mount, umount"),
+        ("munt /mnt", "no such command: munt; there is mount, umount"),
         ("/mnt -i eth0", "a command comes first: flowfs mount MOUNTPOINT"),
         ("-i eth0", "a command comes first"),
         ("mount", "where to? usage: flowfs mount MOUNTPOINT"),
@@ -218,6 +218,9 @@ def test_a_filter_from_a_file(tmp_path: Path) -> None:
         ("mount /mnt -i lo -x", "unrecognized arguments: -x"),
         ("umount", "the following arguments are required: MOUNTPOINT"),
         ("umount /mnt -x", "unrecognized arguments: -x"),
+        ("ls /mnt /mnt", "unrecognized arguments: /mnt"),
+        ("ls --state shut", "--state: invalid choice: 'shut'"),
+        ("ls --sort age", "--sort: invalid choice: 'age'"),
     ],
 )
 def test_a_mistake_is_one_line_and_status_2(
@@ -232,11 +235,11 @@ def test_a_mistake_is_one_line_and_status_2(
     assert said.err.count("\n") == 1
 
 
-@pytest.mark.parametrize("line", ["-h", "--help", "help", "mount -h", "umount --help"])
+@pytest.mark.parametrize("line", ["-h", "--help", "help", *(f"{name} -h" for name in COMMANDS)])
 def test_help(line: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert status_of(line) == 0
     said = capsys.readouterr()
-    assert "flowfs mount" in said.out or "flowfs umount" in said.out
+    assert f"flowfs {line.partition(' ')[0] if ' ' in line else 'mount'} " in said.out
     assert max(map(len, said.out.splitlines())) <= 110
     assert said.err == ""
 
@@ -254,7 +257,7 @@ def test_commands_are_named_as_they_are_called(
     assert not re.search(r"(?<!: )\bflowfs (u?mount|-)", said)
 
 
-@pytest.mark.parametrize("line", ["-V", "--version", "mount -V", "umount -V"])
+@pytest.mark.parametrize("line", ["-V", "--version", *(f"{name} -V" for name in COMMANDS)])
 def test_version(line: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert status_of(line) == 0
     assert capsys.readouterr().out == f"flowfs {flowfs.__version__}\n"

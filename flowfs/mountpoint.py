@@ -1,6 +1,7 @@
 """The place of a mount: what stands in its way, what is mounted there, how it is taken away.
 
-Owns every one-line error about it. Knows nothing of FUSE's requests, and mounts nothing itself.
+Owns every one-line error about it. Knows nothing of FUSE's requests, mounts nothing itself, and loads no
+library for it: who only looks at a mount, or takes it away, does without.
 """
 
 from __future__ import annotations
@@ -16,10 +17,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from ..called import command
+from .called import command
 
 FILESYSTEM = "flowfs"
 TYPE = f"fuse.{FILESYSTEM}"
+CONTROL = ".flowfs"  # what is known of a mount is below it in there
 
 _DEVICE = "/dev/fuse"
 _DEAD = (errno.ENOTCONN, errno.ECONNABORTED)  # the daemon has gone, or its connection was aborted
@@ -29,7 +31,11 @@ _MNT_DETACH, _UMOUNT_NOFOLLOW = 2, 8  # <sys/mount.h>
 
 
 class MountError(Exception):
-    """Mounting or unmounting is not possible; str() is one line with what to do about it."""
+    """It is not possible, or no such mount is there; str() is one line with what to do about it."""
+
+
+class Unclear(MountError):
+    """There are several mounts, and it was not said which one is meant."""
 
 
 class Mounted(NamedTuple):
@@ -59,6 +65,12 @@ def mounted_at(path: str) -> Mounted | None:
     return found
 
 
+def mount_around(path: str) -> Mounted | None:
+    """What a real path is on: the innermost mount, the topmost of these."""
+    around = [one for one in mounts() if path == one.path or path.startswith(one.path.rstrip("/") + "/")]
+    return max(reversed(around), key=lambda one: len(one.path), default=None)
+
+
 def _other_owner(mounted: Mounted) -> str:
     """Who has mounted it, "" for ourselves."""
     if mounted.owner in (-1, os.getuid()):
@@ -74,6 +86,60 @@ def _unescaped(field: str) -> str:
     return os.fsdecode(raw)
 
 
+# --- which mount is meant ------------------------------------------------------------------------
+
+
+def flowfs_mounts() -> list[Mounted]:
+    """All of this kind, dead ones and those of other users too; of several on one place the topmost."""
+    topmost = {mounted.path: mounted for mounted in mounts()}
+    return [mounted for mounted in topmost.values() if mounted.type == TYPE]
+
+
+def meant(place: str | None) -> Mounted:
+    """The mount that `place` is or lies in; of None the only one that can be looked into.
+
+    Raises MountError if there is none, or it is dead or somebody else's, and Unclear if there are several.
+    """
+    if place is not None:
+        mounted = mount_around(os.path.realpath(place))
+        if mounted is None or mounted.type != TYPE:
+            what = "no flowfs is mounted there" if os.path.lexists(place) else "no such file or directory"
+            raise MountError(f"{place}: {what}{_elsewhere()}")
+        if fault := fault_of(mounted):
+            raise MountError(fault)
+        return mounted
+    there = flowfs_mounts()
+    if not there:
+        raise MountError(f"no flowfs is mounted; this mounts: {command()} mount MOUNTPOINT -i IFACE")
+    faults = {mounted: fault_of(mounted) for mounted in there}
+    usable = [mounted for mounted, fault in faults.items() if not fault]
+    if len(usable) > 1:
+        raise Unclear(f"which MOUNTPOINT? flowfs is mounted at {', '.join(one.path for one in usable)}")
+    if not usable:
+        raise MountError("; ".join(faults.values()))
+    return usable[0]
+
+
+def fault_of(mounted: Mounted) -> str:
+    """Why a mount of flowfs cannot be looked into, with what to do about it; "" if it can."""
+    if _is_dead(mounted.path):
+        umount = f"{command()} umount -z {mounted.path}"
+        return f"{mounted.path}: a dead flowfs mount, whose process has gone; take it away: {umount}"
+    try:
+        os.stat(os.path.join(mounted.path, CONTROL))
+    except OSError as error:
+        owner = _other_owner(mounted)
+        if owner and error.errno == errno.EACCES:
+            return f"{mounted.path}: the mount is {owner}'s, for whom alone it is: sudo -u {owner} ..."
+        return f"{mounted.path}: {error.strerror}"
+    return ""
+
+
+def _elsewhere() -> str:
+    there = ", ".join(mounted.path for mounted in flowfs_mounts())
+    return f"; there is one at {there}" if there else ""
+
+
 # --- before mounting -------------------------------------------------------------------------------
 
 
@@ -87,7 +153,7 @@ def prepare(mountpoint: str) -> tuple[str, list[str]]:
         raise MountError("fusermount3 is missing, and only root can mount without it: apt install fuse3")
     path = os.path.realpath(mountpoint)
     notes = [f"{mountpoint}: took away a dead flowfs mount" for _ in range(_clear(mountpoint, path))]
-    _check_directory(mountpoint, path)
+    check_directory(mountpoint, path)
     return path, notes
 
 
@@ -131,7 +197,8 @@ def _is_dead(path: str) -> bool:
     return False
 
 
-def _check_directory(mountpoint: str, path: str) -> None:
+def check_directory(mountpoint: str, path: str) -> None:
+    """Raises MountError unless `path`, the real one of `mountpoint`, is ours and empty."""
     try:
         with os.scandir(path) as entries:
             if next(entries, None) is not None:
@@ -151,8 +218,7 @@ def _check_directory(mountpoint: str, path: str) -> None:
 
 def _dead_mount_above(path: str) -> str:
     """What to do about a mount that died with the place in it."""
-    above = [mounted for mounted in mounts() if path.startswith(mounted.path + "/")]
-    mounted = max(above, key=lambda one: len(one.path), default=None)
+    mounted = mount_around(path)
     if mounted is None:
         return ""
     umount = f"{command()} umount -z" if mounted.type == TYPE else "sudo umount -l"

@@ -1,0 +1,61 @@
+"""`flowfs check`: what is missing on this machine, or at a place, and how to mend it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+
+from flowfs.called import command
+
+from .needs import MISSING, OK, OPTIONAL, Finding, machine, place
+from .parse import Parser, add_common
+from .terminal import printable
+
+FAILED = 1
+
+_HELP = """\
+Say what flowfs needs of this machine: ok, missing (what to do is behind it), or optional: missing, and needed
+for some things only. With MOUNTPOINT, what is there, too. The exit status is 1 if something is missing.
+"""
+_STYLES = {OK: "green", MISSING: "bold red", OPTIONAL: "yellow"}
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Say so; returns the exit status."""
+    parser = Parser(
+        f"{command()} check",
+        usage=f"{command()} check [MOUNTPOINT]...".replace("%", "%%"),  # argparse formats it
+        description=_HELP,
+        allow_abbrev=False,
+        add_help=False,
+    )
+    parser.add_argument(
+        "mountpoints", nargs="*", metavar="MOUNTPOINT", help="a mount, or where one should be"
+    )
+    add_common(parser.add_argument_group("common"))
+    told = parser.parse_args(arguments)
+    found = [*machine(), *map(place, told.mountpoints)]
+    shown = [one for one in found if one.level != OK] if told.quiet else found
+    sys.stdout.writelines(lines(shown, _paint()))
+    sys.stdout.flush()
+    return FAILED if any(one.level == MISSING for one in found) else 0
+
+
+def lines(found: Sequence[Finding], paint: Callable[[str, str], str]) -> list[str]:
+    """A line for each."""
+    width = max((len(one.what) for one in found), default=0)
+    return [
+        f"{paint(f'{one.level:{len(OPTIONAL)}}', _STYLES[one.level])}"
+        f"  {printable(one.what):{width}}  {printable(one.text)}\n"
+        for one in found
+    ]
+
+
+def _paint() -> Callable[[str, str], str]:
+    if not sys.stdout.isatty():
+        return lambda text, style: text
+    from rich.console import Console  # with what comes with it 30 ms, for terminals alone
+
+    from .table import painter
+
+    return painter(Console())

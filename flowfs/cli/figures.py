@@ -1,0 +1,143 @@
+"""What `flowfs stats` says of one moment of a mount, or of two: lines for somebody in a hurry.
+
+Always true: what was lost is marked, and comes once; a number that is 0 and good is short or left out.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+from rich.filesize import decimal
+
+from flowfs import summary
+
+from .status import Numbers, Status
+from .terminal import printable
+from .words import per_second, short_age
+
+LOST, WARNED, PLAIN = "lost", "warning", ""
+_MARKS = {LOST: "! ", WARNED: "! ", PLAIN: "  "}
+_TOPIC_WIDTH = 10
+
+_POOLS = {
+    "payload": "flows (--max-memory)",
+    "out_of_order": "out of order (--max-out-of-order)",
+    "table": "connections (--max-table)",
+    "fragments": "fragments (--max-fragments)",
+}
+_NEARLY_FULL = 0.9  # above, a pool other than that of the flows, which is meant to be full, is worth a mark
+
+
+class Line(NamedTuple):
+    """One line; `kind` is LOST, WARNED or PLAIN."""
+
+    topic: str
+    text: str
+    kind: str = PLAIN
+
+    def plain(self) -> str:
+        """As it is written where there are no colours."""
+        return f"{_MARKS[self.kind]}{self.topic:{_TOPIC_WIDTH}}{self.text}".rstrip()
+
+
+class Rates(NamedTuple):
+    """What came in a second, between two moments."""
+
+    packets: int
+    size: int
+    dropped: int
+
+
+def rates(before: Status | None, after: Status, between_ns: int) -> Rates | None:
+    """None if these are not two moments of one mount."""
+    if before is None or (before.pid, before.started_ns) != (after.pid, after.started_ns):
+        return None
+    keys = ("packets", "captured_bytes", "dropped_packets")
+    each = [per_second(after.numbers[key] - before.numbers[key], between_ns) for key in keys]
+    return None if None in each else Rates(*(one or 0 for one in each))
+
+
+def lines(place: str, status: Status, rate: Rates | None = None) -> list[Line]:
+    """All that is to be said. `rate`: of the time since somebody looked last."""
+    return [
+        Line("mount", printable(f"{place}, {_doing(status)}, process {status.pid}")),
+        Line("source", printable(", ".join(status.sources) + f", filter: {status.filter or 'none'}")),
+        *_packets(status, rate),
+        _flows(status.numbers),
+        *_memory(status.numbers),
+        *_archive(status.archive),
+        *_losses(status),
+        *(Line("warning", printable(line), WARNED) for line in status.warnings),
+    ]
+
+
+def _doing(status: Status) -> str:
+    if status.live:
+        return f"live since {short_age(time.time_ns() - status.started_ns)}"
+    if status.finished:
+        return "all is read"
+    if status.total_bytes:
+        return f"read {decimal(status.read_bytes)} of {decimal(status.total_bytes)}"
+    return f"read {decimal(status.read_bytes)}"
+
+
+def _packets(status: Status, rate: Rates | None) -> Iterator[Line]:
+    numbers = status.numbers
+    yield Line(
+        "packets",
+        f"{numbers['packets']:,} captured ({decimal(numbers['captured_bytes'])}),"
+        f" {dropped(status):,} dropped by the kernel",
+    )
+    if rate is not None:
+        lost = f", {rate.dropped:,} packets/s dropped" * bool(rate.dropped)
+        text = f"{rate.packets:,} packets/s, {decimal(rate.size)}/s{lost}"
+        yield Line("rate", text, LOST if rate.dropped else PLAIN)
+
+
+def dropped(status: Status) -> int:
+    """Packets that were lost before they could be captured."""
+    return sum(one["dropped_by_kernel"] + one["dropped_by_interface"] for one in status.interfaces.values())
+
+
+def _flows(numbers: Numbers) -> Line:
+    removed = f", {numbers['flows_removed']:,} removed" * bool(numbers["flows_removed"])
+    return Line(
+        "flows",
+        f"{numbers['flows']:,} are here, {numbers['flows_open']:,} of them may grow;"
+        f" {numbers['flows_total']:,} in all{removed}",
+    )
+
+
+def _memory(numbers: Numbers) -> Iterator[Line]:
+    topic = "memory"
+    for pool, name in _POOLS.items():
+        used, limit = numbers[f"{pool}_used_bytes"], numbers[f"{pool}_limit_bytes"]
+        share = used / limit if limit else 0.0
+        kind = WARNED if share >= _NEARLY_FULL and pool != "payload" else PLAIN
+        yield Line(topic, f"{decimal(used)} of {decimal(limit)} ({100 * share:.0f} %) for {name}", kind)
+        topic = ""
+
+
+def _archive(archive: Mapping[str, object] | None) -> Iterator[Line]:
+    if archive is not None:
+        known = {key: value for key, value in archive.items() if isinstance(value, int)}
+        flows, size = known.get("unsaved_flows", 0), known.get("unsaved_bytes", 0)
+        where = printable(str(archive.get("directory", "")))
+        waiting = f"{flows:,} flows ({decimal(size)}) are to be saved" if flows else "all is saved"
+        yield Line("archive", f"{where}: {waiting}", WARNED if known.get("is_in_trouble") else PLAIN)
+
+
+def _losses(status: Status) -> Iterator[Line]:
+    """In the words of a mount's end, and the holes in flows, which have their own words there."""
+    found = summary.lines(status.numbers, status.interfaces)[1:]
+    holes, tails = status.numbers["lost_bytes"], status.numbers["tail_missing_bytes"]
+    if holes or tails:
+        found.append(
+            f"holes in flows: {decimal(holes)}, which read as zeros; {decimal(tails)} at the ends of flows"
+        )
+    for line in found:
+        yield Line("lost", printable(line), LOST)
+    if not found:
+        yield Line("lost", "nothing")
