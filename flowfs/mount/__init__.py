@@ -2,7 +2,7 @@
 
 A protocol adapter only: what there is says the tree, here it gets an errno, a timeout, a flag. `session`
 is the mount's life, `operations` answers requests, `notifier` tells of changes, `place` looks after the
-mount point, `options` reads `-o`.
+mount point, `options` reads `-o`, `modes` says what is shown of it.
 """
 
 from .options import MountOptionError, MountOptions
