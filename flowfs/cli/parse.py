@@ -67,6 +67,11 @@ class Parser(argparse.ArgumentParser):
         print(f"flowfs: {message} ({self.prog} -h tells more)", file=sys.stderr)
         raise SystemExit(2)
 
+    def long_options(self) -> dict[str, bool]:
+        """{"--name": whether it takes a value} of every option."""
+        options = self._option_string_actions.items()
+        return {name: action.nargs != 0 for name, action in options if name.startswith("--")}
+
 
 def _usage() -> str:
     return _MOUNT_USAGE.format(flowfs=command())
@@ -100,7 +105,13 @@ def _add_sources(group: Group) -> None:
     add("-r", "--read", action="append", metavar="FILE", help="a capture file, or - (stdin); repeatable")
     add("--follow", action="store_true", help="the last file is still written: go on as it grows")
     add("-F", "--filter-file", metavar="FILE", help="read the filter from a file")
-    add("-s", "--snapshot-length", metavar="BYTES", help="capture so much of each packet (262144)")
+    add(
+        "-s",
+        "--snapshot-length",
+        "--snaplen",
+        metavar="BYTES",
+        help="capture so much of each packet (262144)",
+    )
     add("-B", "--buffer-size", metavar="KIB", help="the kernel's buffer for each interface (16384)")
     add("-p", "--no-promiscuous-mode", action="store_true", help="only packets for this machine")
     add("--checksum", choices=CHECKSUM_MODES, default="auto", help="what a wrong TCP checksum means (auto)")
