@@ -23,9 +23,19 @@ BAD_CALL, INTERRUPTED, NOT_MOUNTED = 1, 8, 32  # exit statuses of mount(8)
 
 _CALL = "mount.flowfs SOURCE MOUNTPOINT [-sfnv] [-o OPT[,OPT]]"
 _HELP = """\
-What mount(8) calls for a mount of type flowfs. SOURCE is an interface, or a capture file; where -o has
-interface= or read=, it is no more than a label. Every long option of `flowfs mount` may be given in -o, as in
--o filter=tcp port 25,max_memory=1G,user=joe; \\, is a comma within one.
+What mount(8) calls for a mount of type flowfs, or fuse.flowfs. SOURCE is an interface, any, or a capture
+file; where -o has interface= or read=, SOURCE is no more than a label. Every long option of flowfs mount may
+be given in -o, with or without its value, and the capture filter as filter=.
+"""
+_EXAMPLES = """\
+examples:
+  mount -t fuse.flowfs eth0 /mnt/flows -o 'filter=tcp port 25,max_memory=1G,user=joe'
+  mount -t flowfs capture.pcap /mnt/flows
+  eth0 /mnt/flows fuse.flowfs filter=tcp\\040port\\04025,allow_other,gid=adm,umask=027 0 0    in fstab
+
+A comma within a value is \\, in fstab(5), too; on the command line \\054 and "a,b" will do. -t flowfs needs
+mount.flowfs in /sbin, -t fuse.flowfs needs flowfs in the PATH that mount(8) has.
+exit status: that of mount(8), 0 fine, 1 usage, 8 interrupted, 32 not mounted.
 """
 _NOT_IN_A_LIST = frozenset(("--options", "--help"))  # which would nest, or mount nothing
 _ITEM = re.compile(r'(?:\\.|"[^"]*"|[^,])+', re.DOTALL)
@@ -35,7 +45,7 @@ _SIGNALLED = 128
 
 def run(arguments: Sequence[str]) -> int:
     """Mount as mount(8) wishes; returns an exit status of mount(8)."""
-    told = _parser().parse_args(arguments)
+    told = helper_parser().parse_args(arguments)
     if told.namespace:
         Terminal().error(f"-N is not for us: nsenter --mount={told.namespace} mount ...")
         return BAD_CALL
@@ -48,8 +58,16 @@ def run(arguments: Sequence[str]) -> int:
     return {0: 0, mount.USAGE: BAD_CALL}.get(status, NOT_MOUNTED)
 
 
-def _parser() -> Parser:
-    parser = Parser("mount.flowfs", usage=_CALL, description=_HELP, allow_abbrev=False)
+def helper_parser() -> Parser:
+    """The parser of `mount.flowfs`."""
+    parser = Parser(
+        "mount.flowfs",
+        usage=_CALL,
+        description=_HELP,
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
     add = parser.add_argument
     add("source", metavar="SOURCE", help="an interface, any, or a capture file")
     add("mountpoint", metavar="MOUNTPOINT", help="a directory")
