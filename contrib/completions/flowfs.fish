@@ -84,7 +84,7 @@ complete -c flowfs -n '_shtab_flowfs_using mount' -s o -l options -x -d 'mount o
 complete -c flowfs -n '_shtab_flowfs_using mount' -s f -l foreground -d 'stay in the foreground'
 complete -c flowfs -n '_shtab_flowfs_using mount' -s d -l debug -d 'say everything; implies -f'
 complete -c flowfs -n '_shtab_flowfs_using mount' -l wait -l no-wait -d 'until files are loaded (yes)'
-complete -c flowfs -n '_shtab_flowfs_using mount' -s Z -l user -xka "(getent passwd | cut -d: -f1)" -d 'root: whose mount it is; nobody else can read it, not even root (who called sudo)'
+complete -c flowfs -n '_shtab_flowfs_using mount' -s Z -l user -xka "(getent passwd | cut -d: -f1)" -d 'root: whose mount it is; nobody else can read it, not even root, unless -o says so (who called sudo)'
 complete -c flowfs -n '_shtab_flowfs_using mount' -s q -l quiet -d 'only errors'
 complete -c flowfs -n '_shtab_flowfs_using mount' -s v -l verbose -d 'more of what happens'
 complete -c flowfs -n '_shtab_flowfs_using mount' -s V -l version -d 'the version'

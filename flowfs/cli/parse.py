@@ -48,7 +48,9 @@ _EVICT_HELP = (
     " holds most (closed-first)"
 )
 _KEEP_HELP = "of a file that has -b: head, it stops growing; tail, at least its last bytes can be read (head)"
-_USER_HELP = "root: whose mount it is; nobody else can read it, not even root (who called sudo)"
+_USER_HELP = (
+    "root: whose mount it is; nobody else can read it, not even root, unless -o says so (who called sudo)"
+)
 
 # What filters begin with, see pcap-filter(7).
 _FILTER_WORDS = frozenset(
