@@ -1,4 +1,4 @@
-"""The program: `flowfs` and `python -m flowfs`."""
+"""The programs: `flowfs`, which is `python -m flowfs`, and `mount.flowfs`, which mount(8) calls."""
 
 import sys
 
@@ -11,6 +11,16 @@ def main() -> int:
         return command()
     except KeyboardInterrupt:
         return 130
+
+
+def mount_helper() -> int:
+    """The same for mount(8)."""
+    try:
+        from flowfs.cli import mount_helper as command
+
+        return command()
+    except KeyboardInterrupt:
+        return 8  # mount(8): user interrupt
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import trio
 
-from . import dissect, rights, summary
+from . import dissect, rights, summary, systemd
 from .background import Voice
 from .capture import Capture, Drops, Source, open_file, open_interface, same_interface
 from .complaints import Complaints
@@ -163,6 +163,7 @@ class _House:
         self._voice = voice
         self._engine = engine
         self._waker = _Waker()
+        self._service = systemd.Service() if config.foreground else systemd.Background()
         self.audience = Audience()
         self.keeper = Keeper(config.archive, engine, [source.name for source in sources], voice)
         on_short = self.keeper.hurry if config.archive else None
@@ -206,6 +207,7 @@ class _House:
     ) -> None:
         await self.mount.serve(task_status)
         self.audience.ending()
+        self._service.ending()
         heard_enough()
         all_of_it.cancel()
 
@@ -219,6 +221,7 @@ class _House:
         if self._voice.listener is not None:
             trio.lowlevel.notify_closing(self._voice.listener)
         self._voice.ready()
+        self._service.ready(self._in_short())
 
     async def _obey_signals(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         obeyed = [number for number in END if is_heard(number)]
@@ -255,6 +258,7 @@ class _House:
     async def _keep_small(self) -> None:
         while True:
             await trio.sleep(TRIM_S)
+            self._service.status(self._in_short())
             await trio.to_thread.run_sync(trim)
 
     def _say_how_far(self) -> None:
@@ -262,6 +266,7 @@ class _House:
         done, total = self._capture.progress
         if total and not self._engine.finished:
             self._voice.progress(done, total)
+            self._service.progress(done, total, "loading")
 
     def news(self) -> None:
         """Say what is new."""
@@ -274,6 +279,7 @@ class _House:
     def progress(self, done: int, total: int) -> None:
         """How much of what is left is saved."""
         self._voice.progress(done, total, "saving")
+        self._service.progress(done, total, "saving")
         self.audience.progress(done, total)
 
     def waiting(self, line: str) -> None:
@@ -321,6 +327,10 @@ class _House:
             for name, drops in each
             if self._capture.live
         }
+
+    def _in_short(self) -> str:
+        dropped = sum(drops.kernel + drops.interface for _, drops in self._each())
+        return summary.in_short(self._engine.statistics(), dropped)
 
     def say_summary(self) -> None:
         """The numbers, in lines for people."""

@@ -43,6 +43,12 @@ LOSSES: tuple[Callable[[Numbers], str], ...] = (_refused, _evicted, _not_archive
 """Each gives a line of what was lost in its way, "" if nothing was."""
 
 
+def in_short(numbers: Numbers, dropped: int) -> str:
+    """How a mount stands, in one line. `dropped`: packets, by the kernel and by interfaces."""
+    held, limit = decimal(numbers["payload_used_bytes"]), decimal(numbers["payload_limit_bytes"])
+    return f"{numbers['flows']:,} flows, {held} of {limit} held, {dropped:,} packets dropped"
+
+
 def lines(numbers: Numbers, interfaces: Mapping[str, Numbers], archives: bool = False) -> list[str]:
     """The first is of all; one for each kind of loss that there was.
 

@@ -44,7 +44,8 @@ ROOMS: Mapping[str, frozenset[str]] = {
         "ending": "",
         "keeper": "signals archive background config core",
         "heap": "",
-        "app": "keeper ending heap signals complaints summary mount capture dissect tree config core"
+        "systemd": "",
+        "app": "keeper ending heap systemd signals complaints summary mount capture dissect tree config core"
         " background rights flowfs",
         "cli": "early app keeper ending signals archive mount mountpoint summary interfaces capture"
         " background rights called config core flowfs",

@@ -77,9 +77,18 @@ COMMANDS: Mapping[str, Command] = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line `argv` (sys.argv without its first word); returns the exit status."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
+    return _guarded(_dispatch, argv)
+
+
+def mount_helper(argv: Sequence[str] | None = None) -> int:
+    """As `main`, for `mount.flowfs`; the exit status is one of mount(8)."""
+    return _guarded(_help_mount, argv)
+
+
+def _guarded(command: Callable[[list[str]], int], argv: Sequence[str] | None) -> int:
+    """Run a command; whatever ends it early becomes an exit status."""
     try:
-        return _dispatch(arguments)
+        return command(list(sys.argv[1:] if argv is None else argv))
     except BrokenPipeError:  # `flowfs -h | head -1`
         sys.stdout = None  # so that the interpreter's last flush does not fail, too
         return 1
@@ -100,6 +109,8 @@ def _dispatch(arguments: list[str]) -> int:
         return 0
     if first in COMMANDS:
         return COMMANDS[first].run(arguments[1:])
+    if helper_is_called(arguments):
+        return _help_mount(arguments)
     print(f"flowfs: {_no_command(first)}", file=sys.stderr)
     return 2
 
@@ -120,6 +131,20 @@ flowfs {__version__}: live TCP flows of a network as files
   {command()} COMMAND -h   all options of one, with examples
   {command()} -V           the version
 """
+
+
+def helper_is_called(arguments: Sequence[str]) -> bool:
+    """Whether these are from mount.fuse3(8), which calls by the type: SOURCE MOUNTPOINT -o LIST."""
+    return len(arguments) == 4 and arguments[2] == "-o" and not arguments[0].startswith("-")
+
+
+def _help_mount(arguments: list[str]) -> int:
+    from . import helper
+
+    try:
+        return helper.run(arguments)
+    except SystemExit as ended:  # argparse's status for a mistake is not that of mount(8)
+        return helper.BAD_CALL if ended.code else 0
 
 
 def _no_command(first: str) -> str:

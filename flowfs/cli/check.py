@@ -22,6 +22,16 @@ _STYLES = {OK: "green", MISSING: "bold red", OPTIONAL: "yellow"}
 
 def run(arguments: Sequence[str]) -> int:
     """Say so; returns the exit status."""
+    told = check_parser().parse_args(arguments)
+    found = [*machine(), *map(place, told.mountpoints)]
+    shown = [one for one in found if one.level != OK] if told.quiet else found
+    sys.stdout.writelines(lines(shown, _paint()))
+    sys.stdout.flush()
+    return FAILED if any(one.level == MISSING for one in found) else 0
+
+
+def check_parser() -> Parser:
+    """Its options and arguments."""
     parser = Parser(
         f"{command()} check",
         usage=f"{command()} check [MOUNTPOINT]...".replace("%", "%%"),  # argparse formats it
@@ -33,12 +43,7 @@ def run(arguments: Sequence[str]) -> int:
         "mountpoints", nargs="*", metavar="MOUNTPOINT", help="a mount, or where one should be"
     )
     add_common(parser.add_argument_group("common"))
-    told = parser.parse_args(arguments)
-    found = [*machine(), *map(place, told.mountpoints)]
-    shown = [one for one in found if one.level != OK] if told.quiet else found
-    sys.stdout.writelines(lines(shown, _paint()))
-    sys.stdout.flush()
-    return FAILED if any(one.level == MISSING for one in found) else 0
+    return parser
 
 
 def lines(found: Sequence[Finding], paint: Callable[[str, str], str]) -> list[str]:

@@ -24,17 +24,7 @@ _STYLES = {"up": "green", "down": "dim", "no carrier": "yellow"}
 
 def run(arguments: Sequence[str]) -> int:
     """List as told; returns the exit status."""
-    parser = Parser(
-        f"{command()} interfaces",
-        usage=f"{command()} interfaces [--json]".replace("%", "%%"),  # argparse formats it
-        description=_HELP.replace("flowfs", command()),
-        allow_abbrev=False,
-        add_help=False,
-    )
-    group = parser.add_argument_group("options")
-    group.add_argument("--json", action="store_true", help="a line of JSON for each")
-    add_common(group)
-    told = parser.parse_args(arguments)
+    told = interfaces_parser().parse_args(arguments)
     terminal = Terminal(quiet=told.quiet, verbose=told.verbose)
     try:
         _list(interfaces(), told.json)
@@ -47,6 +37,21 @@ def run(arguments: Sequence[str]) -> int:
         terminal.error(f"the kernel does not tell its interfaces: {error.strerror}")
         return FAILED
     return 0
+
+
+def interfaces_parser() -> Parser:
+    """Its options and arguments."""
+    parser = Parser(
+        f"{command()} interfaces",
+        usage=f"{command()} interfaces [--json]".replace("%", "%%"),  # argparse formats it
+        description=_HELP.replace("flowfs", command()),
+        allow_abbrev=False,
+        add_help=False,
+    )
+    group = parser.add_argument_group("options")
+    group.add_argument("--json", action="store_true", help="a line of JSON for each")
+    add_common(group)
+    return parser
 
 
 def _list(found: Sequence[Interface], as_json: bool) -> None:

@@ -48,12 +48,13 @@ _STATE_STYLES = {"open": "green", "rst": "red", "fin": "dim", "idle": "yellow"}
 
 def run(arguments: Sequence[str]) -> int:
     """List as told; returns the exit status."""
-    told = _parser().parse_args(arguments)
+    told = ls_parser().parse_args(arguments)
     terminal = Terminal(quiet=told.quiet, verbose=told.verbose)
     return look(told.mountpoint, terminal, partial(_list, told))
 
 
-def _parser() -> Parser:
+def ls_parser() -> Parser:
+    """Its options and arguments."""
     usage = f"{command()} ls [MOUNTPOINT] [--json] [--sort time|size|name] [--state STATE]"
     parser = Parser(
         f"{command()} ls",

@@ -16,10 +16,8 @@ SIGNALLED = 128  # and the number of the signal, as shells have it
 
 def run(arguments: Sequence[str]) -> int:
     """Mount as told; returns the exit status once the mount is ready, or with -f once it is gone."""
-    try:
-        config = mount_config(arguments)
-    except ConfigError as error:
-        Terminal().error(str(error))
+    config = _config(arguments)
+    if config is None:
         return USAGE
     terminal = Terminal(quiet=config.quiet, verbose=config.verbose)
     try:
@@ -30,6 +28,28 @@ def run(arguments: Sequence[str]) -> int:
         doing = "loading" if config.files else "mounting"
         terminal.error(f"interrupted while {doing}, nothing is left mounted")
     return status
+
+
+def check(arguments: Sequence[str]) -> int:
+    """The exit status of `run` as far as the arguments alone say; nothing is mounted."""
+    from flowfs.mount import MountOptionError, MountOptions
+
+    config = _config(arguments)
+    try:
+        MountOptions.parse(config.mount_options if config is not None else ())
+    except MountOptionError as error:
+        Terminal().error(str(error))
+        return USAGE
+    return USAGE if config is None else 0
+
+
+def _config(arguments: Sequence[str]) -> Config | None:
+    """None after saying what is wrong."""
+    try:
+        return mount_config(arguments)
+    except ConfigError as error:
+        Terminal().error(str(error))
+        return None
 
 
 def _run(config: Config, terminal: Terminal) -> int:

@@ -36,7 +36,9 @@ A capture that is cut or damaged is shown up to there, with a warning and status
 
 
 _OPTIONS_HELP = (
-    "mount options: ro (not even rm works), rw; and without effect those that mount(8) and fstab pass on:"
+    "mount options: ro (not even rm works), rw; visible (.flowfs is listed); allow_other (whom the modes let"
+    " in), uid=, gid=, umask= (077: the modes of files and directories are 0400 and 0500), allow_root (the"
+    " owner and root); and without effect those that mount(8) and fstab pass on:"
     " defaults, [no]auto, nofail, [no]user, users, owner, group, _netdev, [no]dev, [no]suid, [no]exec,"
     " [no]atime, [no]relatime, [no]diratime, sync, async, x-*"
 )
@@ -46,7 +48,9 @@ _EVICT_HELP = (
     " holds most (closed-first)"
 )
 _KEEP_HELP = "of a file that has -b: head, it stops growing; tail, at least its last bytes can be read (head)"
-_USER_HELP = "root: whose mount it is; nobody else can read it, not even root (who called sudo)"
+_USER_HELP = (
+    "root: whose mount it is; nobody else can read it, not even root, unless -o says so (who called sudo)"
+)
 
 # What filters begin with, see pcap-filter(7).
 _FILTER_WORDS = frozenset(
@@ -64,6 +68,11 @@ class Parser(argparse.ArgumentParser):
         """Ends the program with status 2."""
         print(f"flowfs: {message} ({self.prog} -h tells more)", file=sys.stderr)
         raise SystemExit(2)
+
+    def long_options(self) -> dict[str, bool]:
+        """{"--name": whether it takes a value} of every option."""
+        options = self._option_string_actions.items()
+        return {name: action.nargs != 0 for name, action in options if name.startswith("--")}
 
 
 def _usage() -> str:
@@ -98,7 +107,13 @@ def _add_sources(group: Group) -> None:
     add("-r", "--read", action="append", metavar="FILE", help="a capture file, or - (stdin); repeatable")
     add("--follow", action="store_true", help="the last file is still written: go on as it grows")
     add("-F", "--filter-file", metavar="FILE", help="read the filter from a file")
-    add("-s", "--snapshot-length", metavar="BYTES", help="capture so much of each packet (262144)")
+    add(
+        "-s",
+        "--snapshot-length",
+        "--snaplen",
+        metavar="BYTES",
+        help="capture so much of each packet (262144)",
+    )
     add("-B", "--buffer-size", metavar="KIB", help="the kernel's buffer for each interface (16384)")
     add("-p", "--no-promiscuous-mode", action="store_true", help="only packets for this machine")
     add("--checksum", choices=CHECKSUM_MODES, default="auto", help="what a wrong TCP checksum means (auto)")

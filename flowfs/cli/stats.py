@@ -41,7 +41,7 @@ _STYLES = {LOST: "bold red", WARNED: "yellow"}
 
 def run(arguments: Sequence[str]) -> int:
     """Say as told; returns the exit status."""
-    told = _parser().parse_args(arguments)
+    told = stats_parser().parse_args(arguments)
     terminal = Terminal(quiet=told.quiet, verbose=told.verbose)
     try:
         interval_ns = _interval(told)
@@ -51,7 +51,8 @@ def run(arguments: Sequence[str]) -> int:
     return look(told.mountpoint, terminal, partial(_say, told, interval_ns))
 
 
-def _parser() -> Parser:
+def stats_parser() -> Parser:
+    """Its options and arguments."""
     usage = f"{command()} stats [MOUNTPOINT] [--json | --prometheus] [--watch [-n TIME]]"
     parser = Parser(
         f"{command()} stats",

@@ -21,8 +21,8 @@ could not be saved, which is told. Ctrl-C ends the waiting, not the saving.
 """
 
 
-def run(arguments: Sequence[str]) -> int:
-    """Unmount as told; returns the exit status, of several mounts the highest."""
+def umount_parser() -> Parser:
+    """The parser of `flowfs umount`."""
     parser = Parser(
         f"{command()} umount",
         usage=f"{command()} umount [-z] MOUNTPOINT...".replace("%", "%%"),  # argparse formats it
@@ -34,7 +34,12 @@ def run(arguments: Sequence[str]) -> int:
     group = parser.add_argument_group("options")
     group.add_argument("-z", "--lazy", action="store_true", help="at once, even if files in it are open")
     add_common(group)
-    told = parser.parse_args(arguments)
+    return parser
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Unmount as told; returns the exit status, of several mounts the highest."""
+    told = umount_parser().parse_args(arguments)
     terminal = Terminal(quiet=told.quiet, verbose=told.verbose)
     status = 0
     for mountpoint in told.mountpoints:

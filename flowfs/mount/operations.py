@@ -20,6 +20,7 @@ import pyfuse3
 import trio
 
 from ..tree import MAX_NAME_BYTES, READ_BYTES, ROOT, Attributes, Reason, Tree, TreeError, Unready
+from .modes import Modes
 
 _ERRNO = {
     Reason.NOT_FOUND: errno.ENOENT,
@@ -68,12 +69,15 @@ class Operations(pyfuse3.Operations):
 
     supports_dot_lookup = False
 
-    def __init__(self, tree: Tree, settle: Callable[[int], None], uid: int, gid: int) -> None:
+    def __init__(
+        self, tree: Tree, settle: Callable[[int], None], uid: int, gid: int, modes: Modes | None = None
+    ) -> None:
         super().__init__()
         self._tree = tree
         self._settle = settle
         self._uid = uid
         self._gid = gid
+        self._modes = Modes() if modes is None else modes
         self.ready = trio.Event()
 
     def init(self) -> None:
@@ -83,7 +87,7 @@ class Operations(pyfuse3.Operations):
         inode, mode, links, size, blocks, atime_ns, mtime_ns, ctime_ns, valid_s, name_valid_s = attributes
         entry = pyfuse3.EntryAttributes()
         entry.st_ino = inode
-        entry.st_mode = mode
+        entry.st_mode = self._modes[mode]
         entry.st_nlink = links
         entry.st_uid = self._uid
         entry.st_gid = self._gid
@@ -132,8 +136,11 @@ class Operations(pyfuse3.Operations):
 
     @_handler
     def access(self, inode: int, mode: int, ctx: pyfuse3.RequestContext) -> bool:
-        """access(2): as the mode bits say, or root would have it. open(2) does not ask this."""
-        allowed = (self._tree.attributes(inode).mode >> 6) & 7
+        """access(2): as the owner's mode bits say, or root would have it. open(2) does not ask this.
+
+        Nobody else asks: where others are let in, the kernel answers by itself.
+        """
+        allowed = (self._modes[self._tree.attributes(inode).mode] >> 6) & 7
         return mode & ~allowed == 0 or (ctx.uid == 0 and not mode & os.X_OK)
 
     @_handler

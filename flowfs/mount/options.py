@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import grp
+import pwd
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any, Literal
 
 from ..mountpoint import FILESYSTEM
+from .modes import PRIVATE
 
 
 class MountOptionError(ValueError):
@@ -20,37 +24,102 @@ _WITHOUT_EFFECT = frozenset(
     "async sync dirsync silent loud".split()
 )
 _FOR_OTHERS = re.compile(r"(x-|X-|comment=)")
+_WORDS: Mapping[str, Mapping[str, Any]] = {
+    "ro": {"read_only": True},
+    "rw": {"read_only": False},
+    "visible": {"visible": True},
+    "allow_other": {"allow": "other"},
+    "allow_root": {"allow": "root"},
+}
+_MAX_ID = (1 << 32) - 2  # the last one is "none": chown(2)
+_THERE_ARE = "there are ro, rw, visible, allow_other, allow_root, uid=, gid= and umask="
 
 
 @dataclass(frozen=True, slots=True)
 class MountOptions:
-    """The options of a mount. `read_only`: not even `rm` works; `visible`: `.flowfs` is listed."""
+    """The options of a mount. `read_only`: not even `rm` works; `visible`: `.flowfs` is listed.
+
+    `allow`: who is let in besides the owner of the mount, everybody as far as the modes go or root alone.
+    `uid`, `gid`: whose the files look like, None for the owner's. `umask` takes rights away from everybody's.
+    """
 
     read_only: bool = False
     visible: bool = False
+    allow: Literal["", "other", "root"] = ""
+    uid: int | None = None
+    gid: int | None = None
+    umask: int = PRIVATE
 
     @classmethod
     def parse(cls, lists: Iterable[str]) -> MountOptions:
         """From `-o` lists such as "ro,nodev"; the last word counts. Raises MountOptionError."""
-        read_only = visible = False
+        told: dict[str, Any] = {}
         for option in (part.strip() for text in lists for part in text.split(",")):
-            if option in ("ro", "rw"):
-                read_only = option == "ro"
-            elif option == "visible":
-                visible = True
-            elif option in ("allow_other", "allow_root"):
-                raise MountOptionError(
-                    f"-o {option}: a mount is for its owner alone; -Z USER says who that is"
-                )
-            elif option and option not in _WITHOUT_EFFECT and not _FOR_OTHERS.match(option):
-                raise MountOptionError(f"-o {option}: no such mount option; there are ro, rw and visible")
-        return cls(read_only, visible)
+            meaning = _meaning(option)
+            if "allow" in meaning and told.get("allow", meaning["allow"]) != meaning["allow"]:
+                raise MountOptionError("-o allow_other and allow_root exclude each other")
+            told |= meaning
+        options = cls(**told)
+        if options.allow == "root" and not {"uid", "gid", "umask"}.isdisjoint(told):
+            raise MountOptionError(
+                "-o allow_root lets in the owner of the mount and root, whatever uid=, gid= or umask= say:"
+                " these go with allow_other"
+            )
+        return options
+
+    @property
+    def checked(self) -> bool:
+        """Whether the kernel checks the modes that are shown: where they keep somebody out."""
+        return bool(self.allow or self.umask & 0o700)
+
+    @property
+    def opens_nothing(self) -> bool:
+        """Whether everybody is let in, and finds modes that are for the owner of the mount alone."""
+        return self.allow == "other" and self.uid is None and self.umask & PRIVATE == PRIVATE
 
     def for_fuse(self) -> set[str]:
         """As libfuse takes them.
 
-        Without default_permissions, so that writing to a file of mode 0400 comes to us and gets EROFS rather
-        than EACCES. Nobody but the owner of the mount comes as far as that: the kernel refuses all others.
+        Without default_permissions where the kernel lets in the owner of the mount alone, so that writing to
+        a file of mode 0400 comes to us and gets EROFS rather than EACCES. With it where others come, too:
+        what they ask for is not always asked of us, since the kernel remembers names and attributes that
+        somebody else was given, and of the groups of who asks we are told only the first. Then writing gets
+        EACCES from who may not; EROFS from `ro`, which comes first.
         """
         options = {f"fsname={FILESYSTEM}", f"subtype={FILESYSTEM}", "nosuid", "nodev", "noexec", "noatime"}
-        return options | {"ro"} if self.read_only else options
+        if self.read_only:
+            options.add("ro")
+        if self.allow:
+            options.add(f"allow_{self.allow}")
+        if self.checked:
+            options.add("default_permissions")
+        return options
+
+
+def _meaning(option: str) -> Mapping[str, Any]:
+    """The fields that one option sets. Raises MountOptionError."""
+    if option in _WORDS:
+        return _WORDS[option]
+    name, _, value = option.partition("=")
+    if name == "uid":
+        return {"uid": _id(option, value, lambda: pwd.getpwnam(value).pw_uid, "user")}
+    if name == "gid":
+        return {"gid": _id(option, value, lambda: grp.getgrnam(value).gr_gid, "group")}
+    if name == "umask":
+        if not re.fullmatch(r"0*[0-7]{1,3}", value, re.ASCII):
+            raise MountOptionError(f"-o {option}: not an octal number from 0 to 777, such as 027")
+        return {"umask": int(value, 8)}
+    if option and option not in _WITHOUT_EFFECT and not _FOR_OTHERS.match(option):
+        raise MountOptionError(f"-o {option}: no such mount option; {_THERE_ARE}")
+    return {}
+
+
+def _id(option: str, value: str, named: Callable[[], int], what: str) -> int:
+    """A number as it is, or of a name."""
+    try:
+        number = int(value) if re.fullmatch(r"\d{1,10}", value, re.ASCII) else named()
+    except (KeyError, ValueError):
+        raise MountOptionError(f"-o {option}: no such {what}") from None
+    if number > _MAX_ID:
+        raise MountOptionError(f"-o {option}: no such {what}")
+    return number

@@ -18,12 +18,16 @@ import trio
 
 from ..mountpoint import MountError, mounted_at, prepare
 from ..tree import Tree
+from .modes import Modes
 from .notifier import Notifier
 from .operations import Operations
 from .options import MountOptions
 
 MAX_TASKS = 512  # pyfuse3's default 99 freezes the mount when as many handlers are blocked
 READ_AHEAD_KIB = 1024  # cat of a finished flow: 2,200 MB/s instead of 735 with the default 128
+_OPENS_NOTHING = (
+    "-o allow_other: the modes keep all but root out; umask=022, or umask=027,gid=GROUP, lets others in"
+)
 
 
 class Mount:
@@ -47,14 +51,19 @@ class Mount:
         calls `setresgid(gid, 0, 0)` and `setresuid(uid, 0, 0)` before, and gives up the rest of its rights
         afterwards. No thread is started, so the process may fork between this and `serve`.
         """
+        options = options or MountOptions()
         path, warnings = prepare(mountpoint)
+        if options.opens_nothing:
+            warnings.append(_OPENS_NOTHING)
         logging.getLogger("pyfuse3").addFilter(_is_news)
         notifier = Notifier(tree)
-        operations = Operations(tree, notifier.settle, os.getuid(), os.getgid())
+        uid = os.getuid() if options.uid is None else options.uid
+        gid = os.getgid() if options.gid is None else options.gid
+        operations = Operations(tree, notifier.settle, uid, gid, Modes(options.umask))
         said = ""
         try:
             with _captured_stderr() as captured:
-                pyfuse3.init(operations, path, (options or MountOptions()).for_fuse())
+                pyfuse3.init(operations, path, options.for_fuse())
         except RuntimeError:
             said = captured[-1] if captured else "the kernel refused"
         if said:
@@ -97,6 +106,8 @@ class Mount:
 
 
 def _hint(said: str) -> str:
+    if "user_allow_other" in said:
+        return "; have root add that line to the file, or mount by sudo, or leave others out"
     return "; in a container: --device /dev/fuse --cap-add SYS_ADMIN" if "not permitted" in said else ""
 
 

@@ -196,7 +196,7 @@ def test_a_filter_from_a_file(tmp_path: Path) -> None:
         ),
         ("mount /mnt -i lo -i eth0 -i lo", "-i lo is given twice"),
         ("mount /mnt -i", "-i/--interface: expected one argument"),
-        ("mount /mnt -i lo host 10.0.0.1 and -s", "-s/--snapshot-length: expected one argument"),
+        ("mount /mnt -i lo host 10.0.0.1 and -s", "-s/--snapshot-length/--snaplen: expected one argument"),
         ("mount /mnt -i lo -s 5", "-s 5: must be from 64 to 262144"),
         ("mount /mnt -i lo -s many", "-s many: not a whole number"),
         ("mount /mnt -i lo -B 0", "-B 0: must be from 1 to 2097151"),

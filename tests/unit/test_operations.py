@@ -15,6 +15,7 @@ import trio
 from craft import Conversation, batch
 from flowfs.core.engine import Engine
 from flowfs.core.limits import Limits
+from flowfs.mount.modes import Modes
 from flowfs.mount.operations import Operations
 from flowfs.tree import ROOT, Reason, Tree, TreeError
 from flowfs.tree.tree import HOT_NS
@@ -26,14 +27,14 @@ NAME = Conversation().client_name().encode()
 class Mounted:
     """Operations above a flow of three bytes."""
 
-    def __init__(self) -> None:
+    def __init__(self, modes: Modes | None = None) -> None:
         self.settled: list[int] = []
         self.engine = Engine(Limits())
         frames, meta = batch(Conversation().handshake().client(0, b"abc").packets)
         self.engine.feed(frames, meta, 1)
         self.engine.tick(self.engine.now_ns + HOT_NS)
         self.tree = Tree(self.engine)
-        self.operations = Operations(self.tree, self.settled.append, 1000, 100)
+        self.operations = Operations(self.tree, self.settled.append, 1000, 100, modes)
 
 
 @pytest.fixture
@@ -170,3 +171,13 @@ def test_everything_that_pyfuse3_can_ask_is_answered_or_refused() -> None:
     assert left == {
         "flush", "forget", "fsync", "fsyncdir", "poll", "stacktrace",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(("umask", "file", "root"), [(0o027, 0o440, 0o750), (0o477, 0o000, 0o300)])
+def test_modes_are_shown_under_the_umask(umask: int, file: int, root: int) -> None:
+    operations = Mounted(Modes(umask)).operations
+    assert answer(operations.lookup(ROOT, NAME, CONTEXT)).st_mode == 0o100000 | file
+    assert answer(operations.getattr(1025, CONTEXT)).st_mode == 0o100000 | file
+    assert answer(operations.getattr(ROOT, CONTEXT)).st_mode == 0o40000 | root
+    owner = cast(pyfuse3.RequestContext, Caller(1000))
+    assert answer(operations.access(1025, os.R_OK, owner)) == bool(file)

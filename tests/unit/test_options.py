@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import stat
+
 import pytest
 
 from flowfs.mount import MountOptionError, MountOptions
+from flowfs.mount.modes import Modes
 
 
 @pytest.mark.parametrize(
@@ -22,14 +25,16 @@ from flowfs.mount import MountOptionError, MountOptions
 def test_options(lists: list[str], read_only: bool | None) -> None:
     if read_only is None:
         with pytest.raises(
-            MountOptionError, match=r"^-o user=joe: no such mount option; there are ro, rw and visible$"
+            MountOptionError, match=r"^-o user=joe: no such mount option; there are ro, rw, visible, allow_"
         ):
             MountOptions.parse(lists)
     else:
         assert MountOptions.parse(lists) == MountOptions(read_only)
 
 
-@pytest.mark.parametrize("option", ["allow_other", "nonempty", "RO", "uid=0", "xx", "ro=1", "max_read=1"])
+@pytest.mark.parametrize(
+    "option", ["allow", "nonempty", "RO", "uid", "xx", "ro=1", "max_read=1", "allow_other=1"]
+)
 def test_unknown_options_are_refused_in_one_line(option: str) -> None:
     with pytest.raises(MountOptionError) as refused:
         MountOptions.parse([f"ro,{option}"])
@@ -37,12 +42,110 @@ def test_unknown_options_are_refused_in_one_line(option: str) -> None:
     assert "\n" not in str(refused.value)
 
 
-@pytest.mark.parametrize("option", ["allow_other", "allow_root"])
-def test_who_wants_to_let_others_in_is_told_how(option: str) -> None:
-    with pytest.raises(
-        MountOptionError, match=rf"^-o {option}: a mount is for its owner alone; -Z USER says"
-    ):
-        MountOptions.parse([option])
+@pytest.mark.parametrize(
+    ("text", "options"),
+    [
+        ("allow_other", MountOptions(allow="other")),
+        ("allow_other,allow_other,ro", MountOptions(read_only=True, allow="other")),
+        ("allow_root", MountOptions(allow="root")),
+        ("uid=0,gid=12", MountOptions(uid=0, gid=12)),
+        ("uid=root,gid=root", MountOptions(uid=0, gid=0)),
+        ("uid=4294967294", MountOptions(uid=4294967294)),
+        ("umask=0", MountOptions(umask=0)),
+        ("umask=0027", MountOptions(umask=0o27)),
+        ("umask=777,umask=022", MountOptions(umask=0o22)),
+    ],
+)
+def test_who_is_let_in_and_what_the_files_look_like(text: str, options: MountOptions) -> None:
+    assert MountOptions.parse([text]) == options
+    assert MountOptions.parse(text.split(",")) == options
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("uid=", "no such user"),
+        ("uid=no-such-user", "no such user"),
+        ("uid=-1", "no such user"),
+        ("uid=4294967295", "no such user"),  # (uid_t) -1
+        ("uid=a\0b", "no such user"),
+        ("gid=9999999999", "no such group"),
+        ("gid=no-such-group", "no such group"),
+        ("umask=", "not an octal number"),
+        ("umask=8", "not an octal number"),
+        ("umask=1000", "not an octal number"),
+        ("umask=-1", "not an octal number"),
+        ("umask=0o22", "not an octal number"),
+        ("allow_other,allow_root", "exclude each other"),
+        ("allow_root,ro,allow_other", "exclude each other"),
+        ("allow_root,umask=0", "these go with allow_other"),
+        ("uid=0,allow_root", "these go with allow_other"),
+    ],
+)
+def test_mistakes_in_who_is_let_in(text: str, why: str) -> None:
+    with pytest.raises(MountOptionError, match=why):
+        MountOptions.parse([text])
+
+
+@pytest.mark.parametrize(
+    ("text", "checked"),
+    [
+        ("", False),
+        ("uid=12,gid=12,umask=022", False),  # nobody but the owner comes, who may anyway
+        ("umask=0700", True),
+        ("umask=0400", True),
+        ("allow_other", True),
+        ("allow_other,umask=0", True),
+        ("allow_root", True),
+    ],
+)
+def test_the_kernel_checks_the_modes_where_they_keep_somebody_out(text: str, checked: bool) -> None:
+    options = MountOptions.parse([text])
+    assert options.checked == checked
+    assert ("default_permissions" in options.for_fuse()) == checked
+    for allow in ("allow_other", "allow_root"):
+        assert (allow in options.for_fuse()) == (allow in text)
+
+
+@pytest.mark.parametrize(
+    ("text", "nothing"),
+    [
+        ("allow_other", True),
+        ("allow_other,gid=12", True),
+        ("allow_other,umask=0177", True),
+        ("allow_other,uid=12", False),
+        ("allow_other,umask=027", False),
+        ("", False),
+        ("allow_root", False),
+    ],
+)
+def test_letting_in_without_letting_anybody_read(text: str, nothing: bool) -> None:
+    assert MountOptions.parse([text]).opens_nothing == nothing
+
+
+@pytest.mark.parametrize(
+    ("umask", "file", "folder", "root"),
+    [
+        (0o077, 0o400, 0o500, 0o700),
+        (0o022, 0o444, 0o555, 0o755),
+        (0o027, 0o440, 0o550, 0o750),
+        (0o007, 0o440, 0o550, 0o770),
+        (0o000, 0o444, 0o555, 0o777),
+        (0o277, 0o400, 0o500, 0o500),
+        (0o777, 0o000, 0o000, 0o000),
+    ],
+)
+def test_modes(umask: int, file: int, folder: int, root: int) -> None:
+    modes = Modes(umask)
+    for _ in range(2):
+        for kind, mode, shown in (
+            (stat.S_IFREG, 0o400, file),
+            (stat.S_IFIFO, 0o400, file),
+            (stat.S_IFDIR, 0o500, folder),
+            (stat.S_IFDIR, 0o700, root),
+            (stat.S_IFLNK, 0o777, 0o777),
+        ):
+            assert oct(modes[kind | mode]) == oct(kind | shown)
 
 
 def test_what_libfuse_gets() -> None:

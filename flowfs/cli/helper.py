@@ -1,0 +1,134 @@
+"""`mount.flowfs`: what mount(8) calls for fstab, `mount -t flowfs` and `mount -t fuse.flowfs`.
+
+Owns the way from mount(8)'s words to those of `flowfs mount`. Which options there are says the parser of that
+alone: each long one may be given as `-o name=value`, with `_` for `-` as people like it. All others are mount
+options, which `mount` knows.
+
+As wherever mount(8) splits a list: a comma within a value is written `\\,` or `\\054`, or the value stands in
+double quotes. In fstab(5) a blank is `\\040` and a comma `\\,`: `\\054` is one before we see it.
+"""
+
+import argparse
+import os
+import re
+from collections.abc import Iterator, Sequence
+
+from flowfs.mount import MountOptionError, MountOptions
+
+from . import mount
+from .parse import Parser, mount_parser
+from .terminal import Terminal
+
+BAD_CALL, INTERRUPTED, NOT_MOUNTED = 1, 8, 32  # exit statuses of mount(8)
+
+_CALL = "mount.flowfs SOURCE MOUNTPOINT [-sfnv] [-o OPT[,OPT]]"
+_HELP = """\
+What mount(8) calls for a mount of type flowfs, or fuse.flowfs. SOURCE is an interface, any, or a capture
+file; where -o has interface= or read=, SOURCE is no more than a label. Every long option of flowfs mount may
+be given in -o, with or without its value, and the capture filter as filter=.
+"""
+_EXAMPLES = """\
+examples:
+  mount -t fuse.flowfs eth0 /mnt/flows -o 'filter=tcp port 25,max_memory=1G,user=joe'
+  mount -t flowfs capture.pcap /mnt/flows
+  eth0 /mnt/flows fuse.flowfs filter=tcp\\040port\\04025,allow_other,gid=adm,umask=027 0 0    in fstab
+
+A comma within a value is \\, in fstab(5), too; on the command line \\054 and "a,b" will do. -t flowfs needs
+mount.flowfs in /sbin, -t fuse.flowfs needs flowfs in the PATH that mount(8) has.
+exit status: that of mount(8), 0 fine, 1 usage, 8 interrupted, 32 not mounted.
+"""
+_NOT_IN_A_LIST = frozenset(("--options", "--help"))  # which would nest, or mount nothing
+_ITEM = re.compile(r'(?:\\.|"[^"]*"|[^,])+', re.DOTALL)
+_ESCAPE = re.compile(rb'\\(?:([0-3][0-7]{2})|([,\\"]))')
+_SIGNALLED = 128
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Mount as mount(8) wishes; returns an exit status of mount(8)."""
+    told = helper_parser().parse_args(arguments)
+    if told.namespace:
+        Terminal().error(f"-N is not for us: nsenter --mount={told.namespace} mount ...")
+        return BAD_CALL
+    command = as_typed(told.source, told.mountpoint, told.options or (), sloppy=told.sloppy)
+    if told.verbose:
+        command.insert(0, "-v")
+    status = mount.check(command) if told.fake else mount.run(command)
+    if status > _SIGNALLED:
+        return INTERRUPTED
+    return {0: 0, mount.USAGE: BAD_CALL}.get(status, NOT_MOUNTED)
+
+
+def helper_parser() -> Parser:
+    """The parser of `mount.flowfs`."""
+    parser = Parser(
+        "mount.flowfs",
+        usage=_CALL,
+        description=_HELP,
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("source", metavar="SOURCE", help="an interface, any, or a capture file")
+    add("mountpoint", metavar="MOUNTPOINT", help="a directory")
+    add("-o", "--options", action="append", metavar="OPT[,OPT]", help="see above, and flowfs mount -h")
+    add("-s", "--sloppy", action="store_true", help="leave out what is no option")
+    add("-f", "--fake", action="store_true", help="look at the options, and mount nothing")
+    add("-n", "--no-mtab", action="store_true", help="without effect: nothing is written to /etc/mtab")
+    add("-v", "--verbose", action="store_true", help="more of what happens")
+    add("-t", "--types", metavar="TYPE", help="without effect")
+    add("-N", "--namespace", metavar="NS", help=argparse.SUPPRESS)
+    return parser
+
+
+def as_typed(source: str, mountpoint: str, lists: Sequence[str], *, sloppy: bool = False) -> list[str]:
+    """The arguments of `flowfs mount` for those of a mount helper. `sloppy`: unknown options are left out."""
+    known = mount_parser().long_options()
+    words: list[str] = []
+    others: list[str] = []
+    named, filter_ = False, ""
+    for name, value in _items(lists):
+        option = "--" + name.replace("_", "-")
+        takes_value = known.get(option)
+        if name == "filter" and value is not None:
+            filter_ = value
+        elif takes_value is None or option in _NOT_IN_A_LIST or (takes_value and value is None):
+            others.append(name if value is None else f"{name}={value}")
+        else:
+            words.append(option if value is None else f"{option}={value}")
+            named = named or option in ("--interface", "--read")
+    if sloppy:
+        others = [option for option in others if _is_mount_option(option)]
+    words += [f"--options={option}" for option in others]
+    if not named:
+        words.append(f"--read={source}" if _is_file(source) else f"--interface={source}")
+    return [*words, "--", mountpoint, *([filter_] if filter_ else [])]
+
+
+def _items(lists: Sequence[str]) -> Iterator[tuple[str, str | None]]:
+    """Each option's name, and its value if it has one, as they were meant."""
+    for item in (found for text in lists for found in _ITEM.findall(text)):
+        name, equals, value = item.strip().partition("=")
+        if len(value) > 1 and value.startswith('"') and value.endswith('"'):
+            value = value[1:-1]
+        yield name, _meant(value) if equals else None
+
+
+def _meant(value: str) -> str:
+    """Without escapes; a backslash before any other letter is pcap-filter(7)'s, as in `ip proto \\tcp`."""
+    return os.fsdecode(_ESCAPE.sub(lambda of: of[2] or bytes([int(of[1], 8)]), os.fsencode(value)))
+
+
+def _is_file(source: str) -> bool:
+    """Whether a source is a file rather than an interface; one that is neither is called an interface."""
+    if source == "-" or "/" in source:
+        return True
+    return not os.path.exists(f"/sys/class/net/{source}") and os.path.exists(source)
+
+
+def _is_mount_option(option: str) -> bool:
+    try:
+        MountOptions.parse([option])
+    except MountOptionError:
+        return False
+    return True
