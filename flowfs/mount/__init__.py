@@ -1,8 +1,8 @@
 """The mount: requests of the kernel to the tree, and the tree's changes to the kernel. EDGE pyfuse3, trio.
 
 A protocol adapter only: what there is says the tree, here it gets an errno, a timeout, a flag. `session`
-is the mount's life, `operations` answers requests, `notifier` tells of changes, `place` looks after the
-mount point, `options` reads `-o`.
+is the mount's life, `operations` answers requests, `notifier` tells of changes, also the `waiters`, `place`
+looks after the mount point, `options` reads `-o`.
 """
 
 from .options import MountOptionError, MountOptions

@@ -13,6 +13,7 @@ import errno
 import functools
 import logging
 import os
+import select
 from collections.abc import Callable, Coroutine
 from typing import Any, Concatenate, NoReturn, ParamSpec, TypeVar
 
@@ -20,6 +21,7 @@ import pyfuse3
 import trio
 
 from ..tree import MAX_NAME_BYTES, READ_BYTES, ROOT, Attributes, Reason, Tree, TreeError, Unready
+from .waiters import Waiters
 
 _ERRNO = {
     Reason.NOT_FOUND: errno.ENOENT,
@@ -33,6 +35,7 @@ _ERRNO = {
     Reason.NOT_OPEN: errno.EBADF,
 }
 _SPACE_UNIT_BYTES = 1024  # of statfs
+_READABLE = select.POLLIN | select.POLLRDNORM
 
 _log = logging.getLogger(__name__)
 _Arguments = ParamSpec("_Arguments")
@@ -68,10 +71,13 @@ class Operations(pyfuse3.Operations):
 
     supports_dot_lookup = False
 
-    def __init__(self, tree: Tree, settle: Callable[[int], None], uid: int, gid: int) -> None:
+    def __init__(
+        self, tree: Tree, settle: Callable[[int], None], waiters: Waiters, uid: int, gid: int
+    ) -> None:
         super().__init__()
         self._tree = tree
         self._settle = settle
+        self._waiters = waiters
         self._uid = uid
         self._gid = gid
         self.ready = trio.Event()
@@ -179,7 +185,21 @@ class Operations(pyfuse3.Operations):
         return self._tree.read(fh, off, size)
 
     @_handler
+    def poll(
+        self, inode: int, fh: int, poll_handle: pyfuse3.PollHandle | None, ctx: pyfuse3.RequestContext
+    ) -> int:
+        """Readable: behind what was read last with this handle there are bytes, or no more will come.
+
+        Then POLLHUP stands beside it, as it does for a pipe that nobody writes to.
+        """
+        readiness = self._tree.readiness(fh)
+        if poll_handle is not None:
+            self._waiters.keep(inode, fh, poll_handle)
+        return (_READABLE if readiness.readable else 0) | (select.POLLHUP if readiness.ended else 0)
+
+    @_handler
     def release(self, fh: int) -> None:
+        self._waiters.drop(fh)
         self._tree.release(fh)
         self._settle(ROOT)  # what was kept for this reader is freed: nobody else may come to ask
 

@@ -21,6 +21,7 @@ from .notifier import Notifier
 from .operations import Operations
 from .options import MountOptions
 from .place import MountError, mounted_at, prepare
+from .waiters import Waiters
 
 MAX_TASKS = 512  # pyfuse3's default 99 freezes the mount when as many handlers are blocked
 READ_AHEAD_KIB = 1024  # cat of a finished flow: 2,200 MB/s instead of 735 with the default 128
@@ -49,8 +50,9 @@ class Mount:
         """
         path, warnings = prepare(mountpoint)
         logging.getLogger("pyfuse3").addFilter(_is_news)
-        notifier = Notifier(tree)
-        operations = Operations(tree, notifier.settle, os.getuid(), os.getgid())
+        waiters = Waiters()
+        notifier = Notifier(tree, waiters)
+        operations = Operations(tree, notifier.settle, waiters, os.getuid(), os.getgid())
         said = ""
         try:
             with _captured_stderr() as captured:

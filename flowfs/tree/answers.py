@@ -61,6 +61,17 @@ class Opened(NamedTuple):
     cacheable: bool
 
 
+class Readiness(NamedTuple):
+    """Whether a read that goes on where the last one of its handle ended says anything.
+
+    `readable`: there are bytes, or an error, or an end that stays. `ended`: there will be no more bytes than
+    there are.
+    """
+
+    readable: bool
+    ended: bool
+
+
 class Space(NamedTuple):
     """What the directory may hold and holds: payload bytes by capacity, flows, and room for more of them."""
 
