@@ -17,12 +17,13 @@ flowfs {version}: live TCP flows of a network as files
   {flowfs} mount MOUNTPOINT -i IFACE [FILTER]    capture an interface
   {flowfs} mount MOUNTPOINT -r FILE [FILTER]     read a capture file
   {flowfs} umount MOUNTPOINT                     take the mount away
+  {flowfs} cat FLOW... [-f] [--both]             write flows, or follow them
 
   {flowfs} mount -h       all options, with examples
   {flowfs} -V             the version
 """
 
-COMMANDS = ("mount", "umount")
+COMMANDS = ("mount", "umount", "cat")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -56,6 +57,10 @@ def _dispatch(arguments: list[str]) -> int:
         from . import umount
 
         return umount.run(arguments[1:])
+    if first == "cat":
+        from . import cat
+
+        return cat.run(arguments[1:])
     print(f"flowfs: {_no_command(first)}", file=sys.stderr)
     return 2
 

@@ -177,8 +177,8 @@ def test_a_filter_from_a_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("", "no command given: mount or umount"),
-        ("munt /mnt", "no such command: munt; there is mount or umount"),
+        ("", "no command given: mount or umount or cat"),
+        ("munt /mnt", "no such command: munt; there is mount or umount or cat"),
         ("/mnt -i eth0", "a command comes first: flowfs mount MOUNTPOINT"),
         ("-i eth0", "a command comes first"),
         ("mount", "where to? usage: flowfs mount MOUNTPOINT"),
@@ -218,6 +218,7 @@ def test_a_filter_from_a_file(tmp_path: Path) -> None:
         ("mount /mnt -i lo -x", "unrecognized arguments: -x"),
         ("umount", "the following arguments are required: MOUNTPOINT"),
         ("umount /mnt -x", "unrecognized arguments: -x"),
+        ("cat", "the following arguments are required: FLOW"),
     ],
 )
 def test_a_mistake_is_one_line_and_status_2(
@@ -232,11 +233,11 @@ def test_a_mistake_is_one_line_and_status_2(
     assert said.err.count("\n") == 1
 
 
-@pytest.mark.parametrize("line", ["-h", "--help", "help", "mount -h", "umount --help"])
+@pytest.mark.parametrize("line", ["-h", "--help", "help", "mount -h", "umount --help", "cat -h"])
 def test_help(line: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert status_of(line) == 0
     said = capsys.readouterr()
-    assert "flowfs mount" in said.out or "flowfs umount" in said.out
+    assert re.search("flowfs (mount|umount|cat)", said.out)
     assert max(map(len, said.out.splitlines())) <= 110
     assert said.err == ""
 
