@@ -14,6 +14,7 @@ import functools
 import logging
 import os
 import select
+import stat
 from collections.abc import Callable, Coroutine
 from typing import Any, Concatenate, NoReturn, ParamSpec, TypeVar
 
@@ -21,6 +22,7 @@ import pyfuse3
 import trio
 
 from ..tree import MAX_NAME_BYTES, READ_BYTES, ROOT, Attributes, Reason, Tree, TreeError, Unready
+from .streams import Streams
 from .waiters import Waiters
 
 _ERRNO = {
@@ -72,12 +74,19 @@ class Operations(pyfuse3.Operations):
     supports_dot_lookup = False
 
     def __init__(
-        self, tree: Tree, settle: Callable[[int], None], waiters: Waiters, uid: int, gid: int
+        self,
+        tree: Tree,
+        settle: Callable[[int], None],
+        waiters: Waiters,
+        streams: Streams,
+        uid: int,
+        gid: int,
     ) -> None:
         super().__init__()
         self._tree = tree
         self._settle = settle
         self._waiters = waiters
+        self._streams = streams
         self._uid = uid
         self._gid = gid
         self.ready = trio.Event()
@@ -106,7 +115,10 @@ class Operations(pyfuse3.Operations):
 
     @_handler
     def lookup(self, parent_inode: int, name: bytes, ctx: pyfuse3.RequestContext) -> pyfuse3.EntryAttributes:
-        entry = self._entry(self._tree.lookup(parent_inode, name))
+        attributes = self._tree.lookup(parent_inode, name)
+        if stat.S_ISFIFO(attributes.mode):
+            attributes = self._streams.visit(attributes, name, ctx.pid)
+        entry = self._entry(attributes)
         self._settle(entry.st_ino)
         return entry
 

@@ -21,6 +21,7 @@ from .notifier import Notifier
 from .operations import Operations
 from .options import MountOptions
 from .place import MountError, mounted_at, prepare
+from .streams import Streams
 from .waiters import Waiters
 
 MAX_TASKS = 512  # pyfuse3's default 99 freezes the mount when as many handlers are blocked
@@ -33,11 +34,19 @@ class Mount:
     `warnings`: what had to be done to be able to mount, a line each.
     """
 
-    def __init__(self, path: str, operations: Operations, notifier: Notifier, warnings: list[str]) -> None:
+    def __init__(
+        self,
+        path: str,
+        operations: Operations,
+        notifier: Notifier,
+        streams: Streams,
+        warnings: list[str],
+    ) -> None:
         self.path = path
         self.warnings = warnings
         self._operations = operations
         self._notifier = notifier
+        self._streams = streams
         self._open = True
 
     @classmethod
@@ -52,7 +61,8 @@ class Mount:
         logging.getLogger("pyfuse3").addFilter(_is_news)
         waiters = Waiters()
         notifier = Notifier(tree, waiters)
-        operations = Operations(tree, notifier.settle, waiters, os.getuid(), os.getgid())
+        streams = Streams(tree, waiters, notifier.settle, path)
+        operations = Operations(tree, notifier.settle, waiters, streams, os.getuid(), os.getgid())
         said = ""
         try:
             with _captured_stderr() as captured:
@@ -61,7 +71,7 @@ class Mount:
             said = captured[-1] if captured else "the kernel refused"
         if said:
             raise MountError(f"{mountpoint}: {said.removeprefix('fusermount3: ')}{_hint(said)}")
-        return cls(path, operations, notifier, warnings)
+        return cls(path, operations, notifier, streams, warnings)
 
     async def serve(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Answer requests until the mount is taken away or `terminate` is called.
@@ -70,6 +80,7 @@ class Mount:
         """
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._notifier.run)
+            nursery.start_soon(self._streams.run)
             nursery.start_soon(self._get_ready, task_status)
             await pyfuse3.main(max_tasks=MAX_TASKS)
             nursery.cancel_scope.cancel()

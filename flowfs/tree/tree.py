@@ -38,10 +38,11 @@ from .answers import (
 from .control import CONTROL_NAME, Control, Entry
 from .meta import source_of
 from .names import name_of, reversed_key
-from .numbers import FIRST_FLOW, ROOT, Fixed, is_flow
+from .numbers import FIRST_FLOW, ROOT, Fixed, is_flow, stream_of
 from .roll import Text
 from .shelf import Shelf
 
+FOLLOW = CONTROL_NAME + b"/follow"  # from the root
 MAX_NAME_BYTES = 255  # NAME_MAX of limits.h; the longest name of a flow has 120
 
 ROOT_MODE = stat.S_IFDIR | 0o700
@@ -122,6 +123,13 @@ class Tree:
     def xattr_names(self, inode: int) -> tuple[bytes, ...]:
         """The extended attributes that an inode has: those of flows have all."""
         return xattrs.NAMES if is_flow(inode) else ()
+
+    def followed(self, inode: int) -> int:
+        """The inode of the flow that a FIFO of `.flowfs/follow` is for. STALE."""
+        serial = stream_of(inode)
+        if serial is None:
+            raise TreeError(Reason.STALE)
+        return FIRST_FLOW + serial
 
     # --- listings ----------------------------------------------------------------------------------
 
@@ -230,6 +238,7 @@ class Tree:
         flow = self._engine.get(inode - FIRST_FLOW)
         if flow is None:
             raise TreeError(Reason.STALE)
+        flow.named = True  # changes() learns of the end of those that are
         try:
             self._engine.open(flow)
         except Evicted:

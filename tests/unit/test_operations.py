@@ -17,6 +17,7 @@ from craft import Conversation, batch
 from flowfs.core.engine import Engine
 from flowfs.core.limits import Limits
 from flowfs.mount.operations import Operations
+from flowfs.mount.streams import Streams
 from flowfs.mount.waiters import Waiters
 from flowfs.tree import ROOT, Reason, Tree, TreeError
 
@@ -34,7 +35,8 @@ class Mounted:
         self.engine.feed(frames, meta, 1)
         self.tree = Tree(self.engine)
         self.waiters = Waiters()
-        self.operations = Operations(self.tree, self.settled.append, self.waiters, 1000, 100)
+        streams = Streams(self.tree, self.waiters, self.settled.append, "/nowhere")
+        self.operations = Operations(self.tree, self.settled.append, self.waiters, streams, 1000, 100)
 
 
 @pytest.fixture
