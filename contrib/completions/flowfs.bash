@@ -5,11 +5,12 @@
 #    source ~/.local/share/bash_completion/flowfs
 # See also: https://github.com/scop/bash-completion/blob/main/doc/configuration.md
 
-_shtab_flowfs_subparsers=(mount umount ls stats interfaces check)
+_shtab_flowfs_subparsers=(mount umount ls cat stats interfaces check)
 
 _shtab_flowfs_mount_option_strings=(-i --interface -r --read --follow -F --filter-file -s --snapshot-length --snaplen -B --buffer-size -p --no-promiscuous-mode --checksum --direction --no-tunnels --max-memory --max-out-of-order --max-table --max-fragments --evict -b --max-flow-bytes --keep --max-flows --lock-memory --archive --idle-timeout -o --options -f --foreground -d --debug --wait --no-wait -Z --user -q --quiet -v --verbose -V --version -h --help)
 _shtab_flowfs_umount_option_strings=(-z --lazy -q --quiet -v --verbose -V --version -h --help)
 _shtab_flowfs_ls_option_strings=(--json --sort --state -q --quiet -v --verbose -V --version -h --help)
+_shtab_flowfs_cat_option_strings=(-f --follow --both --raw -q --quiet -v --verbose -V --version -h --help)
 _shtab_flowfs_stats_option_strings=(--json --prometheus -w --watch -n --interval -q --quiet -v --verbose -V --version -h --help)
 _shtab_flowfs_interfaces_option_strings=(--json -q --quiet -v --verbose -V --version -h --help)
 _shtab_flowfs_check_option_strings=(-q --quiet -v --verbose -V --version -h --help)
@@ -27,6 +28,7 @@ _shtab_flowfs_mount__Z_COMPGEN=_shtab_cmd_compgen_4f72433e
 _shtab_flowfs_mount___user_COMPGEN=_shtab_cmd_compgen_4f72433e
 _shtab_flowfs_umount_pos_0_COMPGEN=_shtab_compgen_dirs
 _shtab_flowfs_ls_pos_0_COMPGEN=_shtab_compgen_dirs
+_shtab_flowfs_cat_pos_0_COMPGEN=_shtab_compgen_files
 _shtab_flowfs_stats_pos_0_COMPGEN=_shtab_compgen_dirs
 _shtab_flowfs_check_pos_0_COMPGEN=_shtab_compgen_dirs
 
@@ -36,7 +38,7 @@ _shtab_flowfs_mount___evict_choices=(closed-first lru oldest largest)
 _shtab_flowfs_mount___keep_choices=(head tail)
 _shtab_flowfs_ls___sort_choices=(time size name)
 _shtab_flowfs_ls___state_choices=(open closed fin rst idle)
-_shtab_flowfs_pos_0_choices=(mount umount ls stats interfaces check)
+_shtab_flowfs_pos_0_choices=(mount umount ls cat stats interfaces check)
 
 _shtab_flowfs_mount_pos_0_nargs='*'
 _shtab_flowfs_mount___follow_nargs=0
@@ -78,6 +80,19 @@ _shtab_flowfs_ls__V_nargs=0
 _shtab_flowfs_ls___version_nargs=0
 _shtab_flowfs_ls__h_nargs=0
 _shtab_flowfs_ls___help_nargs=0
+_shtab_flowfs_cat_pos_0_nargs=+
+_shtab_flowfs_cat__f_nargs=0
+_shtab_flowfs_cat___follow_nargs=0
+_shtab_flowfs_cat___both_nargs=0
+_shtab_flowfs_cat___raw_nargs=0
+_shtab_flowfs_cat__q_nargs=0
+_shtab_flowfs_cat___quiet_nargs=0
+_shtab_flowfs_cat__v_nargs=0
+_shtab_flowfs_cat___verbose_nargs=0
+_shtab_flowfs_cat__V_nargs=0
+_shtab_flowfs_cat___version_nargs=0
+_shtab_flowfs_cat__h_nargs=0
+_shtab_flowfs_cat___help_nargs=0
 _shtab_flowfs_stats___json_nargs=0
 _shtab_flowfs_stats___prometheus_nargs=0
 _shtab_flowfs_stats__w_nargs=0

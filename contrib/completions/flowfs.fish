@@ -50,7 +50,7 @@ function _shtab_flowfs_using
   test "$_shtab_flowfs_cmdpath" = "$argv"
 end
 
-set -g _shtab_flowfs_commands mount umount ls stats interfaces check
+set -g _shtab_flowfs_commands mount umount ls cat stats interfaces check
 set -g _shtab_flowfs_opts_with_value --archive --buffer-size --checksum --direction --evict --filter-file --idle-timeout --interface --interval --keep --max-flow-bytes --max-flows --max-fragments --max-memory --max-out-of-order --max-table --options --read --snaplen --snapshot-length --sort --state --user -B -F -Z -b -i -n -o -r -s
 
 complete -c flowfs -e
@@ -106,6 +106,15 @@ complete -c flowfs -n '_shtab_flowfs_using ls' -s v -l verbose -d 'more of what 
 complete -c flowfs -n '_shtab_flowfs_using ls' -s V -l version -d 'the version'
 complete -c flowfs -n '_shtab_flowfs_using ls' -s h -l help -d this
 complete -c flowfs -n '_shtab_flowfs_using ls; and test $_shtab_flowfs_npos -eq 0' -ka "(__fish_complete_directories)" -d 'the mount, or something in it (the only one)'
+complete -c flowfs -n '_shtab_flowfs_using; and test $_shtab_flowfs_npos -eq 0' -a cat -d 'Write flows to standard output. On a terminal, control characters in them are shown and not obeyed'
+complete -c flowfs -n '_shtab_flowfs_using cat' -s f -l follow -d 'go on as they grow, until they end'
+complete -c flowfs -n '_shtab_flowfs_using cat' -l both -d 'with what the other side sent'
+complete -c flowfs -n '_shtab_flowfs_using cat' -l raw -d 'as it is, on a terminal, too'
+complete -c flowfs -n '_shtab_flowfs_using cat' -s q -l quiet -d 'only errors'
+complete -c flowfs -n '_shtab_flowfs_using cat' -s v -l verbose -d 'more of what happens'
+complete -c flowfs -n '_shtab_flowfs_using cat' -s V -l version -d 'the version'
+complete -c flowfs -n '_shtab_flowfs_using cat' -s h -l help -d this
+complete -c flowfs -n '_shtab_flowfs_using cat; and test $_shtab_flowfs_npos -ge 0' -ka "(__fish_complete_path (commandline -ct))" -d 'a file in a mount, or a link to one'
 complete -c flowfs -n '_shtab_flowfs_using; and test $_shtab_flowfs_npos -eq 0' -a stats -d 'Say how a mount is'
 complete -c flowfs -n '_shtab_flowfs_using stats' -l json -d 'all numbers, as they are in .flowfs/status.json'
 complete -c flowfs -n '_shtab_flowfs_using stats' -l prometheus -d 'the same for Prometheus: .flowfs/metrics'

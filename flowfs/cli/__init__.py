@@ -53,6 +53,12 @@ def _interfaces(arguments: Sequence[str]) -> int:
     return interfaces.run(arguments)
 
 
+def _cat(arguments: Sequence[str]) -> int:
+    from . import cat
+
+    return cat.run(arguments)
+
+
 def _check(arguments: Sequence[str]) -> int:
     from . import check
 
@@ -69,6 +75,7 @@ COMMANDS: Mapping[str, Command] = {
     ),
     "umount": Command(_umount, {"MOUNTPOINT": "take the mount away"}),
     "ls": Command(_ls, {"[MOUNTPOINT]": "the flows: who sent how much to whom, when, how fast"}),
+    "cat": Command(_cat, {"FLOW... [-f] [--both]": "write flows, or follow them"}),
     "stats": Command(_stats, {"[MOUNTPOINT]": "what was captured, dropped, lost and freed"}),
     "interfaces": Command(_interfaces, {"": "what there is to capture on"}),
     "check": Command(_check, {"[MOUNTPOINT]": "what is missing here, and how to mend it"}),

@@ -1,5 +1,6 @@
 """Every command and its parser: for man pages, completions, and whoever else asks what there is."""
 
+from .cat import cat_parser
 from .check import check_parser
 from .interfaces import interfaces_parser
 from .ls import ls_parser
@@ -14,6 +15,7 @@ def parsers() -> dict[str, Parser]:
         "mount": mount_parser(),
         "umount": umount_parser(),
         "ls": ls_parser(),
+        "cat": cat_parser(),
         "stats": stats_parser(),
         "interfaces": interfaces_parser(),
         "check": check_parser(),

@@ -1,10 +1,10 @@
 """What the kernel was given and holds no more: how it is told.
 
-Knows inodes and names, no requests. Always true: on trio's thread the kernel is told to forget attributes
-only, which never waits; names go from another thread, since that waits for the directory's lock, which may
-be held by someone who waits for us; and so do pages, from a third, since that waits for those that are being
-filled, by us. A store into the page cache is not used. What is kept is bounded: by the flows that there are,
-MAX_NAMES and MAX_UNKNOWN.
+Knows inodes and names, no requests. Who waits for a file is told with the kernel, by `waiters`. Always true:
+on trio's thread the kernel is told to forget attributes only, which never waits; names go from another
+thread, since that waits for the directory's lock, which may be held by someone who waits for us; and so do
+pages, from a third, since that waits for those that are being filled, by us. A store into the page cache is
+not used. What is kept is bounded: by the flows that there are, MAX_NAMES and MAX_UNKNOWN.
 
 Pages of bytes that were freed: the kernel fills a page under its lock, and forgets it under that as well. So
 what it read before bytes were freed it has forgotten once it was told of that, some milliseconds later, and
@@ -22,6 +22,7 @@ import pyfuse3
 import trio
 
 from ..tree import ROOT, Tree
+from .waiters import Waiters
 
 MAX_NAMES = 65536  # names to take away that wait for their turn, ~100 bytes each
 MAX_UNKNOWN = 1024  # inodes that the kernel does not know yet
@@ -83,11 +84,13 @@ class Notifier:
     def __init__(
         self,
         tree: Tree,
+        waiters: Waiters,
         attributes: Callable[[int], bool] = forget_attributes,
         names: Callable[[Sequence[bytes]], list[bytes]] = forget_names,
         pages: Callable[[Sequence[int]], None] = forget_pages,
     ) -> None:
         self._tree = tree
+        self._waiters = waiters
         self._forget_attributes = attributes
         self._forget_names = names
         self._forget_pages = pages
@@ -155,6 +158,7 @@ class Notifier:
                 await trio.lowlevel.checkpoint()
 
     def _tell(self, inode: int) -> None:
+        self._waiters.wake(inode)
         if not self._forget_attributes(inode) and len(self._unknown) < MAX_UNKNOWN:
             self._unknown[inode] = trio.current_time()
 

@@ -13,6 +13,8 @@ import errno
 import functools
 import logging
 import os
+import select
+import stat
 from collections.abc import Callable, Coroutine
 from typing import Any, Concatenate, NoReturn, ParamSpec, TypeVar
 
@@ -21,6 +23,8 @@ import trio
 
 from ..tree import MAX_NAME_BYTES, READ_BYTES, ROOT, Attributes, Reason, Tree, TreeError, Unready
 from .modes import Modes
+from .streams import Streams
+from .waiters import Waiters
 
 _ERRNO = {
     Reason.NOT_FOUND: errno.ENOENT,
@@ -34,6 +38,7 @@ _ERRNO = {
     Reason.NOT_OPEN: errno.EBADF,
 }
 _SPACE_UNIT_BYTES = 1024  # of statfs
+_READABLE = select.POLLIN | select.POLLRDNORM
 
 _log = logging.getLogger(__name__)
 _Arguments = ParamSpec("_Arguments")
@@ -70,11 +75,20 @@ class Operations(pyfuse3.Operations):
     supports_dot_lookup = False
 
     def __init__(
-        self, tree: Tree, settle: Callable[[int], None], uid: int, gid: int, modes: Modes | None = None
+        self,
+        tree: Tree,
+        settle: Callable[[int], None],
+        waiters: Waiters,
+        streams: Streams,
+        uid: int,
+        gid: int,
+        modes: Modes | None = None,
     ) -> None:
         super().__init__()
         self._tree = tree
         self._settle = settle
+        self._waiters = waiters
+        self._streams = streams
         self._uid = uid
         self._gid = gid
         self._modes = Modes() if modes is None else modes
@@ -105,7 +119,10 @@ class Operations(pyfuse3.Operations):
 
     @_handler
     def lookup(self, parent_inode: int, name: bytes, ctx: pyfuse3.RequestContext) -> pyfuse3.EntryAttributes:
-        entry = self._entry(self._tree.lookup(parent_inode, name))
+        attributes = self._tree.lookup(parent_inode, name)
+        if stat.S_ISFIFO(attributes.mode):
+            attributes = self._streams.visit(attributes, name, ctx.pid)
+        entry = self._entry(attributes)
         self._settle(entry.st_ino)
         return entry
 
@@ -187,7 +204,21 @@ class Operations(pyfuse3.Operations):
         return self._tree.read(fh, off, size)
 
     @_handler
+    def poll(
+        self, inode: int, fh: int, poll_handle: pyfuse3.PollHandle | None, ctx: pyfuse3.RequestContext
+    ) -> int:
+        """Readable: behind what was read last with this handle there are bytes, or no more will come.
+
+        Then POLLHUP stands beside it, as it does for a pipe that nobody writes to.
+        """
+        readiness = self._tree.readiness(fh)
+        if poll_handle is not None:
+            self._waiters.keep(inode, fh, poll_handle)
+        return (_READABLE if readiness.readable else 0) | (select.POLLHUP if readiness.ended else 0)
+
+    @_handler
     def release(self, fh: int) -> None:
+        self._waiters.drop(fh)
         self._tree.release(fh)
         self._settle(ROOT)  # what was kept for this reader is freed: nobody else may come to ask
 

@@ -22,6 +22,8 @@ from .modes import Modes
 from .notifier import Notifier
 from .operations import Operations
 from .options import MountOptions
+from .streams import Streams
+from .waiters import Waiters
 
 MAX_TASKS = 512  # pyfuse3's default 99 freezes the mount when as many handlers are blocked
 READ_AHEAD_KIB = 1024  # cat of a finished flow: 2,200 MB/s instead of 735 with the default 128
@@ -36,11 +38,19 @@ class Mount:
     `warnings`: what had to be done to be able to mount, a line each.
     """
 
-    def __init__(self, path: str, operations: Operations, notifier: Notifier, warnings: list[str]) -> None:
+    def __init__(
+        self,
+        path: str,
+        operations: Operations,
+        notifier: Notifier,
+        streams: Streams,
+        warnings: list[str],
+    ) -> None:
         self.path = path
         self.warnings = warnings
         self._operations = operations
         self._notifier = notifier
+        self._streams = streams
         self._open = True
 
     @classmethod
@@ -56,10 +66,13 @@ class Mount:
         if options.opens_nothing:
             warnings.append(_OPENS_NOTHING)
         logging.getLogger("pyfuse3").addFilter(_is_news)
-        notifier = Notifier(tree)
+        waiters = Waiters()
+        notifier = Notifier(tree, waiters)
+        streams = Streams(tree, waiters, notifier.settle, path)
         uid = os.getuid() if options.uid is None else options.uid
         gid = os.getgid() if options.gid is None else options.gid
-        operations = Operations(tree, notifier.settle, uid, gid, Modes(options.umask))
+        modes = Modes(options.umask)
+        operations = Operations(tree, notifier.settle, waiters, streams, uid, gid, modes)
         said = ""
         try:
             with _captured_stderr() as captured:
@@ -68,7 +81,7 @@ class Mount:
             said = captured[-1] if captured else "the kernel refused"
         if said:
             raise MountError(f"{mountpoint}: {said.removeprefix('fusermount3: ')}{_hint(said)}")
-        return cls(path, operations, notifier, warnings)
+        return cls(path, operations, notifier, streams, warnings)
 
     async def serve(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Answer requests until the mount is taken away or `terminate` is called.
@@ -77,6 +90,7 @@ class Mount:
         """
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._notifier.run)
+            nursery.start_soon(self._streams.run)
             nursery.start_soon(self._get_ready, task_status)
             await pyfuse3.main(max_tasks=MAX_TASKS)
             nursery.cancel_scope.cancel()

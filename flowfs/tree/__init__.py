@@ -6,17 +6,19 @@ what is answered, `xattrs` what is attached to a flow. `control` is what `.flowf
 `metrics`, `roll`, `groups`, and `meta` of each flow.
 """
 
-from .answers import Attributes, Opened, Reason, Space, TreeError
+from .answers import Attributes, Opened, Readiness, Reason, Space, TreeError
 from .numbers import ROOT
 from .roll import Unready
-from .tree import MAX_NAME_BYTES, READ_BYTES, Tree
+from .tree import FOLLOW, MAX_NAME_BYTES, READ_BYTES, Tree
 
 __all__ = [
+    "FOLLOW",
     "MAX_NAME_BYTES",
     "READ_BYTES",
     "ROOT",
     "Attributes",
     "Opened",
+    "Readiness",
     "Reason",
     "Space",
     "Tree",

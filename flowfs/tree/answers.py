@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 DIRECTORY_MODE = stat.S_IFDIR | 0o500  # of those below the root
 FILE_MODE = stat.S_IFREG | 0o400
+STREAM_MODE = stat.S_IFIFO | 0o600  # we write to it, with no more rights than its owner has
 LINK_MODE = stat.S_IFLNK | 0o777  # as all symbolic links have it: symlink(7)
 
 FOREVER_S = 300.0  # until `changes()` says otherwise; an end only in case that word got lost
@@ -61,6 +62,17 @@ class Opened(NamedTuple):
 
     handle: int
     cacheable: bool
+
+
+class Readiness(NamedTuple):
+    """Whether a read that goes on where the last one of its handle ended says anything.
+
+    `readable`: there are bytes, or an error, or an end that stays. `ended`: there will be no more bytes than
+    there are.
+    """
+
+    readable: bool
+    ended: bool
 
 
 class Space(NamedTuple):

@@ -7,6 +7,7 @@ and what is there throughout exactly once, in however many parts.
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import cast
@@ -19,6 +20,7 @@ from .answers import (
     DIRECTORY_S,
     FILE_MODE,
     LINK_MODE,
+    STREAM_MODE,
     Attributes,
     Reason,
     TreeError,
@@ -29,7 +31,7 @@ from .guide import GUIDE
 from .meta import meta_json
 from .metrics import metrics_text
 from .names import name_of
-from .numbers import Fixed, Kind, fixed, inode_of, kind_of
+from .numbers import FIRST_STREAM, Fixed, Kind, fixed, inode_of, kind_of, stream_inode, stream_of
 from .roll import Roll, Text, Unready
 from .shelf import Shelf
 from .status import status, status_json
@@ -54,6 +56,7 @@ _DIRECTORIES = {
     b"by-port": Fixed.BY_PORT,
     b"by-state": Fixed.BY_STATE,
     b"by-time": Fixed.BY_TIME,
+    b"follow": Fixed.FOLLOW,
 }
 NAMES = _FILES | _DIRECTORIES
 _FOLDERS = frozenset((Fixed.CONTROL, *_DIRECTORIES.values()))
@@ -78,6 +81,7 @@ class Control:
             Kind.STATE: States(),
             Kind.HOUR: Hours(),
         }
+        self._readers = itertools.count(1)
 
     def sources(self) -> Sequence[str]:
         """The names of interfaces and files by their numbers."""
@@ -102,6 +106,8 @@ class Control:
             if not name.endswith(META_SUFFIX):
                 raise TreeError(Reason.NOT_FOUND)
             return self._meta_attributes(self._shelf.named(name.removesuffix(META_SUFFIX)))
+        if parent == Fixed.FOLLOW:  # each has a FIFO of its own
+            return self._stream_attributes(self._shelf.named(name), next(self._readers))
         if parent in _INDEX:
             return self._group(_INDEX[Fixed(parent)], name)
         kind, number = cast("tuple[Kind, int]", kind_of(parent))
@@ -115,6 +121,9 @@ class Control:
         what = fixed(inode)
         if what is not None and what not in _LOGS:
             return self._directory_attributes(inode) if what in _FOLDERS else self._file_attributes(what)
+        serial = stream_of(inode)
+        if serial is not None:
+            return self._stream_attributes(self._shelf.numbered(serial))._replace(inode=inode)
         known = kind_of(inode)
         if known is None:
             raise TreeError(Reason.STALE)
@@ -174,6 +183,12 @@ class Control:
         times = flow.first_ns, flow.first_ns, flow.first_ns
         return Attributes(inode, LINK_MODE, 1, size, 0, *times, DIRECTORY_S, DIRECTORY_S)
 
+    def _stream_attributes(self, flow: Flow, reader: int = 0) -> Attributes:
+        """What it holds the kernel knows. Its name is asked for each time: that tells that a reader comes."""
+        inode, links = stream_inode(flow.serial, reader), 0 if flow.evicted else 1
+        times = flow.first_ns, flow.last_ns, flow.changed_ns
+        return Attributes(inode, STREAM_MODE, links, 0, 0, *times, AT_ONCE_S, AT_ONCE_S)
+
     # --- listings ----------------------------------------------------------------------------------
 
     def index(self, inode: int) -> list[Entry] | None:
@@ -199,13 +214,17 @@ class Control:
                 if cookie < what and (what != Fixed.EVENTS_BEFORE or self._events.before is not None):
                     yield name, self._listed(what), what
         elif inode == Fixed.META:
-            for flow in self._flows_after(cookie, Kind.META):
+            for flow in self._flows_after(cookie - inode_of(Kind.META, 0)):
                 attributes = self._meta_attributes(flow)
                 yield name_of(flow.key, flow.generation) + META_SUFFIX, attributes, attributes.inode
+        elif inode == Fixed.FOLLOW:
+            for flow in self._flows_after(cookie - FIRST_STREAM):
+                attributes = self._stream_attributes(flow)
+                yield name_of(flow.key, flow.generation), attributes, attributes.inode
         else:
             kind, number = cast("tuple[Kind, int]", kind_of(inode))
             of = self._groups[kind].of
-            for flow in self._flows_after(cookie, Kind.LINK):
+            for flow in self._flows_after(cookie - inode_of(Kind.LINK, 0)):
                 if number in of(flow):
                     attributes = self._link_attributes(flow)
                     yield name_of(flow.key, flow.generation), attributes, attributes.inode
@@ -221,9 +240,9 @@ class Control:
             now_ns = time.time_ns()
             return Attributes(what, FILE_MODE, 1, 0, 0, now_ns, now_ns, now_ns, AT_ONCE_S, AT_ONCE_S)
 
-    def _flows_after(self, cookie: int, kind: Kind) -> Iterator[Flow]:
-        """Those whose number of this kind is behind the cookie."""
-        for flow in self._shelf.after(max(cookie - inode_of(kind, 0), 0)):
+    def _flows_after(self, serial: int) -> Iterator[Flow]:
+        """Those with a higher number."""
+        for flow in self._shelf.after(max(serial, 0)):
             if not flow.evicted:
                 yield flow
 

@@ -15,6 +15,8 @@ flows.jsonl     a line of JSON for each flow: jq, pandas, DuckDB read it
 events.jsonl    a line for whatever happens to a flow, from the first look at this file on: new, fin, rst,
                 idle, open (again), evicted, removed; when full it becomes events.jsonl.1 (tail -F goes on)
 meta/NAME.json  what is known of one flow: holes, conflicts, what became of bytes that are not in the file
+follow/NAME     a FIFO: the flow from its start, as it grows, until it ends, or to where bytes were freed.
+                Who opens it has a stream of his own; of several readers each gets the whole
 by-host/ADDR    links to the flows from and to an address
 by-port/PORT    ... a port
 by-state/open   ... those that may still grow; by-state/closed, all others

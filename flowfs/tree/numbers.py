@@ -1,9 +1,10 @@
 """Inode numbers: which there are, and what each stands for.
 
 1 is the root, a small number `.flowfs` and each thing in it that is always there; FIRST_FLOW + serial is a
-flow. All others have a kind, and what it is of: a serial, a port, an hour, an address. So the number alone
-says what it is, and nothing has to be remembered for those who hold one: there are no lookups to count, and
-nothing that a FORGET would end. Serials are never used twice, so neither are the inode numbers of flows.
+flow. All others have a kind, and what it is of: a serial, a port, an hour, an address; a stream has a serial,
+and who it is for. So the number alone says what it is, and nothing has to be remembered for those who hold
+one: there are no lookups to count, and nothing that a FORGET would end. Serials are never used twice, so
+neither are the inode numbers of flows.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ import enum
 ROOT = 1
 FIRST_FLOW = 1024  # the inode number of serial 0, which no flow has
 _KIND_SHIFT = 48  # flows are fewer than 2**48, and so are addresses, ports and hours
+FIRST_STREAM = 1 << 61  # above all kinds; below 1 << 62
+_STREAMS = 1 << 13  # of one flow that can be told apart
 
 
 class Fixed(enum.IntEnum):
@@ -30,6 +33,7 @@ class Fixed(enum.IntEnum):
     BY_PORT = 11
     BY_STATE = 12
     BY_TIME = 13
+    FOLLOW = 15
 
 
 class Kind(enum.IntEnum):
@@ -57,6 +61,16 @@ def kind_of(inode: int) -> tuple[Kind, int] | None:
     """What a kind's inode stands for; None for all others."""
     kind = inode >> _KIND_SHIFT
     return (Kind(kind), inode & (1 << _KIND_SHIFT) - 1) if kind in _KINDS else None
+
+
+def stream_inode(serial: int, reader: int) -> int:
+    """A FIFO for the flow of this number. Another for each reader, 0 for none; after 8191 begins again."""
+    return FIRST_STREAM | reader % _STREAMS << _KIND_SHIFT | serial
+
+
+def stream_of(inode: int) -> int | None:
+    """The serial of the flow that a FIFO is for; None for all others."""
+    return inode & (1 << _KIND_SHIFT) - 1 if FIRST_STREAM <= inode < FIRST_STREAM << 1 else None
 
 
 def is_flow(inode: int) -> bool:

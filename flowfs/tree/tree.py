@@ -11,6 +11,8 @@ The capture changes flows while the tree looks at them. What holds nevertheless:
    that was given away and has gone is in a later `changes()`;
  - of a flow that has just grown an answer holds for its moment alone, and growth is not told of: the kernel
    takes no size that it was told to forget before it came, and a mapping would end at an older one (SIGBUS);
+ - a reader that waits has `watched` set before it is told that there is nothing: what ends its waiting is in
+   a later `changes()`;
  - hence a caller that hands an answer on before it asks for `changes()` may keep it until they name it.
 """
 
@@ -31,6 +33,7 @@ from .answers import (
     FOREVER_S,
     Attributes,
     Opened,
+    Readiness,
     Reason,
     Space,
     TreeError,
@@ -39,10 +42,11 @@ from .control import CONTROL_NAME, Control, Entry
 from .events import Log
 from .meta import source_of
 from .names import name_of, reversed_key
-from .numbers import FIRST_FLOW, ROOT, Fixed, is_flow
+from .numbers import FIRST_FLOW, ROOT, Fixed, is_flow, stream_of
 from .roll import Text
 from .shelf import Shelf
 
+FOLLOW = CONTROL_NAME + b"/follow"  # from the root
 MAX_NAME_BYTES = 255  # NAME_MAX of limits.h; the longest name of a flow has 120
 
 ROOT_MODE = stat.S_IFDIR | 0o700
@@ -54,6 +58,16 @@ HOT_NS = 250_000_000  # so long after its last byte a flow has just grown; of th
 _DOT_COOKIE, _DOT_DOT_COOKIE = 1, 2
 _CONTROL_COOKIE = 3  # where `.flowfs` is listed; those of flows are higher
 _FIRST_LISTING = 1 << 62  # handles of directories of which a list is kept; all others are inode numbers
+
+
+class _Reader:
+    """An open flow. `position`: where its last read ended."""
+
+    __slots__ = ("flow", "position")
+
+    def __init__(self, flow: Flow) -> None:
+        self.flow = flow
+        self.position = 0
 
 
 class Tree:
@@ -74,11 +88,13 @@ class Tree:
         self._control = Control(self._shelf, about, self._directory_time)
         self._visible = visible
         self._numbers = itertools.count(1)
-        self._flows: dict[int, Flow] = {}  # by handle
+        self._readers: dict[int, _Reader] = {}  # of flows, by handle
         self._texts: dict[int, bytes | Text | Log] = {}  # by handle
         self._listings: dict[int, list[Entry]] = {}  # by handle
         self._directory_ns = time.time_ns()
         self._directory_counts = self._turnover(engine.statistics())
+        self._removed: list[int] = []  # inodes that are still open, for changes()
+        self._finished = False  # the engine has, and changes() said so
 
     # --- names and attributes ----------------------------------------------------------------------
 
@@ -113,6 +129,13 @@ class Tree:
     def xattr_names(self, inode: int) -> tuple[bytes, ...]:
         """The extended attributes that an inode has: those of flows have all."""
         return xattrs.NAMES if is_flow(inode) else ()
+
+    def followed(self, inode: int) -> int:
+        """The inode of the flow that a FIFO of `.flowfs/follow` is for. STALE."""
+        serial = stream_of(inode)
+        if serial is None:
+            raise TreeError(Reason.STALE)
+        return FIRST_FLOW + serial
 
     # --- listings ----------------------------------------------------------------------------------
 
@@ -227,32 +250,55 @@ class Tree:
         flow = self._engine.get(inode - FIRST_FLOW)
         if flow is None:
             raise TreeError(Reason.STALE)
+        flow.named = True  # changes() learns of the end of those that are
         try:
             self._engine.open(flow)
         except Evicted:
             raise TreeError(Reason.STALE) from None
         handle = next(self._numbers)
-        self._flows[handle] = self._shelf.held[flow.serial] = flow
-        return Opened(handle, cacheable=self._engine.finished or flow.state != OPEN)
+        self._shelf.held[flow.serial] = flow
+        self._readers[handle] = _Reader(flow)
+        return Opened(handle, cacheable=self._is_final(flow))
 
     def read(self, handle: int, offset: int, size: int) -> bytes:
         """At most `size` bytes from `offset`; fewer only at the end of what can be read. FREED, NOT_OPEN."""
-        flow = self._flows.get(handle)
-        if flow is None:
+        reader = self._readers.get(handle)
+        if reader is None:
             return self._text(handle)[offset : offset + size]
         try:
-            return self._engine.read(flow, offset, size)
+            data = self._engine.read(reader.flow, offset, size)
         except Evicted:
             raise TreeError(Reason.FREED) from None
+        reader.position = offset + len(data)
+        return data
+
+    def readiness(self, handle: int) -> Readiness:
+        """Whether the next read of a handle says anything; `changes()` names the inode then. NOT_OPEN.
+
+        A generated file is read as any file: it never has one wait.
+        """
+        reader = self._readers.get(handle)
+        if reader is None:
+            self._text(handle)
+            return Readiness(readable=True, ended=False)
+        flow = reader.flow
+        flow.watched = True
+        ended = self._is_final(flow)
+        return Readiness(ended or reader.position < flow.size, ended)
+
+    def _is_final(self, flow: Flow) -> bool:
+        """Whether it grows no more, as far as one can know."""
+        return flow.evicted or flow.state != OPEN or self._engine.finished
 
     def release(self, handle: int) -> None:
         """The handle is done with. NOT_OPEN."""
-        flow = self._flows.pop(handle, None)
-        if flow is None:
+        reader = self._readers.pop(handle, None)
+        if reader is None:
             self._text(handle)
             del self._texts[handle]
             self._control.tidy()
             return
+        flow = reader.flow
         self._engine.release(flow)
         if not flow.opens:
             del self._shelf.held[flow.serial]
@@ -266,7 +312,7 @@ class Tree:
     # --- everything else ---------------------------------------------------------------------------
 
     def unlink(self, parent: int, name: bytes) -> None:
-        """Evict the flow of this name. `changes()` does not name it: the caller knows.
+        """Evict the flow of this name, which `changes()` does not give: the caller knows.
 
         NOT_FOUND; READ_ONLY for everything but flows.
         """
@@ -278,6 +324,8 @@ class Tree:
         flow = self._shelf.named(name)
         flow.named = False
         self._engine.remove(flow)
+        if flow.opens:
+            self._removed.append(FIRST_FLOW + flow.serial)
 
     def space(self) -> Space:
         """How much the directory may hold, and holds."""
@@ -287,14 +335,22 @@ class Tree:
 
     def changed(self) -> bool:
         """Whether `changes()` has anything. Cheap."""
-        return self._engine.changed()
+        return self._engine.changed() or bool(self._removed) or self._engine.finished != self._finished
 
     def changes(self) -> tuple[list[int], list[bytes], list[int]]:
-        """Since it was last asked: inodes whose attributes were given away and hold no more, names in the
-        root that were given away and have gone, and inodes that were once open and of which bytes went.
+        """Since it was last asked: inodes whose attributes, or whose readiness, were given away and hold no
+        more, names in the root that were given away and have gone, and inodes that were once open and of
+        which bytes went.
         """
         self._control.tidy()
+        finished = self._engine.finished
         changes = self._engine.changes()
         grown = [FIRST_FLOW + flow.serial for flow in changes.grown]
+        grown += [FIRST_FLOW + flow.serial for flow in changes.gone if flow.opens]
+        grown += self._removed
+        self._removed = []
+        if finished != self._finished:
+            self._finished = finished
+            grown += [FIRST_FLOW + serial for serial in self._shelf.held]
         freed = [FIRST_FLOW + flow.serial for flow in changes.freed]
         return grown, [name_of(flow.key, flow.generation) for flow in changes.gone], freed

@@ -221,6 +221,7 @@ def test_a_filter_from_a_file(tmp_path: Path) -> None:
         ("ls /mnt /mnt", "unrecognized arguments: /mnt"),
         ("ls --state shut", "--state: invalid choice: 'shut'"),
         ("ls --sort age", "--sort: invalid choice: 'age'"),
+        ("cat", "the following arguments are required: FLOW"),
     ],
 )
 def test_a_mistake_is_one_line_and_status_2(

@@ -410,3 +410,47 @@ def test_a_full_log_is_turned(directory: Directory, monkeypatch: pytest.MonkeyPa
     refused(Reason.STALE, directory.tree.attributes, first)
     refused(Reason.STALE, directory.tree.open, first)
     assert len(events(directory, handle)) == 2
+
+
+# --- streams ---------------------------------------------------------------------------------------
+
+
+def test_each_who_asks_for_a_stream_has_one_of_his_own(directory: Directory) -> None:
+    conversation = directory.flow()
+    name, flow = name_of(conversation), directory.inode(conversation)
+    visits = [directory.tree.lookup(Fixed.FOLLOW, name) for _ in range(10_000)]
+    assert len({visit.inode for visit in visits[:8000]}) == 8000
+    for visit in visits:
+        assert stat.S_ISFIFO(visit.mode)
+        assert (visit.size, visit.valid_s) == (0, 0)  # so that each who opens it asks for it before
+        assert directory.tree.followed(visit.inode) == flow
+        assert directory.tree.attributes(visit.inode) == visit
+        assert directory.tree.xattr_names(visit.inode) == ()
+    refused(Reason.NOT_FOUND, directory.tree.lookup, Fixed.FOLLOW, b"none")
+    refused(Reason.NOT_A_DIRECTORY, directory.tree.lookup, visits[0].inode, b"x")
+    refused(Reason.STALE, directory.tree.followed, flow)
+    directory.evict(conversation)
+    refused(Reason.STALE, directory.tree.attributes, visits[0].inode)
+    refused(Reason.NOT_FOUND, directory.tree.lookup, Fixed.FOLLOW, name)
+
+
+def test_streams_are_listed_once_each(directory: Directory) -> None:
+    names = [name_of(directory.flow(port)) for port in range(1, 1000)]
+    handle = directory.tree.open_directory(Fixed.FOLLOW)
+    listed: list[bytes] = []
+    cookie = 2
+    while part := list(itertools.islice(directory.tree.entries(handle, cookie), 7)):
+        assert all(stat.S_ISFIFO(attributes.mode) for _, attributes, _ in part)
+        listed += [name for name, _, _ in part]
+        cookie = part[-1][2]
+    assert listed == names
+
+
+def test_who_follows_a_flow_is_told_of_its_end(directory: Directory) -> None:
+    """Though nobody was given its name."""
+    conversation = directory.flow()
+    inode = directory.tree.followed(directory.tree.lookup(Fixed.FOLLOW, name_of(conversation)).inode)
+    handle = directory.tree.open(inode).handle
+    directory.evict(conversation)
+    assert inode in directory.tree.changes()[0]
+    assert directory.tree.readiness(handle) == (True, True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from typing import cast
 
 import pytest
 import trio
@@ -10,6 +11,8 @@ import trio.testing
 
 from flowfs.mount import notifier as module
 from flowfs.mount.notifier import GIVE_UP_S, MAX_UNKNOWN, RETRY_S, Notifier
+from flowfs.mount.waiters import Waiters
+from flowfs.tree import Tree
 
 
 class Kernel:
@@ -22,6 +25,7 @@ class Kernel:
         self.names: list[bytes] = []
         self.batches = 0
         self.pages: list[list[int]] = []
+        self.waiters = Waiters()
 
     # the tree
 
@@ -56,7 +60,9 @@ def played(script: Script) -> Kernel:
 
     async def main() -> None:
         # The kernel stands in for the tree, too, of which a notifier asks but changes().
-        notifier = Notifier(kernel, kernel.forget_attributes, kernel.forget_names, kernel.forget_pages)  # type: ignore[arg-type]
+        tree = cast(Tree, kernel)
+        telling = kernel.forget_attributes, kernel.forget_names, kernel.forget_pages
+        notifier = Notifier(tree, kernel.waiters, *telling)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(notifier.run)
             await script(kernel, notifier)
@@ -217,3 +223,30 @@ def test_pages_are_forgotten_also_if_settling_found_them() -> None:
         await trio.sleep(RETRY_S)
 
     assert played(script).pages == [[7]]
+
+
+class Reader:
+    """Waits for a file."""
+
+    def __init__(self) -> None:
+        self.told = 0
+
+    def notify(self) -> None:
+        self.told += 1
+
+
+def test_who_waits_for_an_inode_is_told_however_it_was_found_out() -> None:
+    async def script(kernel: Kernel, notifier: Notifier) -> None:
+        readers = [Reader() for _ in range(3)]
+        for inode, reader in enumerate(readers, 1025):
+            kernel.waiters.keep(inode, inode, reader)
+        await change(kernel, notifier, [1025])
+        assert [reader.told for reader in readers] == [1, 0, 0]
+        kernel.pending = ([1026], [], [])
+        notifier.settle(1026)
+        assert [reader.told for reader in readers] == [1, 1, 0]
+        kernel.unknown = {1027}
+        await change(kernel, notifier, [1027])
+        assert [reader.told for reader in readers] == [1, 1, 1]
+
+    played(script)

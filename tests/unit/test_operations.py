@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import select
 from collections.abc import Coroutine
 from typing import Any, cast
 
@@ -17,6 +18,8 @@ from flowfs.core.engine import Engine
 from flowfs.core.limits import Limits
 from flowfs.mount.modes import Modes
 from flowfs.mount.operations import Operations
+from flowfs.mount.streams import Streams
+from flowfs.mount.waiters import Waiters
 from flowfs.tree import ROOT, Reason, Tree, TreeError
 from flowfs.tree.tree import HOT_NS
 
@@ -34,7 +37,9 @@ class Mounted:
         self.engine.feed(frames, meta, 1)
         self.engine.tick(self.engine.now_ns + HOT_NS)
         self.tree = Tree(self.engine)
-        self.operations = Operations(self.tree, self.settled.append, 1000, 100, modes)
+        self.waiters = Waiters()
+        streams = Streams(self.tree, self.waiters, self.settled.append, "/nowhere")
+        self.operations = Operations(self.tree, self.settled.append, self.waiters, streams, 1000, 100, modes)
 
 
 @pytest.fixture
@@ -84,6 +89,66 @@ def test_a_flow_that_may_grow_is_read_past_the_cache(mounted: Mounted) -> None:
     assert mounted.settled == [1025, 1025]
     assert answer(mounted.operations.read(live.fh, 1, 10)) == b"bc"
     assert answer(mounted.operations.release(live.fh)) is None
+
+
+class Poller:
+    """Stands for a PollHandle."""
+
+    def __init__(self, fault: OSError | None = None) -> None:
+        self.told = 0
+        self.fault = fault
+
+    def notify(self) -> None:
+        self.told += 1
+        if self.fault is not None:
+            raise self.fault
+
+
+def poll(mounted: Mounted, handle: int, poller: Poller | None = None) -> int:
+    events: int = answer(
+        mounted.operations.poll(1025, handle, cast("pyfuse3.PollHandle | None", poller), CONTEXT)
+    )
+    return events
+
+
+def test_polling(mounted: Mounted) -> None:
+    handle, poller = answer(mounted.operations.open(1025, os.O_RDONLY, CONTEXT)).fh, Poller()
+    assert poll(mounted, handle) == select.POLLIN | select.POLLRDNORM
+    assert len(mounted.waiters) == 0  # nobody waits
+    assert answer(mounted.operations.read(handle, 0, 100)) == b"abc"
+    assert poll(mounted, handle, poller) == 0
+    mounted.waiters.wake(1026)
+    assert poller.told == 0
+    mounted.waiters.wake(1025)
+    mounted.waiters.wake(1025)
+    assert poller.told == 1
+    mounted.engine.finish()
+    assert poll(mounted, handle, poller) == select.POLLIN | select.POLLRDNORM | select.POLLHUP
+    assert error(mounted.operations.poll(1025, handle + 1, cast(Any, poller), CONTEXT)) == "EBADF"
+
+
+def test_one_waits_for_each_open_file_and_goes_with_it(mounted: Mounted) -> None:
+    handles = [answer(mounted.operations.open(1025, os.O_RDONLY, CONTEXT)).fh for _ in range(2)]
+    first, second, third = Poller(), Poller(), Poller()
+    poll(mounted, handles[0], first)
+    poll(mounted, handles[0], second)
+    poll(mounted, handles[1], third)
+    assert len(mounted.waiters) == 2
+    answer(mounted.operations.release(handles[1]))
+    assert len(mounted.waiters) == 1
+    mounted.waiters.wake(1025)
+    assert (first.told, second.told, third.told) == (0, 1, 0)
+    assert len(mounted.waiters) == 0
+    answer(mounted.operations.release(handles[0]))
+
+
+def test_who_cannot_be_told_keeps_nobody_from_it(mounted: Mounted) -> None:
+    handles = [answer(mounted.operations.open(1025, os.O_RDONLY, CONTEXT)).fh for _ in range(2)]
+    pollers = [Poller(OSError(errno.ENOTCONN, "gone")), Poller()]
+    for handle, poller in zip(handles, pollers, strict=True):
+        poll(mounted, handle, poller)
+    mounted.waiters.wake(1025)
+    assert [poller.told for poller in pollers] == [1, 1]
 
 
 @pytest.mark.parametrize("flags", [os.O_WRONLY, os.O_RDWR, os.O_RDONLY | os.O_TRUNC])
@@ -169,7 +234,7 @@ def test_everything_that_pyfuse3_can_ask_is_answered_or_refused() -> None:
     theirs = {name for name, value in vars(pyfuse3.Operations).items() if callable(value) and name[0] != "_"}
     left = theirs - ours
     assert left == {
-        "flush", "forget", "fsync", "fsyncdir", "poll", "stacktrace",
+        "flush", "forget", "fsync", "fsyncdir", "stacktrace",
     }  # fmt: skip
 
 

@@ -404,6 +404,73 @@ def test_what_has_ended_holds_at_once(directory: Directory, end: str) -> None:
     assert directory.lookup(conversation).valid_s == 300
 
 
+# --- waiting ---------------------------------------------------------------------------------------
+
+
+def test_what_is_behind_the_last_read_can_be_read(directory: Directory) -> None:
+    conversation = directory.flow()
+    tree, inode = directory.tree, directory.lookup(conversation).inode
+    first, second = tree.open(inode).handle, tree.open(inode).handle
+    assert tree.readiness(first) == (True, False)
+    assert tree.read(first, 0, 2) == b"ab"
+    assert tree.readiness(first) == (True, False)
+    assert tree.read(first, 2, 10) == b"c"
+    assert tree.readiness(first) == (False, False)
+    assert tree.readiness(second) == (True, False)
+    assert tree.read(first, 0, 1) == b"a"
+    assert tree.readiness(first) == (True, False)
+    assert tree.read(first, 100, 1) == b""
+    assert tree.readiness(first) == (False, False)
+    tree.release(first)
+    refused(Reason.NOT_OPEN, tree.readiness, first)
+
+
+def test_who_waits_is_told_of_growth_and_of_each_end(directory: Directory) -> None:
+    conversations = [directory.flow(port=port) for port in range(1, 5)]
+    grows, ends, goes, is_removed = conversations
+    inodes = [directory.lookup(conversation).inode for conversation in conversations]
+    handles = [directory.tree.open(inode).handle for inode in inodes]
+    directory.tree.changes()
+    for handle in handles:
+        directory.tree.read(handle, 0, 3)
+        assert directory.tree.readiness(handle) == (False, False)
+    assert not directory.tree.changed()
+    for offset in range(3, 6):
+        assert directory.tree.readiness(handles[0]) == (False, False)
+        directory.feed(grows.client(offset, b"d"))
+        assert directory.tree.changes()[0] == inodes[:1]
+        assert directory.tree.read(handles[0], offset, 3) == b"d"
+    directory.feed(ends.server_ack(3).close())
+    assert directory.tree.changes()[0] == inodes[1:2]
+    directory.evict(goes)
+    assert inodes[2] in directory.tree.changes()[0]
+    directory.tree.unlink(ROOT, is_removed.client_name().encode())
+    assert directory.tree.changed()
+    assert inodes[3] in directory.tree.changes()[0]
+    assert not directory.tree.changed()
+    assert [directory.tree.readiness(handle) for handle in handles] == [
+        *((False, False), (True, True), (True, True), (True, True))
+    ]
+
+
+def test_who_waits_is_told_of_the_end_of_all(directory: Directory) -> None:
+    directory.flow(port=1)
+    inode = directory.lookup(directory.flow(port=2)).inode
+    handle = directory.tree.open(inode).handle
+    directory.tree.changes()
+    directory.engine.finish()
+    assert directory.tree.changed()
+    assert directory.tree.changes()[0] == [inode]
+    assert not directory.tree.changed()
+    assert directory.tree.readiness(handle) == (True, True)
+
+
+def test_a_generated_file_never_has_anybody_wait(directory: Directory) -> None:
+    handle = directory.tree.open(STATUS).handle
+    directory.tree.read(handle, 0, MIB)
+    assert directory.tree.readiness(handle) == (True, False)
+
+
 # --- the worst moment ------------------------------------------------------------------------------
 
 

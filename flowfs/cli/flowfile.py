@@ -1,0 +1,111 @@
+"""One flow of a mount, as a file that is read from its start to where it ends.
+
+Knows the file and its extended attributes, no mount. Always true: each byte is given once and in order; what
+cannot be given any more is passed over, and told.
+"""
+
+import contextlib
+import errno
+import os
+import stat
+
+ATTRIBUTE = "user.flowfs."
+READ_BYTES = 1 << 20  # past the page cache, a read of 1 MiB is as good as eight of 128 KiB
+MOST_GAPS = 4  # told of at once
+_GONE = (errno.ENOTCONN, errno.ECONNABORTED)
+
+
+class NoFlow(Exception):
+    """It is none, or cannot be read; str() is one line."""
+
+
+class FlowFile:
+    """An open flow. `position`: of the next byte."""
+
+    def __init__(self, path: str) -> None:
+        """Raises NoFlow."""
+        self.path = path
+        self.place = os.path.realpath(path)
+        self.name = os.path.basename(self.place)
+        self.position = 0
+        self._told_bytes = 0  # of gaps, up to here
+        try:
+            self.file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError as error:
+            raise NoFlow(f"{path}: {_why(error)}") from None
+        try:
+            self.attribute("state")
+            if not stat.S_ISREG(os.fstat(self.file).st_mode):
+                raise OSError
+        except OSError:
+            self.close()
+            raise NoFlow(f"{path}: not a flow, that is a file in a mount of flowfs") from None
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):  # the mount may have gone
+            os.close(self.file)
+
+    def attribute(self, name: str) -> str:
+        """What is known of it. Raises OSError."""
+        return os.getxattr(self.file, ATTRIBUTE + name).decode("utf-8", "replace")
+
+    def is_over(self) -> bool:
+        """Whether it grows no more. Raises OSError."""
+        return self.attribute("state") != "open" or os.fstat(self.file).st_nlink == 0
+
+    def peer(self) -> str:
+        """The path of what the other side sent, which need not be there. Raises OSError."""
+        return os.path.join(os.path.dirname(self.place), os.path.basename(self.attribute("peer")))
+
+    def read(self) -> tuple[bytes, str, str]:
+        """The next bytes, none at the end of what is there; what is to be said about them, and about bytes
+        before them that went and cannot be given any more, each a line or "". Raises NoFlow.
+        """
+        lost = ""
+        try:
+            try:
+                data = os.pread(self.file, READ_BYTES, self.position)
+            except OSError as error:
+                if error.errno != errno.EIO:
+                    raise
+                lost = self._pass_over()
+                data = os.pread(self.file, READ_BYTES, self.position)
+        except OSError as error:
+            raise NoFlow(f"{self.path}: {_why(error)}") from None
+        self.position += len(data)
+        return data, self._gaps() if b"\0" in data else "", lost
+
+    def _pass_over(self) -> str:
+        """Go to the first byte that is still there, and say what was before. By bisection: the head goes."""
+        freed, there = self.position, os.fstat(self.file).st_size
+        while freed < there:
+            middle = (freed + there) // 2
+            try:
+                os.pread(self.file, 1, middle)
+                there = middle
+            except OSError as error:
+                if error.errno != errno.EIO:
+                    raise
+                freed = middle + 1
+        count, begin, self.position = there - self.position, self.position, there
+        return f"{count:,} bytes were freed before they were read, from {begin:,} on"
+
+    def _gaps(self) -> str:
+        """What was never captured between the last time and here; it is read as zeros."""
+        since, self._told_bytes = self._told_bytes, self.position
+        try:
+            pairs = [pair.split("-") for pair in self.attribute("gaps").split(",") if "-" in pair]
+        except OSError:
+            return ""
+        gaps = [(max(since, int(start)), min(self.position, int(end))) for start, end in pairs]
+        gaps = [(start, end) for start, end in gaps if start < end]
+        if not gaps:
+            return ""
+        places = ", ".join(f"{start}-{end}" for start, end in gaps[:MOST_GAPS])
+        more = f" and {len(gaps) - MOST_GAPS:,} more places" if len(gaps) > MOST_GAPS else ""
+        count = sum(end - start for start, end in gaps)
+        return f"{count:,} bytes were lost and read as zeros, at {places}{more}"
+
+
+def _why(error: OSError) -> str:
+    return "its mount has gone" if error.errno in _GONE else str(error.strerror).lower()
