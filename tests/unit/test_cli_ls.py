@@ -250,7 +250,7 @@ def test_for_people(monkeypatch: pytest.MonkeyPatch) -> None:
     with a_terminal(monkeypatch) as other:
         assert main(["ls", "/x"]) == 0
         said = b""
-        while said.count(b"\n") < 4:  # a terminal hands it on line by line
+        while said.count(b"\n") < 3:  # a terminal hands it on line by line
             said += os.read(other, 4096)
         title, *lines = said.decode().splitlines()
     assert re.sub(r"\x1b\[\d*m", "", title).split() == ["NAME", "SIZE", "STATE", "AGE"]
