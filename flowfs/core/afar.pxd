@@ -36,6 +36,7 @@ cdef class Afar(Ending):
     @cython.locals(offset=cython.longlong)
     cdef bint is_probe_behind_gap(self, long long seq, bint pushed) except -1
 
+    cdef bint holds_near(self, long long seq) except -1
     cdef bint _is_shown(self, Pending afar, long long peer_packets) except -1
 
     @cython.locals(afar=Pending, fin=cython.longlong)

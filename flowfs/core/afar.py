@@ -101,6 +101,10 @@ class Afar(Ending):
         self.room.counters.duplicate_bytes += known
         self.note(DUPLICATE, known)
 
+    def holds_near(self, seq: int) -> bool:
+        """Whether something from afar is held there: a segment with this number is of the same gap."""
+        return self.afar is not None and abs(self.offset_of(seq) - self.afar.first()) <= _WINDOW_BYTES
+
     def _take_fin(self, offset: int, now_ns: int) -> None:
         """A FIN from afar waits like the data before it."""
         if self.afar is not None and offset > self.limit():

@@ -75,9 +75,9 @@ class Lone(Midway):
 
     def _is_next_of_rival(self, stream: Stream, segment: Segment) -> bool:
         """Whether a segment is just what comes next of a rival, and not of the only packet there is."""
-        if self._away(stream, segment) == 0:
-            return False
         rival = stream.connection.rival
+        if rival is None or self._away(stream, segment) == 0:
+            return False
         while rival is not None:
             there = self._side(rival, stream)
             if self._is_midway(rival) and self._fits(there, segment) and self._away(there, segment) == 0:

@@ -31,6 +31,9 @@ cdef class Midway(Rivals):
     cdef bint _may_have_ended(self, Connection connection) noexcept
     cdef bint _is_of_rival(self, Stream rival_stream, Stream stream, Segment segment) except -1
 
+    @cython.locals(peer=Stream)
+    cdef bint _acknowledges_far(self, Stream stream, Segment segment) except -1
+
     @cython.locals(rival=Connection)
     cdef Stream _hear(
         self, Stream rival_stream, Stream stream, Segment segment, const unsigned char* base, long long now_ns

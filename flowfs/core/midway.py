@@ -85,7 +85,7 @@ class Midway(Rivals):
 
     def _begins_far(self, stream: Stream, segment: Segment) -> bool:
         """Whether a segment may be the first of a rival."""
-        if not segment.is_taken():
+        if not segment.is_taken() or stream.holds_near(segment.seq):
             return False
         if not self._is_far(stream, segment):
             return False
@@ -99,7 +99,7 @@ class Midway(Rivals):
         peer = stream.peer
         if not self._may_have_ended(stream.connection):
             far, far_ack = stream.is_foreign(segment.seq), peer.is_foreign(segment.ack)
-            return (far and (far_ack or stream.done)) or (far_ack and peer.done)
+            return far and (far_ack or stream.done)
         if stream.anchored or stream.settling or stream.hinted:
             return stream.is_foreign(segment.seq)
         return segment.flags & ACK != 0 and peer.is_foreign(segment.ack)
@@ -114,7 +114,16 @@ class Midway(Rivals):
         """As for others; but of a rival without a handshake there is nothing near the one that is there."""
         if not self._is_midway(rival_stream.connection):
             return Rivals._is_of_rival(self, rival_stream, stream, segment)
-        return self._fits(rival_stream, segment) and self._is_far(stream, segment)
+        if not self._fits(rival_stream, segment):
+            return False
+        return self._is_far(stream, segment) or self._acknowledges_far(stream, segment)
+
+    def _acknowledges_far(self, stream: Stream, segment: Segment) -> bool:
+        """Whether a segment acknowledges what a side that has ended, or may have, cannot have sent."""
+        peer = stream.peer
+        if not peer.done and not self._may_have_ended(stream.connection):
+            return False
+        return segment.flags & ACK != 0 and peer.is_foreign(segment.ack)
 
     def _hear(
         self, rival_stream: Stream, stream: Stream, segment: Segment, base: bytes, now_ns: int

@@ -13,10 +13,6 @@ cdef class Reopening(Refusal):
     @cython.locals(outdated=cython.bint, challenged=cython.bint, payload=cython.longlong, successor=Stream)
     cdef Stream _after_close(self, Stream stream, Segment segment, const unsigned char* base, long long now_ns)
 
-    cdef bint _begins_another(
-        self, Stream stream, Segment segment, const unsigned char* base, long long now_ns
-    ) except -1
-
     @cython.locals(peer=Stream, doubted=Stream)
     cdef bint _goes_on(self, Stream stream, Segment segment, long long now_ns) except -1
 

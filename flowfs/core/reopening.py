@@ -44,7 +44,7 @@ class Reopening(Refusal):
             return stream  # in which it may begin a rival, or be that of one
         if outdated:
             self.counters.old_timestamps += 1
-        elif not challenged and self._begins_another(stream, segment, base, now_ns):
+        elif not challenged and self._begins_anew(stream, segment, now_ns):
             successor = self._succeed(stream, now_ns)
             if successor is None:
                 self.counters.dropped_refused_bytes += payload
@@ -55,10 +55,6 @@ class Reopening(Refusal):
         self.counters.dropped_after_close_bytes += payload
         stream.note(AFTER_CLOSE, payload)
         return None
-
-    def _begins_another(self, stream: Stream, segment: Segment, base: bytes, now_ns: int) -> bool:
-        """Whether a segment of a closed connection is the first of one in its place, and no copy."""
-        return self._begins_anew(stream, segment, now_ns) and not self._is_copy(stream, segment, base)
 
     def _goes_on(self, stream: Stream, segment: Segment, now_ns: int) -> bool:
         """Whether a closed connection goes on: the peer has data that was sent after its end [L4 L5]."""

@@ -327,11 +327,16 @@ class Line:
         for place, byte in enumerate(captured, segment.offset):
             if place < track.base:
                 continue
-            if not track.bytes[place]:
+            if probe and not track.bytes[place]:
+                track.old[place] = track.old.get(place, b"") + bytes(
+                    [byte]
+                )  # it may count, or what comes next
+                track.vague.add(place)
+            elif not track.bytes[place]:
                 track.bytes[place] = byte
-                vague = probe or place in track.vague
+                vague = place in track.vague
                 track.certain[place] = not vague and self._is_certain(track, other, place, now_ns)
-            track.conflicts |= track.bytes[place] != byte or bool(
+            track.conflicts |= track.bytes[place] not in (0, byte) or bool(
                 track.old.get(place, b"").strip(bytes([byte]))
             )
         if captured:

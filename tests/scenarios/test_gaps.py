@@ -286,3 +286,54 @@ def test_what_ends_while_something_is_held(seconds: float) -> None:
     assert outcome.before.state(NAME) == outcome.state(NAME) == "fin"
     assert outcome.files() == {NAME: b"abcde\0\0\0ijk", SERVER_NAME: b"xyz"}
     assert outcome.statistics["dropped_window_bytes"] == 20
+
+
+# --- and a RST that is forged [L5] -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("of_server", [False, True])
+@pytest.mark.parametrize("before", [0, 2, 4])
+@pytest.mark.parametrize("step_s", [0.05, 1])
+def test_a_reset_inside_the_window(of_server: bool, before: int, step_s: float) -> None:
+    """So many segments from behind the gap are held when it comes; the hosts go on there. What was held stays
+    of this connection; else the RST may be true, and they have the next name. Nothing is lost but the gap.
+    """
+    far = 100_000
+    conversation = lack(talk(), far)
+    go_on(conversation, before)
+    if of_server:
+        conversation.server_rst(500, ack=1006)
+    else:
+        conversation.rst(500, ack=500_004)
+    for _ in range(20):
+        go_on(conversation.wait(step_s), 1)
+    outcome = run(conversation.wait(WAIT_S + 1).other())
+    found = outcome.before.files()
+    if before:
+        assert found[NAME][far:] == bytes(5) + b"after" * (before + 20)
+        assert outcome.before.gaps(NAME) == [(5, far, "limit")]
+        assert outcome.before.state(NAME) == "open"
+    else:
+        assert found == {NAME: b"abcde", NAME + "c1": b"after" * 20, SERVER_NAME: b"xyz"}
+    assert outcome.statistics["dropped_window_bytes"] == outcome.statistics["dropped_tentative_bytes"] == 0
+
+
+@pytest.mark.parametrize("of_server", [False, True])
+@pytest.mark.parametrize("before", [0, 2, 4])
+def test_an_exact_reset(of_server: bool, before: int) -> None:
+    """It closes the connection at once, and what is held then is data if several segments show it [Q2]."""
+    far = 100_000
+    conversation = go_on(lack(talk(), far), before)
+    if of_server:
+        conversation.server_rst(3, ack=1006)
+    else:
+        conversation.rst(5, ack=500_004)
+    for _ in range(20):
+        go_on(conversation.wait(0.1), 1)
+    outcome = run(conversation.wait(WAIT_S + 1).other())
+    found = outcome.before.files()
+    if before >= 3:
+        assert found[NAME][far:] == bytes(5) + b"after" * (before + 20)
+    else:
+        assert found == {NAME: b"abcde", NAME + "c1": b"after" * 20, SERVER_NAME: b"xyz"}
+    assert outcome.statistics["dropped_window_bytes"] == (5 * before if before < 3 else 0)
