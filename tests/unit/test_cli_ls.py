@@ -7,6 +7,7 @@ import json
 import os
 import pty
 import re
+import select
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,7 +21,7 @@ from flowfs.cli.flows import Row, in_order, plain, rows
 from flowfs.cli.looking import Unreadable
 from flowfs.cli.ls import for_people
 from flowfs.cli.words import per_second, short_age, short_size
-from flowfs.mountpoint import TYPE, Mounted
+from flowfs.mountpoint import TYPE, Mounted, MountError, Unclear
 
 SECOND_NS = 10**9
 CLIENT = "010.000.000.001.40000-010.000.000.002.00080"
@@ -154,7 +155,7 @@ def test_the_least_important_go_first(width: int, titles: str) -> None:
     assert all(CLIENT in line or SERVER in line for line in lines[1:])
 
 
-@pytest.mark.parametrize("width", range(1, 44, 6))
+@pytest.mark.parametrize("width", [1, 2, 7, 30, 42, 43, 59])
 def test_no_line_is_wider_than_the_terminal(width: int) -> None:
     lines = shown(width, row(name="名" * 30), row(name="x"))
     assert len(lines) == 4
@@ -249,10 +250,11 @@ def test_json_is_passed_on(control: Path, capsysbinary: pytest.CaptureFixture[by
 def test_for_people(monkeypatch: pytest.MonkeyPatch) -> None:
     with a_terminal(monkeypatch) as other:
         assert main(["ls", "/x"]) == 0
-        said = b""
-        while said.count(b"\n") < 3:  # a terminal hands it on line by line
-            said += os.read(other, 4096)
-        title, *lines = said.decode().splitlines()
+        seen = ""
+        while seen.count("\n") < 3:  # a terminal passes things on in pieces
+            assert select.select([other], [], [], 5)[0], seen
+            seen += os.read(other, 4096).decode()
+    title, *lines = seen.splitlines()
     assert re.sub(r"\x1b\[\d*m", "", title).split() == ["NAME", "SIZE", "STATE", "AGE"]
     assert "\x1b[31mrst" in lines[1]
 
@@ -273,3 +275,16 @@ def test_a_mount_that_goes_away(control: Path, capsys: pytest.CaptureFixture[str
     (control / "flows.jsonl").unlink()
     assert main(["ls", "/x"]) == 1
     assert capsys.readouterr().err == (f"flowfs: {control.parent}: the mount was taken away meanwhile\n")
+
+
+def test_a_mount_that_is_not_said_is_a_matter_of_usage(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for error, status in ((Unclear("which?"), 2), (MountError("none\x1b"), 4)):
+
+        def refuse(_: str | None, error: MountError = error) -> Mounted:
+            raise error
+
+        monkeypatch.setattr(looking, "meant", refuse)
+        assert main(["ls"]) == status
+        assert capsys.readouterr() == ("", f"flowfs: {str(error).replace(chr(27), '?')}\n")

@@ -221,6 +221,14 @@ def test_watched_through_a_pipe(control: Path) -> None:
         assert process.stderr.read() == ""
 
 
+def test_who_has_read_enough_is_not_waited_for(control: Path) -> None:
+    with watching(control, "-n", "1h", stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline()
+        process.stdout.close()
+        assert process.wait(10) == 1
+
+
 def test_watched_as_json(control: Path) -> None:
     with watching(control, "--json", stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
