@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,11 +27,15 @@ def as_user(
     )
 
 
-def open_the_way(path: Path) -> None:
-    """Let everybody come to a place of pytest's."""
-    for folder in (path, *path.parents):
-        if folder.name.startswith(("pytest", "test")):
-            folder.chmod(0o711)
+@contextmanager
+def open_to_all() -> Iterator[Path]:
+    """A folder that everybody can come to.
+
+    Not below pytest's: every session that begins, such as one beside this one, shuts the way there.
+    """
+    with tempfile.TemporaryDirectory(prefix="flowfs-") as name:
+        Path(name).chmod(0o711)
+        yield Path(name)
 
 
 @contextmanager
@@ -39,7 +44,6 @@ def mounted(capture: Path, *arguments: str, uid: int) -> Iterator[Path]:
     place = capture.parent / "flows"
     place.mkdir()
     os.chown(place, uid, uid)
-    open_the_way(capture.parent)
     command = [*FLOWFS, "mount", str(place), "-q", "-r", str(capture), *arguments]
     called_by = {"SUDO_UID": str(uid), "SUDO_GID": str(uid)}
     try:

@@ -9,13 +9,14 @@ from __future__ import annotations
 import os
 import shlex
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import craft
 from live.mounting import FLOWFS
-from mounted.people import ALICE, BOB, CAROL, ENGLISH, as_user, mounted, open_the_way
+from mounted.people import ALICE, BOB, CAROL, ENGLISH, as_user, mounted, open_to_all
 from waiting import eventually
 
 pytestmark = [
@@ -30,8 +31,9 @@ DENIED = "Permission denied"
 
 
 @pytest.fixture
-def capture(tmp_path: Path) -> Path:
-    return craft.write_pcap(tmp_path / "secret.pcap", CONVERSATION.packets)
+def capture() -> Iterator[Path]:
+    with open_to_all() as folder:
+        yield craft.write_pcap(folder / "secret.pcap", CONVERSATION.packets)
 
 
 def have_remembered(place: Path, uid: int) -> None:
@@ -179,7 +181,6 @@ def by_a_user(capture: Path, fuse_conf: str, option: str, then: str = "true") ->
     place, conf = capture.parent / "flows", capture.parent / "fuse.conf"
     place.mkdir()
     os.chown(place, NOBODY, NOBODY)
-    open_the_way(capture.parent)
     capture.chmod(0o644)
     conf.write_text(fuse_conf)
     nobody = f"setpriv --reuid={NOBODY} --regid={NOBODY} --clear-groups"
