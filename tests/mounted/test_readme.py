@@ -112,8 +112,16 @@ def test_one_liners(reader: Reader) -> None:
 
 @pytest.mark.slow
 @pytest.mark.needs("fuse")
+def test_what_is_known_of_flows(reader: Reader) -> None:
+    reader.mount_demo()
+    for line in blocks()[3]:
+        assert reader.type(line), line
+
+
+@pytest.mark.slow
+@pytest.mark.needs("fuse")
 def test_captured_files(reader: Reader) -> None:
-    lines = blocks()[3]
+    lines = blocks()[4]
     assert len(lines) == 4
     for line in lines:
         reader.type(line)
