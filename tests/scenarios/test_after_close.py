@@ -55,7 +55,8 @@ def test_ends_by_turns_cost_no_more_where_much_waits_behind_them() -> None:
             assert engine.statistics()["fin_retracted"] > 100
         return elapsed
 
-    assert min(seconds(2500) for _ in range(3)) < 5 * min(seconds(1) for _ in range(3))
+    much, little = zip(*((seconds(2500), seconds(1)) for _ in range(5)), strict=True)
+    assert min(much) < 8 * min(little)  # 1.6 on a quiet machine
 
 
 # --- a RST while the first segments are gathered [L3 L5] ---------------------------------------------------
