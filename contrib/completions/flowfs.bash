@@ -9,7 +9,7 @@ _shtab_flowfs_subparsers=(mount umount ls cat stats interfaces check)
 
 _shtab_flowfs_mount_option_strings=(-i --interface -r --read --follow -F --filter-file -s --snapshot-length --snaplen -B --buffer-size -p --no-promiscuous-mode --checksum --direction --no-tunnels --max-memory --max-out-of-order --max-table --max-fragments --evict -b --max-flow-bytes --keep --max-flows --lock-memory --archive --idle-timeout -o --options -f --foreground -d --debug --wait --no-wait -Z --user -q --quiet -v --verbose -V --version -h --help)
 _shtab_flowfs_umount_option_strings=(-z --lazy -q --quiet -v --verbose -V --version -h --help)
-_shtab_flowfs_ls_option_strings=(--json --sort --state -q --quiet -v --verbose -V --version -h --help)
+_shtab_flowfs_ls_option_strings=(--json --sort --state --follow -q --quiet -v --verbose -V --version -h --help)
 _shtab_flowfs_cat_option_strings=(-f --follow --both --raw -q --quiet -v --verbose -V --version -h --help)
 _shtab_flowfs_stats_option_strings=(--json --prometheus -w --watch -n --interval -q --quiet -v --verbose -V --version -h --help)
 _shtab_flowfs_interfaces_option_strings=(--json -q --quiet -v --verbose -V --version -h --help)
@@ -72,6 +72,7 @@ _shtab_flowfs_umount___version_nargs=0
 _shtab_flowfs_umount__h_nargs=0
 _shtab_flowfs_umount___help_nargs=0
 _shtab_flowfs_ls___json_nargs=0
+_shtab_flowfs_ls___follow_nargs=0
 _shtab_flowfs_ls__q_nargs=0
 _shtab_flowfs_ls___quiet_nargs=0
 _shtab_flowfs_ls__v_nargs=0

@@ -14,8 +14,9 @@ from typing import IO, TYPE_CHECKING
 from flowfs.called import command
 from flowfs.mountpoint import CONTROL
 
+from .events import follow
 from .flows import COLUMNS, FLOWS, STATES, Row, in_order, plain, rows
-from .looking import look
+from .looking import USAGE, look
 from .parse import Parser, add_common
 from .status import read_status
 from .terminal import Terminal
@@ -42,6 +43,7 @@ examples:
   {flowfs} ls /mnt/flows --sort size | head
   {flowfs} ls /mnt/flows --state open | awk '$2 > 1000000 {{ print $1 }}'
   {flowfs} ls /mnt/flows --json | jq -r 'select(.holes != []) | .name'
+  {flowfs} ls /mnt/flows --follow | grep -P '\trst\t'
 """
 _STATE_STYLES = {"open": "green", "rst": "red", "fin": "dim", "idle": "yellow"}
 
@@ -50,12 +52,15 @@ def run(arguments: Sequence[str]) -> int:
     """List as told; returns the exit status."""
     told = ls_parser().parse_args(arguments)
     terminal = Terminal(quiet=told.quiet, verbose=told.verbose)
+    if told.follow and (told.sort or told.state):
+        terminal.error("--follow: what happens has its own order, so without --sort and --state")
+        return USAGE
     return look(told.mountpoint, terminal, partial(_list, told))
 
 
 def ls_parser() -> Parser:
     """Its options and arguments."""
-    usage = f"{command()} ls [MOUNTPOINT] [--json] [--sort time|size|name] [--state STATE]"
+    usage = f"{command()} ls [MOUNTPOINT] [--json] [--sort time|size|name] [--state STATE] | [--follow]"
     parser = Parser(
         f"{command()} ls",
         usage=usage.replace("%", "%%"),  # argparse formats it
@@ -77,11 +82,18 @@ def ls_parser() -> Parser:
         help="the latest data first, the largest first, or by name (as they appeared)",
     )
     add("--state", choices=STATES, help="only those; closed: all that are not open")
+    add(
+        "--follow",
+        action="store_true",
+        help="instead, a line for whatever happens to a flow from now on: TIME EVENT NAME SIZE",
+    )
     add_common(group)
     return parser
 
 
 def _list(told: argparse.Namespace, mount: Path) -> int:
+    if told.follow:
+        follow(mount / CONTROL, told.json)
     gc.disable()  # it takes half of the time for many flows, and nothing of them is garbage
     try:
         with (mount / CONTROL / FLOWS).open("rb") as lines:

@@ -40,11 +40,11 @@ def append(block: Callable[[], str], interval_s: float, between: str = "") -> No
         sys.stdout.write(parting + block())
         sys.stdout.flush()
         parting = between
-        if _has_gone(interval_s):
+        if reader_has_gone(interval_s):
             raise BrokenPipeError
 
 
-def _has_gone(within_s: float) -> bool:
+def reader_has_gone(within_s: float) -> bool:
     """Whether nobody reads standard output any more, which is not to be found out by the next block only."""
     poller = select.poll()
     poller.register(sys.stdout, 0)  # the kernel tells of errors unasked: poll(2)

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
+import select
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
 
+from craft import Conversation
 from flowfs.mountpoint import unmount
 from live.mounting import ENVIRONMENT, FLOWFS, clean_up
-from mounted.served import close_pipes, start
+from mounted.served import close_pipes, served, start
 
 pytestmark = pytest.mark.needs("fuse")
 
@@ -199,3 +202,34 @@ def test_the_only_mount(tmp_path: Path) -> None:
         "flowfs: no flowfs is mounted; this mounts: flowfs mount MOUNTPOINT -i IFACE",
         f"flowfs: which MOUNTPOINT? flowfs is mounted at {places[0]}, {places[1]}",
     ]
+
+
+def take_until(lines: Iterable[str], what: str) -> Iterator[str]:
+    """Those up to one that has this in it."""
+    for line in lines:
+        yield line
+        if what in line:
+            return
+
+
+def test_what_happens_is_told_as_it_does(tmp_path: Path) -> None:
+    with served(tmp_path / "flows") as mount:
+        command = [*FLOWFS, "ls", str(mount.path), "--follow"]
+        with subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True) as following:
+            assert following.stdout is not None
+            said, ports = following.stdout, itertools.count(1)
+            while not select.select([said], [], [], 0.1)[0]:  # what comes before it listens is not told
+                mount.feed(Conversation(client_port=next(ports)).handshake().client(0, b"abc"))
+            conversation = Conversation().handshake().client(0, b"abc")
+            mount.feed(conversation)
+            mount.feed(conversation.close())
+            lines = [line.rstrip("\n").split("\t") for line in take_until(said, "\tfin\t")]
+            assert [line[1:] for line in lines[-2:]] == [
+                ["new", conversation.client_name(), "0"],
+                ["fin", conversation.client_name(), "3"],
+            ]
+            assert re.fullmatch(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z", lines[0][0])
+            said.close()
+            assert following.wait(10) == 1  # nobody reads: as of any tool in a pipe
+        done = flowfs("ls", mount.path, "--follow", "--sort", "size")
+        assert (done.returncode, done.stderr.count("\n")) == (2, 1)
