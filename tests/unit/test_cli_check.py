@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 import shutil
@@ -102,6 +103,8 @@ def test_no_right_to_capture(monkeypatch: pytest.MonkeyPatch) -> None:
     """Files can be read without."""
     monkeypatch.setattr(needs, "may_capture", lambda: False)
     missing(needs.right_to_capture(), "run sudo flowfs mount", OPTIONAL)
+    monkeypatch.setattr(needs, "may_capture", _no_such_family)
+    missing(needs.right_to_capture(), "no packets here (Address family not supported", OPTIONAL)
     monkeypatch.setattr(needs, "may_capture", lambda: True)
     assert needs.right_to_capture().level == OK
 
@@ -117,6 +120,12 @@ def test_memory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     files[tmp_path / "a/memory.max"] = "max"
     assert needs.memory().level == OK
     assert "this machine has 4G" in needs.memory().text
+    del files[Path("/proc/self/cgroup")]
+    assert "this machine has 4G" in needs.memory().text
+
+
+def _no_such_family() -> bool:
+    raise OSError(errno.EAFNOSUPPORT, os.strerror(errno.EAFNOSUPPORT))
 
 
 def _read(files: dict[Path, str], path: Path) -> str:
