@@ -12,6 +12,8 @@ from typing import NamedTuple
 from flowfs import __version__
 from flowfs.called import command
 
+from .terminal import NO_ROOM
+
 
 class Command(NamedTuple):
     """One of the first words. `usages`: what may follow it, and what that does."""
@@ -98,6 +100,12 @@ def _guarded(command: Callable[[list[str]], int], argv: Sequence[str] | None) ->
         return command(list(sys.argv[1:] if argv is None else argv))
     except BrokenPipeError:  # `flowfs -h | head -1`
         sys.stdout = None  # so that the interpreter's last flush does not fail, too
+        return 1
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        sys.stdout = None  # as above
+        print(f"flowfs: standard output: {error.strerror}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130

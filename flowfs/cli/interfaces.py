@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from collections.abc import Sequence
@@ -27,15 +28,15 @@ def run(arguments: Sequence[str]) -> int:
     told = interfaces_parser().parse_args(arguments)
     terminal = Terminal(quiet=told.quiet, verbose=told.verbose)
     try:
-        _list(interfaces(), told.json)
-        sys.stdout.flush()
-        if not may_capture():
-            terminal.warn(NO_RIGHT.format(flowfs=command()))
-    except BrokenPipeError:  # who reads has enough
-        raise
+        found = interfaces()
     except OSError as error:
         terminal.error(f"the kernel does not tell its interfaces: {error.strerror}")
         return FAILED
+    _list(found, told.json)
+    sys.stdout.flush()
+    with contextlib.suppress(OSError):  # flowfs check says more of that
+        if not may_capture():
+            terminal.warn(NO_RIGHT.format(flowfs=command()))
     return 0
 
 

@@ -199,3 +199,11 @@ def test_the_only_mount(tmp_path: Path) -> None:
         "flowfs: no flowfs is mounted; this mounts: flowfs mount MOUNTPOINT -i IFACE",
         f"flowfs: which MOUNTPOINT? flowfs is mounted at {places[0]}, {places[1]}",
     ]
+
+
+@pytest.mark.parametrize(
+    "line", ["ls {}", "ls {} --json", "ls {} --sort size", "stats {}", "stats {} --json", "stats {} -w"]
+)
+def test_no_room_for_what_is_said(demo: Path, line: str) -> None:
+    done = shell(f"$flowfs {line.format(demo)} > /dev/full")
+    assert (done.returncode, done.stderr) == (1, "flowfs: standard output: No space left on device\n")

@@ -283,6 +283,16 @@ def flowfs_(*arguments: str) -> tuple[int, str]:
     return done.returncode, done.stderr
 
 
+@pytest.mark.parametrize("line", ["-h", "check", "interfaces", "interfaces --json", "umount -h"])
+def test_no_room_for_what_is_said(line: str) -> None:
+    command = [sys.executable, "-P", "-m", "flowfs", *line.split()]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            command, env=ENVIRONMENT, stdout=full, stderr=subprocess.PIPE, timeout=60, check=False
+        )
+    assert (done.returncode, done.stderr) == (1, b"flowfs: standard output: No space left on device\n")
+
+
 @pytest.fixture
 def capture(tmp_path: Path) -> str:
     segment = craft.tcp("10.0.0.1", "10.0.0.2", 1, 2, payload=b"x")
