@@ -11,6 +11,7 @@ import time
 from collections.abc import Sequence
 
 from flowfs.called import command
+from flowfs.rights import raise_file_limit
 
 from .flowfile import FlowFile, NoFlow
 from .output import Output
@@ -35,6 +36,7 @@ exit status: 0 fine, 1 no such flow, or bytes of it were freed before they were 
 def run(arguments: Sequence[str]) -> int:
     """Write as told; returns the exit status."""
     told = cat_parser().parse_args(arguments)
+    raise_file_limit()  # a pattern may name more flows than the usual 1024
     cat = _Cat(told, Terminal(quiet=told.quiet, verbose=told.verbose))
     try:
         return cat.run()

@@ -77,6 +77,14 @@ def test_flows_one_after_the_other(mount: Served, conversation: Conversation) ->
     )
 
 
+def test_more_flows_than_may_be_open_at_first(mount: Served) -> None:
+    """The limit is 1024 where people log in, and a pattern has no such limit."""
+    for port in range(1, 41):
+        mount.feed(Conversation(client_port=port).handshake().client(0, b"abc\n"))
+    done = run("sh", "-c", f"ulimit -Sn 20; {' '.join(FLOWFS)} cat {mount.path}/*")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "abc\n" * 40, "")
+
+
 def test_what_is_no_flow(mount: Served, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     os.mkfifo(tmp_path / "fifo")
