@@ -10,15 +10,14 @@ import select
 import time
 from collections.abc import Sequence
 
-from flowfs.called import command
 from flowfs.rights import raise_file_limit
 
+from .exits import FAILED
 from .flowfile import FlowFile, NoFlow
 from .output import Output
-from .parse import Parser, add_common
+from .parse import Parser, add_common, command_parser
 from .terminal import Terminal
 
-FAILED = 1
 PEER_S = 0.5  # how often the other direction is looked for; no call waits for a file to appear
 AGAIN_S = 0.2  # where poll(2) does not wait: another kernel, an older mount
 
@@ -53,21 +52,13 @@ def run(arguments: Sequence[str]) -> int:
 
 def cat_parser() -> Parser:
     """Its options and arguments."""
-    parser = Parser(
-        f"{command()} cat",
-        usage=f"{command()} cat FLOW... [-f] [--both] [--raw]".replace("%", "%%"),  # argparse formats it
-        description=_HELP,
-        epilog=_MORE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-        add_help=False,
-    )
+    parser = command_parser("cat", "FLOW... [-f] [--both] [--raw]", _HELP, _MORE)
     parser.add_argument("flows", nargs="+", metavar="FLOW", help="a file in a mount, or a link to one")
     group = parser.add_argument_group("options")
     group.add_argument("-f", "--follow", action="store_true", help="go on as they grow, until they end")
     group.add_argument("--both", action="store_true", help="with what the other side sent")
     group.add_argument("--raw", action="store_true", help="as it is, on a terminal, too")
-    add_common(parser.add_argument_group("common"))
+    add_common(parser)
     return parser
 
 

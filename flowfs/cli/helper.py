@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from flowfs.mount import MountOptionError, MountOptions
 
 from . import mount
+from .exits import SIGNALLED, USAGE
 from .parse import Parser, mount_parser
 from .terminal import Terminal
 
@@ -40,7 +41,6 @@ exit status: that of mount(8), 0 fine, 1 usage, 8 interrupted, 32 not mounted.
 _NOT_IN_A_LIST = frozenset(("--options", "--help"))  # which would nest, or mount nothing
 _ITEM = re.compile(r'(?:\\.|"[^"]*"|[^,])+', re.DOTALL)
 _ESCAPE = re.compile(rb'\\(?:([0-3][0-7]{2})|([,\\"]))')
-_SIGNALLED = 128
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -53,9 +53,9 @@ def run(arguments: Sequence[str]) -> int:
     if told.verbose:
         command.insert(0, "-v")
     status = mount.check(command) if told.fake else mount.run(command)
-    if status > _SIGNALLED:
+    if status > SIGNALLED:
         return INTERRUPTED
-    return {0: 0, mount.USAGE: BAD_CALL}.get(status, NOT_MOUNTED)
+    return {0: 0, USAGE: BAD_CALL}.get(status, NOT_MOUNTED)
 
 
 def helper_parser() -> Parser:

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from flowfs.called import command
 from flowfs.interfaces import Interface, interfaces, may_capture
 
-from .parse import Parser, add_common
+from .exits import FAILED
+from .parse import Parser, add_common, command_parser
 from .terminal import Terminal, printable
 
-FAILED = 1
 NO_RIGHT = "no right to capture (CAP_NET_RAW): run {flowfs} with sudo, the mount will still be yours"
 
 _HELP = """\
@@ -42,16 +42,10 @@ def run(arguments: Sequence[str]) -> int:
 
 def interfaces_parser() -> Parser:
     """Its options and arguments."""
-    parser = Parser(
-        f"{command()} interfaces",
-        usage=f"{command()} interfaces [--json]".replace("%", "%%"),  # argparse formats it
-        description=_HELP.replace("flowfs", command()),
-        allow_abbrev=False,
-        add_help=False,
-    )
-    group = parser.add_argument_group("options")
-    group.add_argument("--json", action="store_true", help="a line of JSON for each")
-    add_common(group)
+    parser = command_parser("interfaces", "[--json]", _HELP.replace("flowfs", command()))
+    options = parser.add_argument_group("options")
+    options.add_argument("--json", action="store_true", help="a line of JSON for each")
+    add_common(parser)
     return parser
 
 

@@ -11,9 +11,8 @@ from pathlib import Path
 
 from flowfs.mountpoint import CONTROL, Mounted, MountError, Unclear, fault_of, meant, mounted_at
 
+from .exits import FAILED, NO_MOUNT, USAGE
 from .terminal import NO_ROOM, Terminal, printable
-
-FAILED, USAGE, NO_MOUNT = 1, 2, 4
 
 
 class Unreadable(ValueError):

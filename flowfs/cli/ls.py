@@ -16,7 +16,7 @@ from flowfs.mountpoint import CONTROL
 
 from .flows import COLUMNS, FLOWS, STATES, Row, in_order, plain, rows
 from .looking import look
-from .parse import Parser, add_common
+from .parse import Parser, add_common, add_mountpoint, command_parser
 from .status import read_status
 from .terminal import Terminal
 from .words import short_age, short_size
@@ -55,21 +55,11 @@ def run(arguments: Sequence[str]) -> int:
 
 def ls_parser() -> Parser:
     """Its options and arguments."""
-    usage = f"{command()} ls [MOUNTPOINT] [--json] [--sort time|size|name] [--state STATE]"
-    parser = Parser(
-        f"{command()} ls",
-        usage=usage.replace("%", "%%"),  # argparse formats it
-        description=_HELP,
-        epilog=_MORE.format(columns=" ".join(COLUMNS), flowfs=command()),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-        add_help=False,
-    )
-    parser.add_argument(
-        "mountpoint", nargs="?", metavar="MOUNTPOINT", help="the mount, or something in it (the only one)"
-    )
-    group = parser.add_argument_group("options")
-    add = group.add_argument
+    follows = "[MOUNTPOINT] [--json] [--sort time|size|name] [--state STATE]"
+    more = _MORE.format(columns=" ".join(COLUMNS), flowfs=command())
+    parser = command_parser("ls", follows, _HELP, more)
+    add_mountpoint(parser)
+    add = parser.add_argument_group("options").add_argument
     add("--json", action="store_true", help="a line of JSON for each flow, with all that is known of it")
     add(
         "--sort",
@@ -77,7 +67,7 @@ def ls_parser() -> Parser:
         help="the latest data first, the largest first, or by name (as they appeared)",
     )
     add("--state", choices=STATES, help="only those; closed: all that are not open")
-    add_common(group)
+    add_common(parser)
     return parser
 
 
