@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import trio
+import trio.testing
 
 from craft import Conversation, batch
 from flowfs.core.engine import Engine
@@ -60,7 +61,7 @@ class House:
     async def changed(self) -> None:
         for inode in self.tree.changes()[0]:
             self.waiters.wake(inode)
-        await trio.sleep(0.05)
+        await trio.testing.wait_all_tasks_blocked()
 
 
 Script = Callable[[House], Awaitable[None]]
@@ -139,8 +140,7 @@ def test_who_has_ended_is_forgotten_at_once(tmp_path: Path) -> None:
 
     async def script(house: House) -> None:
         house.visit("a", thread.native_id or 0)
-        await trio.sleep(0.1)
-        assert len(house.streams) == 0
+        await come_true(lambda: len(house.streams) == 0, PATIENCE_S / 2)
 
     played(tmp_path, script)
 
