@@ -121,6 +121,8 @@ class Operations(pyfuse3.Operations):
     def lookup(self, parent_inode: int, name: bytes, ctx: pyfuse3.RequestContext) -> pyfuse3.EntryAttributes:
         attributes = self._tree.lookup(parent_inode, name)
         if stat.S_ISFIFO(attributes.mode):
+            if not self._streams.can_be_written:
+                raise pyfuse3.FUSEError(errno.EACCES)
             attributes = self._streams.visit(attributes, name, ctx.pid)
         entry = self._entry(attributes)
         self._settle(entry.st_ino)

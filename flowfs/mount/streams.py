@@ -62,7 +62,10 @@ class _Visit:
 
 
 class Streams:
-    """The FIFOs of one mount on `path`. `settle`: see Operations."""
+    """The FIFOs of one mount on `path`. `settle`: see Operations.
+
+    `can_be_written`: False where the modes keep us out, so that who opens one would wait for good.
+    """
 
     def __init__(self, tree: Tree, waiters: Waiters, settle: Callable[[int], None], path: str) -> None:
         self._tree = tree
@@ -77,6 +80,7 @@ class Streams:
         self._pipes: Sequence[int | None] = ()  # that were opened, and are nobody's yet
         self._is_over = False
         self.feeders = 0
+        self.can_be_written = True
 
     def __len__(self) -> int:
         return len(self._visits)

@@ -6,16 +6,19 @@ what is answered, `xattrs` what is attached to a flow. `control` is what `.flowf
 `metrics`, `roll`, `events`, `groups`, and `meta` of each flow.
 """
 
-from .answers import Attributes, Opened, Readiness, Reason, Space, TreeError
+from .answers import DIRECTORY_MODE, STREAM_MODE, Attributes, Opened, Readiness, Reason, Space, TreeError
 from .numbers import ROOT
 from .roll import Unready
-from .tree import FOLLOW, MAX_NAME_BYTES, READ_BYTES, Tree
+from .tree import FOLLOW, MAX_NAME_BYTES, READ_BYTES, ROOT_MODE, Tree
 
 __all__ = [
+    "DIRECTORY_MODE",
     "FOLLOW",
     "MAX_NAME_BYTES",
     "READ_BYTES",
     "ROOT",
+    "ROOT_MODE",
+    "STREAM_MODE",
     "Attributes",
     "Opened",
     "Readiness",

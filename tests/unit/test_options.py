@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import stat
 
 import pytest
@@ -152,3 +153,26 @@ def test_what_libfuse_gets() -> None:
     always = {"fsname=flowfs", "subtype=flowfs", "nosuid", "nodev", "noexec", "noatime"}
     assert MountOptions().for_fuse() == always
     assert MountOptions(read_only=True).for_fuse() == always | {"ro"}
+
+
+@pytest.mark.parametrize(
+    ("umask", "uid", "gid", "may"),
+    [
+        (0o077, 1000, 5, True),
+        (0o077, 7, 100, False),  # a folder of somebody else's
+        (0o027, 7, 100, False),  # can be entered, not written to
+        (0o007, 7, 100, True),
+        (0o007, 7, 5, False),
+        (0o000, 7, 5, True),
+        (0o277, 1000, 100, False),  # our own rights count, not those of our group
+        (0o177, 1000, 100, False),
+    ],
+)
+def test_who_may_write_streams(
+    umask: int, uid: int, gid: int, may: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "getuid", lambda: 1000)
+    monkeypatch.setattr(os, "getgid", lambda: 100)
+    assert Modes(umask).let_us_write_streams(uid, gid) == may
+    monkeypatch.setattr(os, "getuid", lambda: 0)
+    assert Modes(umask).let_us_write_streams(uid, gid)
