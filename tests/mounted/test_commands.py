@@ -6,7 +6,6 @@ import json
 import os
 import re
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import pytest
 
 from flowfs.mountpoint import unmount
 from live.mounting import ENVIRONMENT, FLOWFS, clean_up
+from mounted.people import open_to_all
 from mounted.served import close_pipes, start
 
 pytestmark = pytest.mark.needs("fuse")
@@ -164,9 +164,8 @@ def test_a_dead_mount(tmp_path: Path) -> None:
 @pytest.mark.skipif(os.geteuid() != 0, reason="a mount for somebody else takes root")
 def test_the_mount_of_somebody_else() -> None:
     """Not even root can look into it."""
-    with tempfile.TemporaryDirectory() as folder:  # pytest's own is for root alone
-        os.chmod(folder, 0o711)
-        path = Path(folder, "flows")
+    with open_to_all() as folder:
+        path = folder / "flows"
         path.mkdir()
         os.chown(path, 65534, 65534)
         try:
