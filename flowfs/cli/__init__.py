@@ -12,7 +12,7 @@ from typing import NamedTuple
 from flowfs import __version__
 from flowfs.called import command
 
-from .exits import FAILED, INTERRUPTED, USAGE
+from .exits import FAILED, INTERRUPTED, MOUNT_8_INTERRUPTED, MOUNT_8_USAGE, USAGE
 from .terminal import NO_ROOM
 
 
@@ -155,12 +155,14 @@ def helper_is_called(arguments: Sequence[str]) -> bool:
 
 
 def _help_mount(arguments: list[str]) -> int:
-    from . import helper
-
     try:
+        from . import helper
+
         return helper.run(arguments)
     except SystemExit as ended:  # argparse's status for a mistake is not that of mount(8)
-        return helper.BAD_CALL if ended.code else 0
+        return MOUNT_8_USAGE if ended.code else 0
+    except KeyboardInterrupt:
+        return MOUNT_8_INTERRUPTED
 
 
 def _no_command(first: str) -> str:
