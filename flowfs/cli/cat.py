@@ -16,7 +16,7 @@ from .exits import FAILED
 from .flowfile import FlowFile, NoFlow
 from .output import Output
 from .parse import Parser, add_common, command_parser
-from .terminal import Terminal
+from .terminal import Terminal, printable
 
 PEER_S = 0.5  # how often the other direction is looked for; no call waits for a file to appear
 AGAIN_S = 0.2  # where poll(2) does not wait: another kernel, an older mount
@@ -40,7 +40,7 @@ def run(arguments: Sequence[str]) -> int:
     try:
         return cat.run()
     except NoFlow as error:
-        cat.terminal.error(str(error))
+        cat.terminal.error(printable(str(error)))
     except BrokenPipeError:
         raise
     except OSError as error:

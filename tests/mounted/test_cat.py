@@ -63,6 +63,7 @@ def test_what_is_no_flow(mount: Served, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
     for path in (tmp_path / "file", tmp_path / "fifo", tmp_path, mount.path / ".flowfs/status.json"):
         assert cat(path) == (1, "", f"flowfs: {path}: not a flow, that is a file in a mount of flowfs\n")
+    assert cat("a\x1b[2J")[2] == "flowfs: a?[2J: no such file or directory\n"
     assert cat(mount.path / "none") == (1, "", f"flowfs: {mount.path / 'none'}: no such file or directory\n")
 
 
