@@ -10,7 +10,6 @@ import errno
 import gc
 import logging
 import os
-import resource
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -104,7 +103,7 @@ def _mount_options(config: Config) -> MountOptions:
 
 
 def _open_sources(config: Config, voice: Voice, stack: contextlib.ExitStack) -> list[Source]:
-    _raise_file_limit()
+    rights.raise_file_limit()  # a capture file takes two
     if same := same_interface(config.interfaces):
         raise ConfigError("-i {} and -i {} are two names of one interface".format(*same))
     sources: list[Source] = []
@@ -131,13 +130,6 @@ def _open_sources(config: Config, voice: Voice, stack: contextlib.ExitStack) -> 
         stack.callback(source.close)
         sources.append(source)
     return sources
-
-
-def _raise_file_limit() -> None:
-    """A capture file takes two descriptors, and select(2), for which the limit is kept low, is not used."""
-    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    with contextlib.suppress(OSError, ValueError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _clear_the_way(mountpoint: str, user: rights.User, voice: Voice) -> None:
@@ -302,7 +294,7 @@ class _House:
             **kept(self._config.limits),
             "live": self._capture.live,
             "read_bytes": done,
-            "total_bytes": total,
+            "total_bytes": max(done, total),  # a file that is followed grows
             "received_packets": sum(drops.received for _, drops in each),
             "left_out_packets": sum(source.left_out for source in self._capture.sources),
             "dropped_by_kernel": sum(one["dropped_by_kernel"] for one in interfaces.values()),

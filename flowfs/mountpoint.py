@@ -23,6 +23,9 @@ FILESYSTEM = "flowfs"
 TYPE = f"fuse.{FILESYSTEM}"
 CONTROL = ".flowfs"  # what is known of a mount is below it in there
 
+_HIDDEN = (
+    "a mount in this namespace is seen only within it; for the network alone: nsenter --net=/run/netns/NAME"
+)
 _DEVICE = "/dev/fuse"
 _DEAD = (errno.ENOTCONN, errno.ECONNABORTED)  # the daemon has gone, or its connection was aborted
 _OWN_DIRECTORY = "mount on a directory of your own"
@@ -154,7 +157,17 @@ def prepare(mountpoint: str) -> tuple[str, list[str]]:
     path = os.path.realpath(mountpoint)
     notes = [f"{mountpoint}: took away a dead flowfs mount" for _ in range(_clear(mountpoint, path))]
     check_directory(mountpoint, path)
+    if is_hidden():
+        notes.append(f"{mountpoint}: {_HIDDEN}")
     return path, notes
+
+
+def is_hidden() -> bool:
+    """Whether only those see a mount who share our namespace of mounts, which is not the first one."""
+    try:
+        return Path("/proc/self/ns/mnt").readlink() != Path("/proc/1/ns/mnt").readlink()
+    except OSError:  # only who has the right to look may
+        return False
 
 
 def check_device() -> None:

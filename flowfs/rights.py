@@ -141,6 +141,13 @@ def lock_memory(*, for_good: bool) -> None:
         raise RightsError(f"--lock-memory: {os.strerror(ctypes.get_errno())}; do without")
 
 
+def raise_file_limit() -> None:
+    """Let this process open as many files as it may; select(2), for which the limit is low, is not for it."""
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
 def capabilities() -> int:
     """Those in effect, see capabilities(7)."""
     return int(_own_status()["CapEff"], 16)

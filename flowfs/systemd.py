@@ -33,12 +33,14 @@ class Service:
     def _tell(self, **state: str | int) -> None:
         """One message of assignments. Does not wait."""
         address = os.environ.get("NOTIFY_SOCKET", "")
-        if address[:1] not in ("/", "@"):  # a path, or a name in the abstract namespace: unix(7)
+        if address.startswith("@"):  # a name in the abstract namespace: unix(7)
+            address = "\0" + address[1:]
+        elif not address.startswith("/"):
             return
         message = "\n".join(f"{name}={value}" for name, value in state.items())
         with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sending:
             sending.setblocking(False)
-            sending.sendto(message.encode(), address.replace("@", "\0", 1))
+            sending.sendto(message.encode(), address)
 
 
 class Background(Service):

@@ -125,12 +125,6 @@ def refused_without_rights(attempt: Callable[[], Any]) -> str:
         return file.read()
 
 
-async def until(condition: Callable[[], bool]) -> None:
-    with trio.fail_after(10):
-        while not condition():
-            await trio.sleep(0.002)
-
-
 @contextlib.contextmanager
 def pipe() -> Iterator[tuple[str, int]]:
     """The path of a pipe's reading end, and its writing end."""

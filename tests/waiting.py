@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import trio
+
 OFTEN_S = 0.01
 
 
@@ -29,3 +31,10 @@ def until(condition: Callable[[], Any], within_s: float = 5) -> Any:
 
     assert eventually(holds, within_s)
     return found[0]
+
+
+async def come_true(condition: Callable[[], Any], within_s: float = 10) -> None:
+    """As `until`, while other tasks of trio go on; raises trio.TooSlowError if that takes too long."""
+    with trio.fail_after(within_s):
+        while not condition():
+            await trio.sleep(OFTEN_S / 5)  # nothing tells of it

@@ -71,6 +71,7 @@ _shtab_flowfs_umount__V_nargs=0
 _shtab_flowfs_umount___version_nargs=0
 _shtab_flowfs_umount__h_nargs=0
 _shtab_flowfs_umount___help_nargs=0
+_shtab_flowfs_ls_pos_0_nargs='*'
 _shtab_flowfs_ls___json_nargs=0
 _shtab_flowfs_ls___follow_nargs=0
 _shtab_flowfs_ls__q_nargs=0

@@ -106,7 +106,7 @@ complete -c flowfs -n '_shtab_flowfs_using ls' -s q -l quiet -d 'only errors'
 complete -c flowfs -n '_shtab_flowfs_using ls' -s v -l verbose -d 'more of what happens'
 complete -c flowfs -n '_shtab_flowfs_using ls' -s V -l version -d 'the version'
 complete -c flowfs -n '_shtab_flowfs_using ls' -s h -l help -d this
-complete -c flowfs -n '_shtab_flowfs_using ls; and test $_shtab_flowfs_npos -eq 0' -ka "(__fish_complete_directories)" -d 'the mount, or something in it (the only one)'
+complete -c flowfs -n '_shtab_flowfs_using ls; and test $_shtab_flowfs_npos -ge 0' -ka "(__fish_complete_directories)" -d 'the mount (the only one), or flows or groups of it'
 complete -c flowfs -n '_shtab_flowfs_using; and test $_shtab_flowfs_npos -eq 0' -a cat -d 'Write flows to standard output. On a terminal, control characters in them are shown and not obeyed'
 complete -c flowfs -n '_shtab_flowfs_using cat' -s f -l follow -d 'go on as they grow, until they end'
 complete -c flowfs -n '_shtab_flowfs_using cat' -l both -d 'with what the other side sent'

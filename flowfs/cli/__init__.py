@@ -12,6 +12,9 @@ from typing import NamedTuple
 from flowfs import __version__
 from flowfs.called import command
 
+from .exits import FAILED, INTERRUPTED, MOUNT_8_INTERRUPTED, MOUNT_8_USAGE, USAGE
+from .terminal import NO_ROOM
+
 
 class Command(NamedTuple):
     """One of the first words. `usages`: what may follow it, and what that does."""
@@ -98,12 +101,18 @@ def _guarded(command: Callable[[list[str]], int], argv: Sequence[str] | None) ->
         return command(list(sys.argv[1:] if argv is None else argv))
     except BrokenPipeError:  # `flowfs -h | head -1`
         sys.stdout = None  # so that the interpreter's last flush does not fail, too
-        return 1
+        return FAILED
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        sys.stdout = None  # as above
+        print(f"flowfs: standard output: {error.strerror}", file=sys.stderr)
+        return FAILED
     except KeyboardInterrupt:
-        return 130
+        return INTERRUPTED
     except ImportError as error:
         print(f"flowfs: {error}; something is not installed, contrib/run sees to it", file=sys.stderr)
-        return 1
+        return FAILED
 
 
 def _dispatch(arguments: list[str]) -> int:
@@ -119,7 +128,7 @@ def _dispatch(arguments: list[str]) -> int:
     if helper_is_called(arguments):
         return _help_mount(arguments)
     print(f"flowfs: {_no_command(first)}", file=sys.stderr)
-    return 2
+    return USAGE
 
 
 def _usage() -> str:
@@ -146,12 +155,14 @@ def helper_is_called(arguments: Sequence[str]) -> bool:
 
 
 def _help_mount(arguments: list[str]) -> int:
-    from . import helper
-
     try:
+        from . import helper
+
         return helper.run(arguments)
     except SystemExit as ended:  # argparse's status for a mistake is not that of mount(8)
-        return helper.BAD_CALL if ended.code else 0
+        return MOUNT_8_USAGE if ended.code else 0
+    except KeyboardInterrupt:
+        return MOUNT_8_INTERRUPTED
 
 
 def _no_command(first: str) -> str:

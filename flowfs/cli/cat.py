@@ -10,14 +10,14 @@ import select
 import time
 from collections.abc import Sequence
 
-from flowfs.called import command
+from flowfs.rights import raise_file_limit
 
+from .exits import FAILED
 from .flowfile import FlowFile, NoFlow
 from .output import Output
-from .parse import Parser, add_common
-from .terminal import Terminal
+from .parse import Parser, add_common, command_parser
+from .terminal import Terminal, printable
 
-FAILED = 1
 PEER_S = 0.5  # how often the other direction is looked for; no call waits for a file to appear
 AGAIN_S = 0.2  # where poll(2) does not wait: another kernel, an older mount
 
@@ -35,11 +35,12 @@ exit status: 0 fine, 1 no such flow, or bytes of it were freed before they were 
 def run(arguments: Sequence[str]) -> int:
     """Write as told; returns the exit status."""
     told = cat_parser().parse_args(arguments)
+    raise_file_limit()  # a pattern may name more flows than the usual 1024
     cat = _Cat(told, Terminal(quiet=told.quiet, verbose=told.verbose))
     try:
         return cat.run()
     except NoFlow as error:
-        cat.terminal.error(str(error))
+        cat.terminal.error(printable(str(error)))
     except BrokenPipeError:
         raise
     except OSError as error:
@@ -51,21 +52,13 @@ def run(arguments: Sequence[str]) -> int:
 
 def cat_parser() -> Parser:
     """Its options and arguments."""
-    parser = Parser(
-        f"{command()} cat",
-        usage=f"{command()} cat FLOW... [-f] [--both] [--raw]".replace("%", "%%"),  # argparse formats it
-        description=_HELP,
-        epilog=_MORE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-        add_help=False,
-    )
+    parser = command_parser("cat", "FLOW... [-f] [--both] [--raw]", _HELP, _MORE)
     parser.add_argument("flows", nargs="+", metavar="FLOW", help="a file in a mount, or a link to one")
     group = parser.add_argument_group("options")
     group.add_argument("-f", "--follow", action="store_true", help="go on as they grow, until they end")
     group.add_argument("--both", action="store_true", help="with what the other side sent")
     group.add_argument("--raw", action="store_true", help="as it is, on a terminal, too")
-    add_common(parser.add_argument_group("common"))
+    add_common(parser)
     return parser
 
 

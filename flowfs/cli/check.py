@@ -5,13 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 
-from flowfs.called import command
-
+from .exits import FAILED
 from .needs import MISSING, OK, OPTIONAL, Finding, machine, place
-from .parse import Parser, add_common
+from .parse import Parser, add_common, command_parser
 from .terminal import printable
-
-FAILED = 1
 
 _HELP = """\
 Say what flowfs needs of this machine: ok, missing (what to do is behind it), or optional: missing, and needed
@@ -32,17 +29,11 @@ def run(arguments: Sequence[str]) -> int:
 
 def check_parser() -> Parser:
     """Its options and arguments."""
-    parser = Parser(
-        f"{command()} check",
-        usage=f"{command()} check [MOUNTPOINT]...".replace("%", "%%"),  # argparse formats it
-        description=_HELP,
-        allow_abbrev=False,
-        add_help=False,
-    )
+    parser = command_parser("check", "[MOUNTPOINT]...", _HELP)
     parser.add_argument(
         "mountpoints", nargs="*", metavar="MOUNTPOINT", help="a mount, or where one should be"
     )
-    add_common(parser.add_argument_group("common"))
+    add_common(parser)
     return parser
 
 

@@ -16,10 +16,9 @@ from collections.abc import Iterator, Sequence
 from flowfs.mount import MountOptionError, MountOptions
 
 from . import mount
+from .exits import MOUNT_8_FAILED, MOUNT_8_INTERRUPTED, MOUNT_8_USAGE, SIGNALLED, USAGE
 from .parse import Parser, mount_parser
 from .terminal import Terminal
-
-BAD_CALL, INTERRUPTED, NOT_MOUNTED = 1, 8, 32  # exit statuses of mount(8)
 
 _CALL = "mount.flowfs SOURCE MOUNTPOINT [-sfnv] [-o OPT[,OPT]]"
 _HELP = """\
@@ -40,7 +39,6 @@ exit status: that of mount(8), 0 fine, 1 usage, 8 interrupted, 32 not mounted.
 _NOT_IN_A_LIST = frozenset(("--options", "--help"))  # which would nest, or mount nothing
 _ITEM = re.compile(r'(?:\\.|"[^"]*"|[^,])+', re.DOTALL)
 _ESCAPE = re.compile(rb'\\(?:([0-3][0-7]{2})|([,\\"]))')
-_SIGNALLED = 128
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -48,14 +46,14 @@ def run(arguments: Sequence[str]) -> int:
     told = helper_parser().parse_args(arguments)
     if told.namespace:
         Terminal().error(f"-N is not for us: nsenter --mount={told.namespace} mount ...")
-        return BAD_CALL
+        return MOUNT_8_USAGE
     command = as_typed(told.source, told.mountpoint, told.options or (), sloppy=told.sloppy)
     if told.verbose:
         command.insert(0, "-v")
     status = mount.check(command) if told.fake else mount.run(command)
-    if status > _SIGNALLED:
-        return INTERRUPTED
-    return {0: 0, mount.USAGE: BAD_CALL}.get(status, NOT_MOUNTED)
+    if status > SIGNALLED:
+        return MOUNT_8_INTERRUPTED
+    return {0: 0, USAGE: MOUNT_8_USAGE}.get(status, MOUNT_8_FAILED)
 
 
 def helper_parser() -> Parser:

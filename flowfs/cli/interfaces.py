@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from collections.abc import Sequence
@@ -9,10 +10,10 @@ from collections.abc import Sequence
 from flowfs.called import command
 from flowfs.interfaces import Interface, interfaces, may_capture
 
-from .parse import Parser, add_common
+from .exits import FAILED
+from .parse import Parser, add_common, command_parser
 from .terminal import Terminal, printable
 
-FAILED = 1
 NO_RIGHT = "no right to capture (CAP_NET_RAW): run {flowfs} with sudo, the mount will still be yours"
 
 _HELP = """\
@@ -27,30 +28,24 @@ def run(arguments: Sequence[str]) -> int:
     told = interfaces_parser().parse_args(arguments)
     terminal = Terminal(quiet=told.quiet, verbose=told.verbose)
     try:
-        _list(interfaces(), told.json)
-        sys.stdout.flush()
-        if not may_capture():
-            terminal.warn(NO_RIGHT.format(flowfs=command()))
-    except BrokenPipeError:  # who reads has enough
-        raise
+        found = interfaces()
     except OSError as error:
         terminal.error(f"the kernel does not tell its interfaces: {error.strerror}")
         return FAILED
+    _list(found, told.json)
+    sys.stdout.flush()
+    with contextlib.suppress(OSError):  # flowfs check says more of that
+        if not may_capture():
+            terminal.warn(NO_RIGHT.format(flowfs=command()))
     return 0
 
 
 def interfaces_parser() -> Parser:
     """Its options and arguments."""
-    parser = Parser(
-        f"{command()} interfaces",
-        usage=f"{command()} interfaces [--json]".replace("%", "%%"),  # argparse formats it
-        description=_HELP.replace("flowfs", command()),
-        allow_abbrev=False,
-        add_help=False,
-    )
-    group = parser.add_argument_group("options")
-    group.add_argument("--json", action="store_true", help="a line of JSON for each")
-    add_common(group)
+    parser = command_parser("interfaces", "[--json]", _HELP.replace("flowfs", command()))
+    options = parser.add_argument_group("options")
+    options.add_argument("--json", action="store_true", help="a line of JSON for each")
+    add_common(parser)
     return parser
 
 

@@ -11,9 +11,8 @@ from pathlib import Path
 
 from flowfs.mountpoint import CONTROL, Mounted, MountError, Unclear, fault_of, meant, mounted_at
 
-from .terminal import Terminal, printable
-
-FAILED, USAGE, NO_MOUNT = 1, 2, 4
+from .exits import FAILED, NO_MOUNT, USAGE
+from .terminal import NO_ROOM, Terminal, printable
 
 
 class Unreadable(ValueError):
@@ -36,6 +35,8 @@ def look(place: str | None, terminal: Terminal, show: Callable[[Path], int]) -> 
     except BrokenPipeError:  # who reads has enough
         raise
     except OSError as error:
+        if error.errno in NO_ROOM:
+            raise
         terminal.error(printable(_what_happened(mounted, error)))
     except Unreadable as error:
         terminal.error(printable(f"{path}: {CONTROL}/{error} is not what this version of flowfs reads"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import gc
 import shutil
 import sys
@@ -15,11 +16,12 @@ from flowfs.called import command
 from flowfs.mountpoint import CONTROL
 
 from .events import follow
+from .exits import FAILED, USAGE
 from .flows import COLUMNS, FLOWS, STATES, Row, in_order, plain, rows
-from .looking import USAGE, look
-from .parse import Parser, add_common
+from .looking import look
+from .parse import Parser, add_common, command_parser
 from .status import read_status
-from .terminal import Terminal
+from .terminal import Terminal, printable
 from .words import short_age, short_size
 
 if TYPE_CHECKING:
@@ -55,26 +57,18 @@ def run(arguments: Sequence[str]) -> int:
     if told.follow and (told.sort or told.state):
         terminal.error("--follow: what happens has its own order, so without --sort and --state")
         return USAGE
-    return look(told.mountpoint, terminal, partial(_list, told))
+    return look(next(iter(told.places), None), terminal, partial(_list, told, terminal))
 
 
 def ls_parser() -> Parser:
     """Its options and arguments."""
-    usage = f"{command()} ls [MOUNTPOINT] [--json] [--sort time|size|name] [--state STATE] | [--follow]"
-    parser = Parser(
-        f"{command()} ls",
-        usage=usage.replace("%", "%%"),  # argparse formats it
-        description=_HELP,
-        epilog=_MORE.format(columns=" ".join(COLUMNS), flowfs=command()),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-        add_help=False,
-    )
+    follows = "[MOUNTPOINT|FLOW...] [--json] [--sort time|size|name] [--state STATE] | [--follow]"
+    more = _MORE.format(columns=" ".join(COLUMNS), flowfs=command())
+    parser = command_parser("ls", follows, _HELP, more)
     parser.add_argument(
-        "mountpoint", nargs="?", metavar="MOUNTPOINT", help="the mount, or something in it (the only one)"
+        "places", nargs="*", metavar="MOUNTPOINT", help="the mount (the only one), or flows or groups of it"
     )
-    group = parser.add_argument_group("options")
-    add = group.add_argument
+    add = parser.add_argument_group("options").add_argument
     add("--json", action="store_true", help="a line of JSON for each flow, with all that is known of it")
     add(
         "--sort",
@@ -87,11 +81,16 @@ def ls_parser() -> Parser:
         action="store_true",
         help="instead, a line for whatever happens to a flow from now on: TIME EVENT NAME SIZE",
     )
-    add_common(group)
+    add_common(parser)
     return parser
 
 
-def _list(told: argparse.Namespace, mount: Path) -> int:
+def _list(told: argparse.Namespace, terminal: Terminal, mount: Path) -> int:
+    try:
+        told.names = _meant(told.places, mount)
+    except FileNotFoundError as error:
+        terminal.error(f"{printable(error.filename)}: no such flow")
+        return FAILED
     if told.follow:
         follow(mount / CONTROL, told.json)
     gc.disable()  # it takes half of the time for many flows, and nothing of them is garbage
@@ -107,8 +106,29 @@ def _list(told: argparse.Namespace, mount: Path) -> int:
     return 0
 
 
+def _meant(places: Sequence[str], mount: Path) -> set[str] | None:
+    """The names of flows that are named, or that links in directories lead to; None for all flows.
+
+    Raises FileNotFoundError.
+    """
+    names: set[str] = set()
+    for place in places:
+        path = Path(place).resolve(strict=True)
+        if path in (mount, mount / CONTROL):
+            return None
+        if path.parent == mount:
+            names.add(path.name)
+        elif path.is_dir():
+            names.update(entry.name for entry in path.iterdir())
+        else:
+            raise FileNotFoundError(errno.ENOENT, "", place)
+    return names if places else None
+
+
 def _chosen(told: argparse.Namespace, lines: Iterable[bytes]) -> Iterable[Row]:
     found: Iterator[Row] = rows(lines)
+    if told.names is not None:
+        found = (row for row in found if row.name in told.names)
     if told.state:
         found = (row for row in found if row.is_in(told.state))
     return in_order(found, told.sort) if told.sort else found
@@ -116,7 +136,7 @@ def _chosen(told: argparse.Namespace, lines: Iterable[bytes]) -> Iterable[Row]:
 
 def _pass_on(told: argparse.Namespace, lines: IO[bytes]) -> None:
     out = sys.stdout.buffer
-    if told.state or told.sort:
+    if told.state or told.sort or told.names is not None:
         out.writelines(row.line for row in _chosen(told, lines))
     else:
         shutil.copyfileobj(lines, out, 1 << 18)

@@ -7,11 +7,9 @@ from collections.abc import Sequence
 from flowfs.background import Voice, in_background
 from flowfs.config import Config, ConfigError
 
+from .exits import FAILED, NO_CAPTURE, NO_MOUNT, SIGNALLED, USAGE
 from .parse import mount_config
 from .terminal import Terminal
-
-FAILED, USAGE, NO_CAPTURE, NO_MOUNT = 1, 2, 3, 4
-SIGNALLED = 128  # and the number of the signal, as shells have it
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -27,6 +27,7 @@ OK, MISSING, OPTIONAL = "ok", "missing", "optional"
 
 _FUSE_CONF = Path("/etc/fuse.conf")
 _CGROUP = Path("/sys/fs/cgroup")
+_OWN_CGROUPS = Path("/proc/self/cgroup")
 _PYFUSE3 = (3, 5)  # the least, see pyproject.toml
 _INSTALL = "contrib/run installs it"
 
@@ -137,11 +138,15 @@ def core() -> Finding:
 
 def right_to_capture() -> Finding:
     """CAP_NET_RAW; files can be read without."""
-    if may_capture():
-        return Finding("capturing", OK, "allowed (CAP_NET_RAW)")
+    what, files_alone = "capturing", "files alone can be read"
+    try:
+        if may_capture():
+            return Finding(what, OK, "allowed (CAP_NET_RAW)")
+    except OSError as error:
+        return Finding(what, OPTIONAL, f"{files_alone}: the kernel gives no packets here ({error.strerror})")
     return Finding(
-        *("capturing", OPTIONAL),
-        f"files alone can be read: run sudo {command()} mount ... for interfaces, the mount will be yours",
+        *(what, OPTIONAL),
+        f"{files_alone}: run sudo {command()} mount ... for interfaces, the mount will be yours",
     )
 
 
@@ -159,9 +164,13 @@ def memory() -> Finding:
 
 
 def _cgroup_limit(otherwise: int) -> int:
-    """The least of this process's control group and those above it (cgroup v2)."""
+    """The least of this process's control group and those above it (cgroup v2), if there are any."""
     least = otherwise
-    own = re.search(r"^0::/(.*)$", Path("/proc/self/cgroup").read_text(), re.MULTILINE)
+    try:
+        groups = _OWN_CGROUPS.read_text("utf-8", "surrogateescape")
+    except OSError:  # a kernel without
+        return otherwise
+    own = re.search(r"^0::/(.*)$", groups, re.MULTILINE)
     group = _CGROUP / (own[1] if own else "")
     for folder in (group, *group.parents):
         try:
@@ -205,7 +214,7 @@ def place(mountpoint: str) -> Finding:
         if fault := fault_of(mounted):
             return Finding(mountpoint, MISSING, fault)
         inside = "" if mounted.path == path else f" is at {mounted.path}, and this in it"
-        return Finding(mountpoint, OK, f"a live flowfs mount{inside}")
+        return Finding(mountpoint, OK, f"a flowfs mount that answers{inside}")
     if mounted is not None and mounted.path == path:
         return Finding(
             mountpoint, MISSING, f"{mounted.type} is mounted there, not flowfs: mount somewhere else"

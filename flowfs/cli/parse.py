@@ -15,6 +15,8 @@ from flowfs.called import command
 from flowfs.config import BUFFER_KIB, MAX_SNAPLEN, Config, ConfigError, duration, number, size
 from flowfs.core.limits import CHECKSUM_MODES, EVICT_POLICIES, KEEP_ENDS, Limits
 
+from .exits import USAGE
+
 _MOUNT_USAGE = "{flowfs} mount MOUNTPOINT (-i IFACE | -r FILE)... [options] [FILTER...]"
 _MOUNT_HELP = """\
 Mount the TCP flows of a network as files: one file a direction, growing while the flow does.
@@ -65,14 +67,37 @@ class Parser(argparse.ArgumentParser):
     """argparse with errors of one line."""
 
     def error(self, message: str) -> NoReturn:
-        """Ends the program with status 2."""
+        """Ends the program with USAGE."""
         print(f"flowfs: {message} ({self.prog} -h tells more)", file=sys.stderr)
-        raise SystemExit(2)
+        raise SystemExit(USAGE)
 
     def long_options(self) -> dict[str, bool]:
         """{"--name": whether it takes a value} of every option."""
         options = self._option_string_actions.items()
         return {name: action.nargs != 0 for name, action in options if name.startswith("--")}
+
+
+def command_parser(name: str, follows: str, help_: str, more: str = "") -> Parser:
+    """The parser of `flowfs NAME`, to which its caller adds what it takes, and add_common() in the end.
+
+    `follows`: what its usage has behind the name; `more`: what its help ends with, its lines as they are.
+    """
+    return Parser(
+        f"{command()} {name}",
+        usage=f"{command()} {name} {follows}".replace("%", "%%"),  # argparse formats it
+        description=help_,
+        epilog=more or None,
+        formatter_class=argparse.RawDescriptionHelpFormatter if more else argparse.HelpFormatter,
+        allow_abbrev=False,
+        add_help=False,
+    )
+
+
+def add_mountpoint(parser: Parser) -> None:
+    """What `looking.look` takes for the place."""
+    parser.add_argument(
+        "mountpoint", nargs="?", metavar="MOUNTPOINT", help="the mount, or something in it (the only one)"
+    )
 
 
 def _usage() -> str:
@@ -97,7 +122,7 @@ def mount_parser() -> Parser:
     _add_sources(parser.add_argument_group("what to capture"))
     _add_budgets(parser.add_argument_group("how much to keep"))
     _add_mounting(parser.add_argument_group("how to mount"))
-    add_common(parser.add_argument_group("common"))
+    add_common(parser)
     return parser
 
 
@@ -145,9 +170,9 @@ def _add_mounting(group: Group) -> None:
     add("-Z", "--user", metavar="USER", help=_USER_HELP)
 
 
-def add_common(group: Group) -> None:
+def add_common(parser: Parser) -> None:
     """The options of every command."""
-    add = group.add_argument
+    add = parser.add_argument_group("common").add_argument
     add("-q", "--quiet", action="store_true", help="only errors")
     add("-v", "--verbose", action="store_true", help="more of what happens")
     add("-V", "--version", action="version", version=f"flowfs {__version__}", help="the version")

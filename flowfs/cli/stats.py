@@ -14,9 +14,10 @@ from flowfs.called import command
 from flowfs.config import ConfigError, duration
 from flowfs.mountpoint import CONTROL
 
+from .exits import USAGE
 from .figures import LOST, WARNED, Line, lines, rates
-from .looking import USAGE, Unreadable, look
-from .parse import Parser, add_common
+from .looking import Unreadable, look
+from .parse import Parser, add_common, add_mountpoint, command_parser
 from .status import STATUS, Status, read_status
 from .terminal import Terminal
 from .words import SECOND_NS
@@ -53,26 +54,16 @@ def run(arguments: Sequence[str]) -> int:
 
 def stats_parser() -> Parser:
     """Its options and arguments."""
-    usage = f"{command()} stats [MOUNTPOINT] [--json | --prometheus] [--watch [-n TIME]]"
-    parser = Parser(
-        f"{command()} stats",
-        usage=usage.replace("%", "%%"),  # argparse formats it
-        description=_HELP,
-        epilog=_MORE.format(flowfs=command()),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-        add_help=False,
-    )
-    parser.add_argument(
-        "mountpoint", nargs="?", metavar="MOUNTPOINT", help="the mount, or something in it (the only one)"
-    )
+    follows = "[MOUNTPOINT] [--json | --prometheus] [--watch [-n TIME]]"
+    parser = command_parser("stats", follows, _HELP, _MORE.format(flowfs=command()))
+    add_mountpoint(parser)
     group = parser.add_argument_group("options")
     form = group.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="all numbers, as they are in .flowfs/status.json")
     form.add_argument("--prometheus", action="store_true", help="the same for Prometheus: .flowfs/metrics")
     group.add_argument("-w", "--watch", action="store_true", help="again and again, with rates")
     group.add_argument("-n", "--interval", metavar="TIME", help="how often --watch looks (1s)")
-    add_common(group)
+    add_common(parser)
     return parser
 
 

@@ -4,8 +4,12 @@ is a terminal.
 Owns standard error while a mount starts. Knows nothing of what is said.
 """
 
+import errno
 import sys
 from typing import Any
+
+NO_ROOM = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
+"""Standard output cannot be written: no reading fails so."""
 
 
 class Terminal:

@@ -4,14 +4,13 @@ import os
 import time
 from collections.abc import Sequence
 
-from flowfs.called import command
 from flowfs.ending import TOLD_S, Witness, attend
 from flowfs.mountpoint import MountError, mounted_at, unmount
 
-from .parse import Parser, add_common
+from .exits import FAILED, INTERRUPTED, NO_MOUNT
+from .parse import Parser, add_common, command_parser
 from .terminal import Terminal, printable
 
-FAILED, NO_MOUNT, INTERRUPTED = 1, 4, 130
 QUIET_S = 1.0  # shorter waiting needs no bar
 AT_ONCE_S = 0.5  # what -z waits for a mount that may be in use
 
@@ -23,17 +22,11 @@ could not be saved, which is told. Ctrl-C ends the waiting, not the saving.
 
 def umount_parser() -> Parser:
     """The parser of `flowfs umount`."""
-    parser = Parser(
-        f"{command()} umount",
-        usage=f"{command()} umount [-z] MOUNTPOINT...".replace("%", "%%"),  # argparse formats it
-        description=_HELP,
-        allow_abbrev=False,
-        add_help=False,
-    )
+    parser = command_parser("umount", "[-z] MOUNTPOINT...", _HELP)
     parser.add_argument("mountpoints", nargs="+", metavar="MOUNTPOINT", help="where flows are mounted")
     group = parser.add_argument_group("options")
     group.add_argument("-z", "--lazy", action="store_true", help="at once, even if files in it are open")
-    add_common(group)
+    add_common(parser)
     return parser
 
 

@@ -15,7 +15,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import NoReturn
 
-SIGNALLED = 128  # and the number of the signal, as shells have it
+from .exits import SIGNALLED
+
 _ENOUGH = b"qQ\x04"  # Ctrl-D, too
 
 

@@ -35,18 +35,8 @@ class Reach(Pickup):
     """A direction and the limits that its peer sets."""
 
     __slots__ = (
-        *(
-            "answers",
-            "closed",
-            "echo",
-            "far_ack",
-            "low_echoes",
-            "offers_stamps",
-            "paws",
-            "reach_bytes",
-            "reach_known",
-        ),
-        *("said_stamp", "said_window", "scale", "stamp", "syn_window", "value"),
+        *("answers", "closed", "echo", "far_ack", "low_echoes", "offers_stamps", "paws", "reach_bytes"),
+        *("reach_known", "said_stamp", "said_window", "scale", "stamp", "syn_window", "value"),
     )
 
     def __init__(self, key: bytes, owner: Owner, room: Room) -> None:

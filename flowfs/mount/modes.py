@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import stat
+
+from ..tree import DIRECTORY_MODE, ROOT_MODE, STREAM_MODE
 
 PRIVATE = 0o077  # the umask under which the tree's modes are shown as they are
 _EVERYBODY = 0o111  # times the rights of one: owner, group and others
@@ -26,3 +29,14 @@ class Modes(dict[int, int]):
             shown = stat.S_IFMT(mode) | owner * _EVERYBODY & ~self._umask
         self[mode] = shown
         return shown
+
+    def let_us_write_streams(self, uid: int, gid: int) -> bool:
+        """Whether this process comes to the FIFOs and may write to them, where they look like these ids'.
+
+        As path_resolution(7) has it, for the real ids, which are those that serve in the end.
+        """
+        if os.getuid() == 0:
+            return True
+        whose = 6 if os.getuid() == uid else 3 if os.getgid() == gid else 0
+        needed = ((ROOT_MODE, os.X_OK), (DIRECTORY_MODE, os.X_OK), (STREAM_MODE, os.W_OK))
+        return all(self[mode] >> whose & right for mode, right in needed)

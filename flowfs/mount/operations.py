@@ -21,7 +21,18 @@ from typing import Any, Concatenate, NoReturn, ParamSpec, TypeVar
 import pyfuse3
 import trio
 
-from ..tree import MAX_NAME_BYTES, READ_BYTES, ROOT, Attributes, Reason, Tree, TreeError, Unready
+from ..tree import (
+    BLOCK_BYTES,
+    MAX_NAME_BYTES,
+    PAGE_BYTES,
+    READ_BYTES,
+    ROOT,
+    Attributes,
+    Reason,
+    Tree,
+    TreeError,
+    Unready,
+)
 from .modes import Modes
 from .streams import Streams
 from .waiters import Waiters
@@ -107,7 +118,8 @@ class Operations(pyfuse3.Operations):
         entry.st_gid = self._gid
         entry.st_size = size
         entry.st_blocks = blocks
-        entry.st_blksize = READ_BYTES
+        # tail(1) reads what has no more than this from its beginning, which may have been freed.
+        entry.st_blksize = READ_BYTES if size <= blocks * BLOCK_BYTES else PAGE_BYTES
         entry.st_atime_ns = atime_ns
         entry.st_mtime_ns = mtime_ns
         entry.st_ctime_ns = ctime_ns
@@ -121,6 +133,8 @@ class Operations(pyfuse3.Operations):
     def lookup(self, parent_inode: int, name: bytes, ctx: pyfuse3.RequestContext) -> pyfuse3.EntryAttributes:
         attributes = self._tree.lookup(parent_inode, name)
         if stat.S_ISFIFO(attributes.mode):
+            if not self._streams.can_be_written:
+                raise pyfuse3.FUSEError(errno.EACCES)
             attributes = self._streams.visit(attributes, name, ctx.pid)
         entry = self._entry(attributes)
         self._settle(entry.st_ino)

@@ -32,7 +32,10 @@ _WORDS: Mapping[str, Mapping[str, Any]] = {
     "allow_root": {"allow": "root"},
 }
 _MAX_ID = (1 << 32) - 2  # the last one is "none": chown(2)
-_THERE_ARE = "there are ro, rw, visible, allow_other, allow_root, uid=, gid= and umask="
+_THERE_ARE = (
+    "there are ro, rw, visible, allow_other, allow_root, uid=, gid= and umask=, and for mount(8) the long"
+    " options of flowfs mount, such as filter="
+)
 
 
 @dataclass(frozen=True, slots=True)

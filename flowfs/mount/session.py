@@ -72,6 +72,7 @@ class Mount:
         uid = os.getuid() if options.uid is None else options.uid
         gid = os.getgid() if options.gid is None else options.gid
         modes = Modes(options.umask)
+        streams.can_be_written = not options.checked or modes.let_us_write_streams(uid, gid)
         operations = Operations(tree, notifier.settle, waiters, streams, uid, gid, modes)
         said = ""
         try:

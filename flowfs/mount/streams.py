@@ -10,6 +10,8 @@ while there is no reader. Always true:
    does;
  - who looks for a reader goes through our own mount, and waits for an answer of ours: so that is done in a
    thread, and no handler waits for it;
+ - that thread may find a reader when the mount has ended: then it closes what it opened, so that the reader
+   sees the end;
  - nobody waits for a reader who is slow but the task that writes for it, of which there are MAX_FEEDERS at
    the most. Visitors beyond wait until one ends. What was freed ends a stream: a pipe has no errors.
 """
@@ -60,7 +62,10 @@ class _Visit:
 
 
 class Streams:
-    """The FIFOs of one mount on `path`. `settle`: see Operations."""
+    """The FIFOs of one mount on `path`. `settle`: see Operations.
+
+    `can_be_written`: False where the modes keep us out, so that who opens one would wait for good.
+    """
 
     def __init__(self, tree: Tree, waiters: Waiters, settle: Callable[[int], None], path: str) -> None:
         self._tree = tree
@@ -71,7 +76,11 @@ class Streams:
         self._strangers = itertools.count(-1, -1)
         self._sought: tuple[int, int] = (0, 0)  # which inode we look for ourselves, in which thread
         self._news = trio.Event()
+        self._handing_over = threading.Lock()
+        self._pipes: Sequence[int | None] = ()  # that were opened, and are nobody's yet
+        self._is_over = False
         self.feeders = 0
+        self.can_be_written = True
 
     def __len__(self) -> int:
         return len(self._visits)
@@ -93,6 +102,14 @@ class Streams:
 
     async def run(self) -> None:
         """Until cancelled."""
+        try:
+            await self._look_for_readers()
+        finally:
+            with self._handing_over:
+                self._is_over = True
+                _close_all(self._pipes)
+
+    async def _look_for_readers(self) -> None:
         async with trio.open_nursery() as nursery:
             while True:
                 await self._wait()
@@ -102,7 +119,8 @@ class Streams:
                 if not due:
                     continue
                 visits = [visit for _, visit in due]
-                pipes = await trio.to_thread.run_sync(self._open_all, visits, abandon_on_cancel=True)
+                await trio.to_thread.run_sync(self._open_all, visits, abandon_on_cancel=True)
+                pipes, self._pipes = self._pipes, ()
                 for (key, visit), pipe in zip(due, pipes, strict=True):
                     self._go_on(key, visit, pipe is not None)
                     if pipe is not None and pipe != _NOBODY:
@@ -125,14 +143,21 @@ class Streams:
             await self._news.wait()
         self._news = trio.Event()
 
-    def _open_all(self, visits: Sequence[_Visit]) -> list[int | None]:
-        """The ends to write to, in a thread. None: nobody has opened the other end; _NOBODY: nor will."""
+    def _open_all(self, visits: Sequence[_Visit]) -> None:
+        """Have in `_pipes` the ends to write to. In a thread.
+
+        None: nobody has opened the other end; _NOBODY: nor will.
+        """
         pipes = []
         for visit in visits:
             self._sought = visit.inode, threading.get_native_id()
             pipes.append(_NOBODY if _has_ended(visit.pid) else self._open(visit))
         self._sought = 0, 0
-        return pipes
+        with self._handing_over:
+            if self._is_over:
+                _close_all(pipes)
+            else:
+                self._pipes = pipes
 
     def _open(self, visit: _Visit) -> int | None:
         flags = os.O_WRONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -196,6 +221,12 @@ class Streams:
             except BlockingIOError:
                 await trio.lowlevel.wait_writable(pipe)
         await trio.lowlevel.checkpoint()  # others have their turn
+
+
+def _close_all(pipes: Sequence[int | None]) -> None:
+    for pipe in pipes:
+        if pipe is not None and pipe != _NOBODY:
+            os.close(pipe)
 
 
 def _has_ended(thread: int) -> bool:

@@ -3,19 +3,24 @@
 Knows the engine's files and no kernel: no FUSE, no trio, nothing that waits. `tree` is the directory with its
 flows, which stand on the `shelf`; `names` writes and reads their names, `numbers` inode numbers, `answers` is
 what is answered, `xattrs` what is attached to a flow. `control` is what `.flowfs` holds: `guide`, `status`,
-`metrics`, `roll`, `groups`, and `meta` of each flow.
+`metrics`, `roll`, `events`, `groups`, and `meta` of each flow.
 """
 
-from .answers import Attributes, Opened, Readiness, Reason, Space, TreeError
+from .answers import DIRECTORY_MODE, STREAM_MODE, Attributes, Opened, Readiness, Reason, Space, TreeError
 from .numbers import ROOT
 from .roll import Unready
-from .tree import FOLLOW, MAX_NAME_BYTES, READ_BYTES, Tree
+from .tree import BLOCK_BYTES, FOLLOW, MAX_NAME_BYTES, PAGE_BYTES, READ_BYTES, ROOT_MODE, Tree
 
 __all__ = [
+    "BLOCK_BYTES",
+    "DIRECTORY_MODE",
     "FOLLOW",
     "MAX_NAME_BYTES",
+    "PAGE_BYTES",
     "READ_BYTES",
     "ROOT",
+    "ROOT_MODE",
+    "STREAM_MODE",
     "Attributes",
     "Opened",
     "Readiness",

@@ -112,7 +112,7 @@ class Control:
             return self._group(_INDEX[Fixed(parent)], name)
         kind, number = cast("tuple[Kind, int]", kind_of(parent))
         flow = self._shelf.named(name)
-        if number not in self._groups[kind].of(flow):
+        if not self._groups[kind].has(number, flow):
             raise TreeError(Reason.NOT_FOUND)
         return self._link_attributes(flow)
 
@@ -149,9 +149,7 @@ class Control:
         number = groups.number(name)
         if number is None:
             raise TreeError(Reason.NOT_FOUND)
-        if number not in groups.always and not any(
-            number in groups.of(flow) for flow in self._shelf.after(0)
-        ):
+        if number not in groups.always and not any(groups.has(number, flow) for flow in self._shelf.after(0)):
             raise TreeError(Reason.NOT_FOUND)
         return self._directory_attributes(inode_of(kind, number))
 
@@ -200,11 +198,12 @@ class Control:
             return None
         kind = _INDEX[Fixed(inode)]
         groups = self._groups[kind]
+        alike = self._directory_attributes(inode)  # but for the inode; to ask for each costs 10 µs
         found = []
         for cookie, number in enumerate(every(groups, self._shelf.after(0)), 3):
             name = groups.name(number)
             if name is not None:  # more than are kept
-                found.append((name, self._directory_attributes(inode_of(kind, number)), cookie))
+                found.append((name, alike._replace(inode=inode_of(kind, number)), cookie))
         return found
 
     def entries(self, inode: int, cookie: int) -> Iterator[Entry]:
@@ -223,9 +222,9 @@ class Control:
                 yield name_of(flow.key, flow.generation), attributes, attributes.inode
         else:
             kind, number = cast("tuple[Kind, int]", kind_of(inode))
-            of = self._groups[kind].of
+            groups = self._groups[kind]
             for flow in self._flows_after(cookie - inode_of(Kind.LINK, 0)):
-                if number in of(flow):
+                if groups.has(number, flow):
                     attributes = self._link_attributes(flow)
                     yield name_of(flow.key, flow.generation), attributes, attributes.inode
 

@@ -36,6 +36,10 @@ class Groups(ABC):
     def of(self, flow: Flow) -> tuple[int, ...]:
         """The groups of a flow, each once."""
 
+    def has(self, number: int, flow: Flow) -> bool:
+        """Whether a flow is in a group."""
+        return number in self.of(flow)
+
     @abstractmethod
     def name(self, number: int) -> bytes | None:
         """How a group is spelled; None for what is none, or none any more."""
@@ -57,11 +61,15 @@ class Hosts(Groups):
         numbers = (self._number(address) for address in _addresses(flow.key))
         return tuple(dict.fromkeys(numbers))
 
+    def has(self, number: int, flow: Flow) -> bool:
+        """As for others; but no other address takes the place of the one that is asked for."""
+        return self._address(number) in _addresses(flow.key)
+
     def name(self, number: int) -> bytes | None:
-        if number < _FIRST_HOST:
-            return inet_ntop(AF_INET, number.to_bytes(4, "big")).encode()
-        address = self._addresses.get(number)
-        return inet_ntop(AF_INET6, address).encode() if address is not None else None
+        address = self._address(number)
+        if address is None:
+            return None
+        return inet_ntop(AF_INET if len(address) == 4 else AF_INET6, address).encode()
 
     def number(self, name: bytes) -> int | None:
         try:
@@ -70,6 +78,9 @@ class Hosts(Groups):
             return None
         number = self._number(address)
         return number if self.name(number) == name else None
+
+    def _address(self, number: int) -> bytes | None:
+        return number.to_bytes(4, "big") if number < _FIRST_HOST else self._addresses.get(number)
 
     def _number(self, address: bytes) -> int:
         if len(address) == 4:

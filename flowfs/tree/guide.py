@@ -7,7 +7,8 @@ Each file in the directory above is what one side of a TCP connection sent to th
 Files grow as packets come. What was read never changes; lost bytes read as zeros and are listed.
 rm frees a file, all else is read-only.
 
-This directory is never listed, so that grep -r and tar read each byte once.
+This directory is found by its name and listed only with -o visible, so that grep -r and tar read each byte
+once.
 
 status.json     the mount in numbers: what was captured, dropped, refused, freed; warnings
 metrics         the same for Prometheus
@@ -16,7 +17,7 @@ events.jsonl    a line for whatever happens to a flow, from the first look at th
                 idle, open (again), evicted, removed; when full it becomes events.jsonl.1 (tail -F goes on)
 meta/NAME.json  what is known of one flow: holes, conflicts, what became of bytes that are not in the file
 follow/NAME     a FIFO: the flow from its start, as it grows, until it ends, or to where bytes were freed.
-                Who opens it has a stream of his own; of several readers each gets the whole
+                Of several readers each has a stream of its own, and gets the whole
 by-host/ADDR    links to the flows from and to an address
 by-port/PORT    ... a port
 by-state/open   ... those that may still grow; by-state/closed, all others

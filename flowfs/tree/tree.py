@@ -52,6 +52,7 @@ MAX_NAME_BYTES = 255  # NAME_MAX of limits.h; the longest name of a flow has 120
 ROOT_MODE = stat.S_IFDIR | 0o700
 BLOCK_BYTES = 512  # the unit of st_blocks
 READ_BYTES = 131072  # st_blksize: cat and cp read so much at once
+PAGE_BYTES = 4096  # the same, of files that do not hold all their bytes
 
 HOT_NS = 250_000_000  # so long after its last byte a flow has just grown; of the time of packets
 
@@ -258,7 +259,8 @@ class Tree:
         handle = next(self._numbers)
         self._shelf.held[flow.serial] = flow
         self._readers[handle] = _Reader(flow)
-        return Opened(handle, cacheable=self._is_final(flow))
+        # Of a page that holds freed bytes the kernel could not give the others.
+        return Opened(handle, cacheable=self._is_final(flow) and flow.start == 0)
 
     def read(self, handle: int, offset: int, size: int) -> bytes:
         """At most `size` bytes from `offset`; fewer only at the end of what can be read. FREED, NOT_OPEN."""

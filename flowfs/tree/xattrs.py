@@ -49,6 +49,7 @@ _VALUES: Mapping[bytes, _Value] = {
     b"missing": lambda flow, about, peer, source: str(
         sum(hole[1] for hole in about.holes) + about.tail_missing_bytes
     ),
+    b"freed": lambda flow, about, peer, source: str(flow.start),
     b"conflicts": lambda flow, about, peer, source: ranges(conflict[:2] for conflict in about.conflicts),
     b"retransmitted": lambda flow, about, peer, source: str(about.bytes_by_fate.get("duplicate_bytes", 0)),
     b"peer": lambda flow, about, peer, source: peer,

@@ -1,4 +1,4 @@
-"""The fixture `mount`: a mount to read from, and to feed."""
+"""The fixture `mount`: a mount to read from, and to feed; and `conversation`: a flow in it, "abc\\n"."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from craft import Conversation
 from mounted.served import Served, served
 
 
@@ -14,3 +15,10 @@ from mounted.served import Served, served
 def mount(tmp_path: Path) -> Iterator[Served]:
     with served(tmp_path / "flows") as mount:
         yield mount
+
+
+@pytest.fixture
+def conversation(mount: Served) -> Conversation:
+    conversation = Conversation().handshake().client(0, b"abc\n")
+    mount.feed(conversation)
+    return conversation

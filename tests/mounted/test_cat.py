@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pty
-import select
 import signal
 import subprocess
 import time
@@ -17,12 +16,10 @@ import pytest
 
 from craft import Conversation
 from live.mounting import FLOWFS
-from mounted.served import Served, clean_up, run, served, start
+from mounted.readers import MIB, SOON_S, ended, heard, larger_than_memory
+from mounted.served import Served, clean_up, run, start
 
 pytestmark = pytest.mark.needs("fuse")
-
-MIB = 1 << 20
-SOON_S = 1.0  # a notice takes 0.1 ms; two busy cores take longer
 
 
 def cat(*arguments: str | Path) -> tuple[int, str, str]:
@@ -42,30 +39,6 @@ def following(*arguments: str | Path, **more: int) -> Iterator[subprocess.Popen[
         process.communicate()
 
 
-def heard(process: subprocess.Popen[bytes], word: bytes, within_s: float = 10) -> bytes:
-    """What it says up to the word."""
-    assert process.stdout is not None
-    seen, deadline = b"", time.monotonic() + within_s
-    while word not in seen:
-        assert select.select([process.stdout], [], [], max(0, deadline - time.monotonic()))[0], seen
-        piece = os.read(process.stdout.fileno(), 65536)
-        assert piece, seen
-        seen += piece
-    return seen
-
-
-def ended(process: subprocess.Popen[bytes]) -> tuple[int, bytes, bytes]:
-    out, err = process.communicate(timeout=5)
-    return process.returncode, out, err
-
-
-@pytest.fixture
-def conversation(mount: Served) -> Conversation:
-    conversation = Conversation().handshake().client(0, b"abc\n")
-    mount.feed(conversation)
-    return conversation
-
-
 def test_flows_one_after_the_other(mount: Served, conversation: Conversation) -> None:
     mount.feed(conversation.server(0, b"\x1b[1mdef\r\n"))
     paths = mount.client(conversation), mount.server(conversation)
@@ -77,11 +50,20 @@ def test_flows_one_after_the_other(mount: Served, conversation: Conversation) ->
     )
 
 
+def test_more_flows_than_may_be_open_at_first(mount: Served) -> None:
+    """The limit is 1024 where people log in, and a pattern has no such limit."""
+    for port in range(1, 41):
+        mount.feed(Conversation(client_port=port).handshake().client(0, b"abc\n"))
+    done = run("sh", "-c", f"ulimit -Sn 20; {' '.join(FLOWFS)} cat {mount.path}/*")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "abc\n" * 40, "")
+
+
 def test_what_is_no_flow(mount: Served, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     os.mkfifo(tmp_path / "fifo")
     for path in (tmp_path / "file", tmp_path / "fifo", tmp_path, mount.path / ".flowfs/status.json"):
         assert cat(path) == (1, "", f"flowfs: {path}: not a flow, that is a file in a mount of flowfs\n")
+    assert cat("a\x1b[2J")[2] == "flowfs: a?[2J: no such file or directory\n"
     assert cat(mount.path / "none") == (1, "", f"flowfs: {mount.path / 'none'}: no such file or directory\n")
 
 
@@ -109,7 +91,7 @@ def test_following_waits_without_turning(mount: Served, conversation: Conversati
     with following(mount.client(conversation)) as process:
         heard(process, b"\n")
         before = switches(process.pid)
-        time.sleep(1)
+        time.sleep(1)  # and nothing comes
         assert switches(process.pid) - before <= 2
 
 
@@ -190,15 +172,10 @@ def test_lost_bytes_are_told(mount: Served) -> None:
 
 
 def test_freed_bytes_are_told(tmp_path: Path) -> None:
-    with served(tmp_path / "flows", payload_bytes=MIB) as mount:
-        conversation = Conversation().handshake()
-        for number in range(60):
-            conversation.client(60_000 * number, b"%05d\n" % number * 10_000)
-        mount.feed(conversation)
+    with larger_than_memory(tmp_path / "flows") as (mount, conversation, whole):
         path = mount.client(conversation)
         done = subprocess.run([*FLOWFS, "cat", path], capture_output=True, check=False)
         kept = len(done.stdout)
-        whole = b"".join(b"%05d\n" % number * 10_000 for number in range(60))
         assert 300_000 < kept < MIB
         assert done.stdout == whole[-kept:]
         count = f"{len(whole) - kept:,}"

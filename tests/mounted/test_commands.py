@@ -8,8 +8,7 @@ import os
 import re
 import select
 import subprocess
-import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -17,6 +16,7 @@ import pytest
 from craft import Conversation
 from flowfs.mountpoint import unmount
 from live.mounting import ENVIRONMENT, FLOWFS, clean_up
+from mounted.people import open_to_all
 from mounted.served import close_pipes, served, start
 
 pytestmark = pytest.mark.needs("fuse")
@@ -90,11 +90,14 @@ def test_ls_on_a_terminal(demo: Path) -> None:
     assert max(map(len, lines)) <= 60
 
 
-@pytest.mark.parametrize("command", ["ls", "stats"])
-def test_a_path_within_a_mount(demo: Path, command: str) -> None:
+INSIDE = (".flowfs", MAIL, ".flowfs/by-port/25", f".flowfs/by-port/25/{MAIL}", "gone")
+
+
+@pytest.mark.parametrize(("command", "places"), [("ls", INSIDE[:1]), ("stats", INSIDE)])
+def test_a_path_within_a_mount(demo: Path, command: str, places: Sequence[str]) -> None:
     whole = flowfs(command, demo).stdout
     assert whole
-    for inside in (MAIL, ".flowfs", ".flowfs/by-port/25", f".flowfs/by-port/25/{MAIL}", "gone"):
+    for inside in places:
         assert flowfs(command, demo / inside).stdout == whole
 
 
@@ -132,7 +135,7 @@ def test_check_of_a_mount(demo: Path) -> None:
     """The machine lacks nothing that a mount needs, or there would be none."""
     done = flowfs("check", demo)
     assert done.returncode == 0
-    assert done.stdout.splitlines()[-1].split(None, 2) == ["ok", str(demo), "a live flowfs mount"]
+    assert done.stdout.splitlines()[-1].split(None, 2) == ["ok", str(demo), "a flowfs mount that answers"]
 
 
 @pytest.mark.parametrize("command", ["ls", "stats"])
@@ -167,9 +170,8 @@ def test_a_dead_mount(tmp_path: Path) -> None:
 @pytest.mark.skipif(os.geteuid() != 0, reason="a mount for somebody else takes root")
 def test_the_mount_of_somebody_else() -> None:
     """Not even root can look into it."""
-    with tempfile.TemporaryDirectory() as folder:  # pytest's own is for root alone
-        os.chmod(folder, 0o711)
-        path = Path(folder, "flows")
+    with open_to_all() as folder:
+        path = folder / "flows"
         path.mkdir()
         os.chown(path, 65534, 65534)
         try:
@@ -204,6 +206,19 @@ def test_the_only_mount(tmp_path: Path) -> None:
     ]
 
 
+def test_flows_and_groups_that_are_named(demo: Path) -> None:
+    one = [line.split("\t")[0] for line in flowfs("ls", demo / MAIL).stdout.splitlines()]
+    assert one == [MAIL]
+    both = flowfs("ls", *demo.glob("*.00080*")).stdout.splitlines()
+    assert len(both) == 2
+    assert flowfs("ls", demo / ".flowfs/by-port/80").stdout.splitlines() == both
+    assert len(flowfs("ls", "--json", demo / MAIL).stdout.splitlines()) == 1
+    assert len(flowfs("ls", demo, demo / MAIL).stdout.splitlines()) == 4
+    done = flowfs("ls", demo / "*.09999")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"flowfs: {demo}/*.09999: no such flow\n"
+
+
 def take_until(lines: Iterable[str], what: str) -> Iterator[str]:
     """Those up to one that has this in it."""
     for line in lines:
@@ -233,3 +248,11 @@ def test_what_happens_is_told_as_it_does(tmp_path: Path) -> None:
             assert following.wait(10) == 1  # nobody reads: as of any tool in a pipe
         done = flowfs("ls", mount.path, "--follow", "--sort", "size")
         assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    "line", ["ls {}", "ls {} --json", "ls {} --sort size", "stats {}", "stats {} --json", "stats {} -w"]
+)
+def test_no_room_for_what_is_said(demo: Path, line: str) -> None:
+    done = shell(f"$flowfs {line.format(demo)} > /dev/full")
+    assert (done.returncode, done.stderr) == (1, "flowfs: standard output: No space left on device\n")

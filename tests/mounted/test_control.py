@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
 
 from craft import Conversation
 from mounted.served import Served, run
-from waiting import eventually
+from waiting import eventually, until
 
 pytestmark = pytest.mark.needs("fuse")
 
@@ -98,7 +97,7 @@ def test_tail_follows_what_happens(mount: Served) -> None:
         ["tail", "-s", "0.05", "-n", "+1", "-F", path], stdout=subprocess.PIPE, text=True
     ) as tail:
         assert tail.stdout is not None
-        time.sleep(0.5)  # until it is there: from then on events are recorded
+        until(lambda: opens(tail.pid, path))  # events are recorded from the first look on
         (conversation,) = talks(mount, 1)
         mount.feed(conversation.close())
         mount.evict(conversation)
@@ -107,6 +106,12 @@ def test_tail_follows_what_happens(mount: Served) -> None:
     assert [event["event"] for event in seen] == ["new", "fin", "removed"]
     assert {event["name"] for event in seen} == {conversation.client_name()}
     assert len(path.read_text().splitlines()) == 3
+
+
+def opens(process: int, path: Path) -> bool:
+    """Whether the process has opened the file."""
+    folder = Path(f"/proc/{process}/fd")
+    return any(os.path.realpath(entry) == str(path) for entry in folder.iterdir())
 
 
 def test_nothing_there_can_be_written(mount: Served) -> None:

@@ -26,6 +26,7 @@ pytestmark = [
 
 CONVERSATION = craft.Conversation().handshake().client(0, b"secret")
 NAME = CONVERSATION.client_name()
+ENDED = craft.Conversation(client_port=7).handshake().client(0, b"secret").server_ack(6).close()
 NOBODY = 65534
 DENIED = "Permission denied"
 
@@ -153,6 +154,29 @@ def test_the_owner_looks_like_somebody_else_and_reads(capture: Path) -> None:
         assert reads(place, ALICE)
         assert_kept_out(place, BOB)
         assert_kept_out(place, 0)
+
+
+@pytest.mark.parametrize(
+    ("option", "uid", "is_served"),
+    [
+        ("allow_other,umask=022", BOB, True),
+        (f"uid={BOB}", ALICE, True),  # the kernel checks no modes
+        (f"allow_other,uid={BOB}", BOB, False),
+        ("umask=0277", ALICE, False),
+    ],
+)
+def test_a_stream_that_we_may_not_write_is_refused(
+    capture: Path, option: str, uid: int, is_served: bool
+) -> None:
+    """Its reader would wait for good."""
+    craft.write_pcap(capture, [*CONVERSATION.packets, *ENDED.packets])
+    with mounted(capture, "-o", option, uid=ALICE) as place:
+        done = as_user(uid, "timeout", "5", "cat", place / ".flowfs/follow" / ENDED.client_name())
+        if is_served:
+            assert (done.returncode, done.stdout) == (0, "secret")
+        else:
+            assert done.returncode == 1
+            assert DENIED in done.stderr
 
 
 def test_root(capture: Path) -> None:

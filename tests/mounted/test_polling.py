@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pty
 import select
 import subprocess
 import sys
@@ -198,9 +199,6 @@ def test_less_comes_to_the_end_of_what_is_there(
     mount: Served, conversation: Conversation, tmp_path: Path
 ) -> None:
     """It polls what it reads: it must say (END), and not wait for more where nobody asked it to."""
-    pytest.importorskip("pty")
-    import pty
-
     main, side = pty.openpty()
     command = ["less", str(mount.client(conversation))]
     environment = os.environ | {"TERM": "xterm", "LESS": "", "LC_ALL": "C.UTF-8"}

@@ -13,14 +13,11 @@ from pathlib import Path
 import pytest
 
 from craft import Conversation
-from mounted.served import Served, run, served
-from mounted.test_cat import ended, heard
+from mounted.readers import SOON_S, ended, heard, larger_than_memory
+from mounted.served import Served, run
 from waiting import eventually
 
 pytestmark = pytest.mark.needs("fuse")
-
-MIB = 1 << 20
-SOON_S = 1.0
 
 
 def stream(mount: Served, conversation: Conversation) -> Path:
@@ -41,13 +38,6 @@ def pipes(mount: Served) -> int:
         except FileNotFoundError:
             continue
     return sum(link.startswith(str(mount.path)) for link in links)
-
-
-@pytest.fixture
-def conversation(mount: Served) -> Conversation:
-    conversation = Conversation().handshake().client(0, b"abc\n")
-    mount.feed(conversation)
-    return conversation
 
 
 @pytest.mark.parametrize("end", ["fin", "evict", "finish"])
@@ -100,7 +90,7 @@ def test_looking_is_not_opening(mount: Served) -> None:
     threads = threads_of(mount)
     listed = run("ls", "-l", mount.path / ".flowfs/follow").stdout
     assert listed.count("\nprw-------") == 1000
-    time.sleep(0.05)
+    time.sleep(0.05)  # they are looked for meanwhile
     assert pipes(mount) == 0
     assert threads_of(mount) <= threads + 3
     process = opened("cat", stream(mount, conversations[500]))
@@ -154,7 +144,7 @@ def test_more_readers_than_are_served_at_once(mount: Served, conversation: Conve
     for thread in threads:
         thread.start()
     assert eventually(lambda: pipes(mount) == 64, 5)
-    time.sleep(0.2)
+    time.sleep(0.2)  # the others would have their turn in less
     assert pipes(mount) == 64
     mount.feed(conversation.server_ack(4).close())
     for thread in threads:
@@ -164,11 +154,7 @@ def test_more_readers_than_are_served_at_once(mount: Served, conversation: Conve
 
 
 def test_what_was_freed_ends_a_stream(tmp_path: Path) -> None:
-    with served(tmp_path / "flows", payload_bytes=MIB) as mount:
-        conversation = Conversation().handshake()
-        for number in range(60):
-            conversation.client(60_000 * number, b"%05d\n" % number * 10_000)
-        mount.feed(conversation)
+    with larger_than_memory(tmp_path / "flows") as (mount, conversation, _):
         assert run("cat", stream(mount, conversation)).stdout == ""
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from craft import Conversation
-from mounted.served import Served, run
+from mounted.served import Served, run, served
 from waiting import eventually
 
 pytestmark = pytest.mark.needs("fuse")
@@ -303,3 +303,20 @@ def test_copying_all_while_it_grows(mount: Served, growing: Growing, tmp_path: P
     assert is_beginning((tmp_path / "all" / growing.path.name).read_bytes())
     listed = output(["tar", "-tf", "-"], input=archive).splitlines()
     assert len(listed) == 51
+
+
+@pytest.mark.parametrize("tail_bytes", [1024, 65536])
+def test_the_end_of_a_flow_whose_head_was_freed(tmp_path: Path, tail_bytes: int) -> None:
+    """It is read to the byte, also when the flow has ended, and tail(1) need not begin where nothing is."""
+    data = DATA[:300_000]
+    conversation = Conversation().handshake()
+    for at in range(0, len(data), 1300):
+        conversation.client(at, data[at : at + 1300])
+    with served(tmp_path / "flows", max_flow_bytes=tail_bytes, keep="tail") as mount:
+        mount.feed(conversation.server_ack(len(data)).close())
+        flow = mount.client(conversation)
+        freed = int(os.getxattr(flow, "user.flowfs.freed"))
+        assert 0 < freed <= len(data) - tail_bytes
+        for count in (5, 1000, len(data) - freed):
+            assert output(["tail", "-c", str(count), flow]) == data[-count:]
+        assert run("cat", flow).stderr.endswith("Input/output error\n")

@@ -19,8 +19,8 @@ from recording import (
     Recorder,
     refused_without_rights,
     run,
-    until,
 )
+from waiting import come_true
 
 
 def test_an_interface_that_is_not_there() -> None:
@@ -62,7 +62,7 @@ def test_loopback_with_a_filter(interface: str) -> None:
 
         async def converse(capture: Capture, recorder: Recorder) -> None:
             await trio.to_thread.run_sync(talk, server, b"needle" * 1000)
-            await until(lambda: b"needle" in b"".join(recorder.frames))
+            await come_true(lambda: b"needle" in b"".join(recorder.frames))
             await trio.sleep(0.25)
 
         recorder, capture = run([source], converse)
@@ -85,7 +85,7 @@ def test_a_packet_of_an_interface_is_shown_soon() -> None:
             for _ in range(5):
                 seen, sent = len(recorder.frames), time.monotonic()
                 await trio.to_thread.run_sync(talk, server, b"x")
-                await until(lambda: len(recorder.frames) > seen)  # noqa: B023  called within the loop
+                await come_true(lambda: len(recorder.frames) > seen)  # noqa: B023  called within the loop
                 waits.append(recorder.arrived[seen] - sent)
 
         run([source], converse)
@@ -97,7 +97,7 @@ def test_a_silent_interface_can_be_stopped() -> None:
     source = open_interface("lo", 0, filter="udp port 9 and host 192.0.2.1")
 
     async def wait(capture: Capture, recorder: Recorder) -> None:
-        await until(lambda: recorder.ticks >= 3)
+        await come_true(lambda: recorder.ticks >= 3)
 
     started = time.monotonic()
     recorder, _ = run([source], wait)

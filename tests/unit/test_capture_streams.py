@@ -27,9 +27,9 @@ from recording import (
     packets,
     pipe,
     run,
-    until,
     write,
 )
+from waiting import come_true
 
 
 @pytest.mark.parametrize("count", [1, 256, 1000])
@@ -66,7 +66,7 @@ def test_a_packet_of_a_pipe_is_shown_as_it_arrives() -> None:
                 await trio.sleep(0.02)
                 sent = time.monotonic()
                 os.write(writing, data[24 + number * record :][:record])
-                await until(lambda: len(recorder.frames) > number)  # noqa: B023  called within the loop
+                await come_true(lambda: len(recorder.frames) > number)  # noqa: B023  called within the loop
                 waits.append(recorder.arrived[number] - sent)
 
         recorder, _ = run([open_file(path, 0)], send)
@@ -80,7 +80,7 @@ def test_a_capture_that_waits_for_a_pipe_can_be_stopped() -> None:
         os.write(writing, craft.pcap(packets(2))[:-3])
 
         async def wait(capture: Capture, recorder: Recorder) -> None:
-            await until(lambda: len(recorder.frames) == 1)
+            await come_true(lambda: len(recorder.frames) == 1)
 
         started = time.monotonic()
         recorder, capture = run([open_file(path, 0)], wait)
@@ -111,7 +111,7 @@ def test_the_clock_ticks_for_a_pipe_whose_packets_are_of_now(current: bool) -> N
         os.write(writing, craft.pcap([packet._replace(time_ns=time.time_ns()) if current else packet]))
 
         async def wait(capture: Capture, recorder: Recorder) -> None:
-            await until(lambda: bool(recorder.frames))
+            await come_true(lambda: bool(recorder.frames))
             await trio.sleep(0.3)
 
         recorder, _ = run([open_file(path, 0)], wait)
@@ -239,7 +239,7 @@ def test_a_fifo_without_a_writer_is_begun_before_what_is_later(tmp_path: Path) -
         await trio.sleep(0.1)  # time to give what is later, which it must not
         assert recorder.frames == []
         fifo.write_bytes(craft.pcap(early))
-        await until(lambda: recorder.finished)
+        await come_true(lambda: recorder.finished)
 
     recorder, _ = run(sources, fill)
     assert recorder.sources == [1] * 3 + [0] * 5

@@ -218,7 +218,7 @@ def test_a_filter_from_a_file(tmp_path: Path) -> None:
         ("mount /mnt -i lo -x", "unrecognized arguments: -x"),
         ("umount", "the following arguments are required: MOUNTPOINT"),
         ("umount /mnt -x", "unrecognized arguments: -x"),
-        ("ls /mnt /mnt", "unrecognized arguments: /mnt"),
+        ("ls --stat open", "unrecognized arguments: --stat"),
         ("ls --state shut", "--state: invalid choice: 'shut'"),
         ("ls --sort age", "--sort: invalid choice: 'age'"),
         ("cat", "the following arguments are required: FLOW"),
@@ -281,6 +281,16 @@ def flowfs_(*arguments: str) -> tuple[int, str]:
     assert done.stdout == ""
     assert "Traceback" not in done.stderr
     return done.returncode, done.stderr
+
+
+@pytest.mark.parametrize("line", ["-h", "check", "interfaces", "interfaces --json", "umount -h"])
+def test_no_room_for_what_is_said(line: str) -> None:
+    command = [sys.executable, "-P", "-m", "flowfs", *line.split()]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            command, env=ENVIRONMENT, stdout=full, stderr=subprocess.PIPE, timeout=60, check=False
+        )
+    assert (done.returncode, done.stderr) == (1, b"flowfs: standard output: No space left on device\n")
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 import shutil
@@ -102,6 +103,8 @@ def test_no_right_to_capture(monkeypatch: pytest.MonkeyPatch) -> None:
     """Files can be read without."""
     monkeypatch.setattr(needs, "may_capture", lambda: False)
     missing(needs.right_to_capture(), "run sudo flowfs mount", OPTIONAL)
+    monkeypatch.setattr(needs, "may_capture", _no_such_family)
+    missing(needs.right_to_capture(), "no packets here (Address family not supported", OPTIONAL)
     monkeypatch.setattr(needs, "may_capture", lambda: True)
     assert needs.right_to_capture().level == OK
 
@@ -117,6 +120,12 @@ def test_memory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     files[tmp_path / "a/memory.max"] = "max"
     assert needs.memory().level == OK
     assert "this machine has 4G" in needs.memory().text
+    del files[Path("/proc/self/cgroup")]
+    assert "this machine has 4G" in needs.memory().text
+
+
+def _no_such_family() -> bool:
+    raise OSError(errno.EAFNOSUPPORT, os.strerror(errno.EAFNOSUPPORT))
 
 
 def _read(files: dict[Path, str], path: Path) -> str:
@@ -164,9 +173,9 @@ def test_a_mount(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(mountpoint, "mounts", lambda: iter(listed))
     monkeypatch.setattr(mountpoint, "_take_away", lambda *_, **__: pytest.fail("was taken away"))
     (tmp_path / ".flowfs").mkdir()
-    assert needs.place(str(tmp_path)) == Finding(str(tmp_path), OK, "a live flowfs mount")
+    assert needs.place(str(tmp_path)) == Finding(str(tmp_path), OK, "a flowfs mount that answers")
     inside = f"{tmp_path}/a"
-    assert needs.place(inside).text == f"a live flowfs mount is at {tmp_path}, and this in it"
+    assert needs.place(inside).text == f"a flowfs mount that answers is at {tmp_path}, and this in it"
     monkeypatch.setattr(mountpoint, "_is_dead", lambda _: True)
     missing(needs.place(inside), f"take it away: flowfs umount -z {tmp_path}")
 

@@ -190,6 +190,20 @@ def test_addresses_are_not_kept_for_ever(directory: Directory) -> None:
     assert directory.tree.attributes(Fixed.BY_HOST).links == 2
 
 
+def test_more_addresses_than_are_kept_hide_no_flow(
+    directory: Directory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flowfs.tree.groups.MAX_HOSTS", 2)
+    conversations = [
+        directory.flow(port, client_address=f"2001:db8::{port}", server_address="2001:db8::99")
+        for port in range(1, 7)
+    ]
+    for port, conversation in enumerate(conversations, 1):
+        group = directory.group(Fixed.BY_HOST, f"2001:db8::{port}".encode())
+        assert directory.names(group.inode) == [name_of(conversation)]
+        directory.tree.lookup(group.inode, name_of(conversation))
+
+
 def test_the_hidden_directory_can_be_shown(directory: Directory) -> None:
     conversation = directory.flow()
     tree = Tree(directory.engine, visible=True)
@@ -222,6 +236,7 @@ def test_what_is_attached_to_a_flow(directory: Directory) -> None:
         "packets": "8",
         "gaps": "3-5",
         "missing": "2",
+        "freed": "0",
         "conflicts": "0-2",
         "retransmitted": "5",
         "peer": conversation.server_name(),

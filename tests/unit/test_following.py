@@ -14,7 +14,8 @@ from craft import pcapng as ng
 from flowfs.capture import Capture, CaptureError, open_file
 from flowfs.capture.following import MAX_LINES, START_BYTES, Following
 from flowfs.capture.inputs import Plain
-from recording import Recorder, frames, packets, run, until
+from recording import Recorder, frames, packets, run
+from waiting import come_true
 
 RECORD_BYTES = len(craft.pcap(packets(1))) - 24
 
@@ -38,7 +39,7 @@ def follow(path: Path, *steps: Callable[[], object]) -> tuple[Recorder, Capture]
 
     async def main(capture: Capture, recorder: Recorder) -> None:
         for step in steps:
-            await until(partial(is_there, step(), capture, recorder))
+            await come_true(partial(is_there, step(), capture, recorder))
 
     return run([open_file(str(path), 0, follow=True)], main, follow=True)
 
@@ -64,9 +65,9 @@ def test_it_is_the_last_of_several(tmp_path: Path) -> None:
     sources = [open_file(str(path), number, follow=True) for number, path in enumerate((empty, earlier))]
 
     async def fill(capture: Capture, recorder: Recorder) -> None:
-        await until(lambda: len(recorder.frames) == 2)
+        await come_true(lambda: len(recorder.frames) == 2)
         empty.write_bytes(craft.pcap(later(1)))
-        await until(lambda: len(recorder.frames) == 3)
+        await come_true(lambda: len(recorder.frames) == 3)
 
     run(sources, fill, follow=True)
 

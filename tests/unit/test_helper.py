@@ -183,6 +183,15 @@ def test_statuses(status: int, shown: int, monkeypatch: pytest.MonkeyPatch) -> N
     assert run == [["-v", "--options=ro", "--interface=eth0", "--", "/mnt"]]
 
 
+@pytest.mark.parametrize("program", [mount_helper, main])
+def test_ctrl_c_before_the_mount(program: Callable[..., int], monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("flowfs.cli.helper.as_typed", interrupted)
+    assert status_of(program, "eth0 /mnt -o ro") == 8
+
+
 def test_the_types_of_fuse_call_the_program_itself(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

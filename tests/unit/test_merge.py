@@ -13,7 +13,8 @@ import pytest
 import craft
 from craft import pcapng as ng
 from flowfs.capture import Capture, CaptureError, FilterError, merge, open_file
-from recording import Recorder, frames, packets, pipe, run, until, write
+from recording import Recorder, frames, packets, pipe, run, write
+from waiting import come_true
 
 
 def split_up(tmp_path: Path, shares: list[list[craft.Packet]]) -> list[str]:
@@ -122,11 +123,11 @@ def test_a_file_and_a_pipe(tmp_path: Path) -> None:
         os.write(writing, craft.pcap(everything[1:10:2]))
 
         async def send(capture: Capture, recorder: Recorder) -> None:
-            await until(lambda: len(recorder.frames) == 10)
+            await come_true(lambda: len(recorder.frames) == 10)
             assert recorder.frames == frames(10)
             os.write(writing, craft.pcap(everything[11::2])[24:])
             os.close(writing)
-            await until(lambda: recorder.finished)
+            await come_true(lambda: recorder.finished)
 
         recorder, _ = run([open_file(str(path), 0), open_file(name, 1)], send)
     assert recorder.frames == frames(20)
@@ -203,10 +204,10 @@ def test_a_file_that_is_still_written(tmp_path: Path) -> None:
     sources = [open_file(str(path), 1, follow=True), open_file(str(earlier), 0)]
 
     async def go_on(capture: Capture, recorder: Recorder) -> None:
-        await until(lambda: len(recorder.frames) == 8)
+        await come_true(lambda: len(recorder.frames) == 8)
         with path.open("ab") as file:
             file.write(everything[24 + 5 * record + 7 :])
-        await until(lambda: len(recorder.frames) == 13)
+        await come_true(lambda: len(recorder.frames) == 13)
         assert not recorder.finished
 
     _, capture = run(sources, go_on, follow=True)
@@ -243,9 +244,9 @@ def test_a_block_without_packets_that_comes_in_parts() -> None:
         source = open_file(name, 0)
 
         async def send(capture: Capture, recorder: Recorder) -> None:
-            await until(lambda: source.waits_for >= 0)
+            await come_true(lambda: source.waits_for >= 0)
             os.write(writing, data[40:])
-            await until(lambda: len(recorder.frames) == 2)
+            await come_true(lambda: len(recorder.frames) == 2)
 
         run([source], send)
 
@@ -257,7 +258,7 @@ def test_what_gives_nothing_can_be_stopped(tmp_path: Path) -> None:
     os.truncate(path, 1 << 40)  # a hole of the file system, which takes no room
 
     async def wait(capture: Capture, recorder: Recorder) -> None:
-        await until(lambda: len(recorder.frames) == 1)
+        await come_true(lambda: len(recorder.frames) == 1)
 
     recorder, _ = run([open_file(str(path), 0)], wait)
     assert not recorder.finished

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import stat
 
 import pytest
@@ -124,25 +125,25 @@ def test_letting_in_without_letting_anybody_read(text: str, nothing: bool) -> No
 
 
 @pytest.mark.parametrize(
-    ("umask", "file", "folder", "root"),
+    ("umask", "file", "folder", "root", "stream"),
     [
-        (0o077, 0o400, 0o500, 0o700),
-        (0o022, 0o444, 0o555, 0o755),
-        (0o027, 0o440, 0o550, 0o750),
-        (0o007, 0o440, 0o550, 0o770),
-        (0o000, 0o444, 0o555, 0o777),
-        (0o277, 0o400, 0o500, 0o500),
-        (0o777, 0o000, 0o000, 0o000),
+        (0o077, 0o400, 0o500, 0o700, 0o600),
+        (0o022, 0o444, 0o555, 0o755, 0o644),
+        (0o027, 0o440, 0o550, 0o750, 0o640),
+        (0o007, 0o440, 0o550, 0o770, 0o660),
+        (0o000, 0o444, 0o555, 0o777, 0o666),
+        (0o277, 0o400, 0o500, 0o500, 0o400),
+        (0o777, 0o000, 0o000, 0o000, 0o000),
     ],
 )
-def test_modes(umask: int, file: int, folder: int, root: int) -> None:
+def test_modes(umask: int, file: int, folder: int, root: int, stream: int) -> None:
     modes = Modes(umask)
     for _ in range(2):
         for kind, mode, shown in (
             (stat.S_IFREG, 0o400, file),
-            (stat.S_IFIFO, 0o400, file),
             (stat.S_IFDIR, 0o500, folder),
             (stat.S_IFDIR, 0o700, root),
+            (stat.S_IFIFO, 0o600, stream),
             (stat.S_IFLNK, 0o777, 0o777),
         ):
             assert oct(modes[kind | mode]) == oct(kind | shown)
@@ -152,3 +153,26 @@ def test_what_libfuse_gets() -> None:
     always = {"fsname=flowfs", "subtype=flowfs", "nosuid", "nodev", "noexec", "noatime"}
     assert MountOptions().for_fuse() == always
     assert MountOptions(read_only=True).for_fuse() == always | {"ro"}
+
+
+@pytest.mark.parametrize(
+    ("umask", "uid", "gid", "may"),
+    [
+        (0o077, 1000, 5, True),
+        (0o077, 7, 100, False),  # a folder of somebody else's
+        (0o027, 7, 100, False),  # can be entered, not written to
+        (0o007, 7, 100, True),
+        (0o007, 7, 5, False),
+        (0o000, 7, 5, True),
+        (0o277, 1000, 100, False),  # our own rights count, not those of our group
+        (0o177, 1000, 100, False),
+    ],
+)
+def test_who_may_write_streams(
+    umask: int, uid: int, gid: int, may: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "getuid", lambda: 1000)
+    monkeypatch.setattr(os, "getgid", lambda: 100)
+    assert Modes(umask).let_us_write_streams(uid, gid) == may
+    monkeypatch.setattr(os, "getuid", lambda: 0)
+    assert Modes(umask).let_us_write_streams(uid, gid)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import trio
+import trio.testing
 
 from craft import Conversation, batch
 from flowfs.core.engine import Engine
@@ -19,6 +20,7 @@ from flowfs.mount.streams import MAX_VISITORS, PATIENCE_S, Streams
 from flowfs.mount.waiters import Waiters
 from flowfs.tree import FOLLOW, Attributes, Tree
 from flowfs.tree.numbers import Fixed
+from waiting import come_true, eventually
 
 OWN = os.getpid()
 
@@ -59,7 +61,7 @@ class House:
     async def changed(self) -> None:
         for inode in self.tree.changes()[0]:
             self.waiters.wake(inode)
-        await trio.sleep(0.05)
+        await trio.testing.wait_all_tasks_blocked()
 
 
 Script = Callable[[House], Awaitable[None]]
@@ -76,12 +78,6 @@ def played(folder: Path, script: Script) -> None:
     trio.run(main)
 
 
-async def until(holds: Callable[[], bool]) -> None:
-    with trio.fail_after(5):
-        while not holds():
-            await trio.sleep(0.005)
-
-
 def opened(path: Path) -> int:
     """A reader who does not wait: for the streams as one who does."""
     return os.open(path, os.O_RDONLY | os.O_NONBLOCK)
@@ -91,7 +87,7 @@ def test_a_reader_gets_the_flow_as_it_grows_and_its_end(tmp_path: Path) -> None:
     async def script(house: House) -> None:
         reader = opened(house.fifo("a"))
         house.visit("a", OWN)
-        await until(lambda: house.streams.feeders == 1)
+        await come_true(lambda: house.streams.feeders == 1)
         assert os.read(reader, 100) == b"abc"
         assert len(house.streams) == 0
         house.conversation.client(3, b"def")
@@ -114,9 +110,9 @@ def test_a_reader_who_goes(tmp_path: Path) -> None:
     async def script(house: House) -> None:
         reader = opened(house.fifo("a"))
         house.visit("a", OWN)
-        await until(lambda: house.streams.feeders == 1)
+        await come_true(lambda: house.streams.feeders == 1)
         os.close(reader)
-        await until(lambda: house.streams.feeders == 0)
+        await come_true(lambda: house.streams.feeders == 0)
         assert len(house.waiters) == 0
 
     played(tmp_path, script)
@@ -129,7 +125,7 @@ def test_who_does_not_open_is_forgotten(tmp_path: Path, monkeypatch: pytest.Monk
         house.visit("a", OWN)
         house.visit("b", 0)
         assert len(house.streams) == 2
-        await until(lambda: len(house.streams) == 0)
+        await come_true(lambda: len(house.streams) == 0)
         assert house.streams.feeders == 0
 
     played(tmp_path, script)
@@ -144,8 +140,7 @@ def test_who_has_ended_is_forgotten_at_once(tmp_path: Path) -> None:
 
     async def script(house: House) -> None:
         house.visit("a", thread.native_id or 0)
-        await trio.sleep(0.1)
-        assert len(house.streams) == 0
+        await come_true(lambda: len(house.streams) == 0, PATIENCE_S / 2)
 
     played(tmp_path, script)
 
@@ -163,6 +158,40 @@ def test_of_a_thread_the_last_visit_counts(tmp_path: Path) -> None:
     played(tmp_path, script)
 
 
+def test_who_is_found_when_the_mount_has_ended_sees_the_end(tmp_path: Path) -> None:
+    is_looking, has_ended = threading.Event(), threading.Event()
+    readers, pipes = [], []
+
+    async def script(house: House) -> None:
+        look = house.streams._open
+
+        def look_for_long(visit: module._Visit) -> int | None:
+            is_looking.set()
+            assert has_ended.wait(5)
+            pipes.append(look(visit))
+            return pipes[0]
+
+        vars(house.streams)["_open"] = look_for_long
+        readers.append(opened(house.fifo("a")))
+        house.visit("a", OWN)
+        await come_true(is_looking.is_set)
+
+    played(tmp_path, script)
+    has_ended.set()
+    assert eventually(lambda: pipes and is_closed(pipes[0]), 2)
+    assert os.read(readers[0], 100) == b""
+    os.close(readers[0])
+
+
+def is_closed(pipe: int | None) -> bool:
+    assert pipe is not None
+    try:
+        os.fstat(pipe)
+    except OSError as error:
+        return error.errno == errno.EBADF
+    return False
+
+
 def test_what_is_no_fifo_of_ours_is_not_written_to(tmp_path: Path) -> None:
     async def script(house: House) -> None:
         house.visit("a", OWN)
@@ -171,7 +200,7 @@ def test_what_is_no_fifo_of_ours_is_not_written_to(tmp_path: Path) -> None:
         other = house.fifo("a")
         reader = opened(other)
         (house.place / "file").touch()
-        await until(lambda: len(house.streams) == 0)
+        await come_true(lambda: len(house.streams) == 0)
         assert house.streams.feeders == 0
         assert os.read(reader, 100) == b""
         os.close(reader)
@@ -199,7 +228,7 @@ def test_a_slow_reader_keeps_nobody_waiting(tmp_path: Path) -> None:
         slow, quick = opened(house.fifo("a")), opened(house.fifo("b"))
         house.visit("a", OWN)
         house.visit("b", 0)
-        await until(lambda: house.streams.feeders == 2)
+        await come_true(lambda: house.streams.feeders == 2)
         got = 0
         with trio.fail_after(5):
             while got < 300_003:
@@ -208,7 +237,7 @@ def test_a_slow_reader_keeps_nobody_waiting(tmp_path: Path) -> None:
         assert house.streams.feeders == 2
         os.close(slow)
         os.close(quick)
-        await until(lambda: house.streams.feeders == 0)
+        await come_true(lambda: house.streams.feeders == 0)
 
     played(tmp_path, script)
 
@@ -221,7 +250,7 @@ def test_a_fault_ends_one_stream(tmp_path: Path, caplog: pytest.LogCaptureFixtur
         vars(house.tree)["read"] = fail
         reader = opened(house.fifo("a"))
         house.visit("a", OWN)
-        await until(lambda: bool(caplog.records) and house.streams.feeders == 0)
+        await come_true(lambda: bool(caplog.records) and house.streams.feeders == 0)
         os.close(reader)
 
     played(tmp_path, script)

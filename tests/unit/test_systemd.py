@@ -13,13 +13,15 @@ from flowfs.summary import in_short
 from flowfs.systemd import Background, Service
 
 
-@pytest.fixture(params=["path", "abstract"])
+@pytest.fixture(params=["notify", "user@1000", "@flowfs-test"])
 def manager(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[socket.socket]:
-    name = f"@flowfs-test-{os.getpid()}" if request.param == "abstract" else str(tmp_path / "notify")
+    """At a path, or in the abstract namespace: that alone begins with an @."""
+    is_abstract = request.param.startswith("@")
+    name = f"{request.param}-{os.getpid()}" if is_abstract else str(tmp_path / request.param)
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
-        manager.bind(name.replace("@", "\0"))
+        manager.bind("\0" + name[1:] if is_abstract else name)
         manager.settimeout(5)
         monkeypatch.setenv("NOTIFY_SOCKET", name)
         yield manager
