@@ -11,6 +11,7 @@ import functools
 import importlib.util
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
@@ -32,7 +33,8 @@ hypothesis.settings.load_profile("flowfs")
 
 
 def pytest_configure() -> None:
-    """Refuses to test another core than the one promised."""
+    """Refuses to test another core than the one promised; lets Ctrl-C end what the tests start."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's `&` has it ignored, by children too
     promised = os.environ.get("FLOWFS_CORE")
     if promised and (fault := core_fault(promised)):
         raise pytest.UsageError(f"FLOWFS_CORE={promised}, but {fault}")

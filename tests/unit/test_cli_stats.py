@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
 import json
 import os
@@ -10,6 +11,8 @@ import subprocess
 import sys
 import termios
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -200,10 +203,16 @@ sys.exit(main(["stats", "--watch", "-n", "0.1", *sys.argv[1:]]))
 """
 
 
-def watching(control: Path, *options: str, **how: Any) -> subprocess.Popen[str]:
+@contextmanager
+def watching(control: Path, *options: str, **how: Any) -> Iterator[subprocess.Popen[str]]:
+    """The command while it watches; it does not outlive the test, whatever it waits for."""
     command = [sys.executable, "-c", WATCHING, str(control.parent), *options]
     environment = os.environ | {"PYTHONPATH": str(Path(flowfs.__file__).parent.parent), "TERM": "xterm"}
-    return subprocess.Popen(command, env=environment, text=True, stderr=subprocess.PIPE, **how)
+    with subprocess.Popen(command, env=environment, text=True, stderr=subprocess.PIPE, **how) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def test_watched_through_a_pipe(control: Path) -> None:
@@ -271,6 +280,4 @@ def test_watched_on_a_terminal(control: Path, key: str, status: int) -> None:
 
 def _take_terminal() -> None:
     """Standard input is the terminal that Ctrl-C comes from."""
-    import fcntl
-
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
