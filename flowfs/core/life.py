@@ -191,7 +191,7 @@ class Lives(Reopening):
             else:
                 self._count_keepalive(stream, segment)
             return True
-        if stream.is_probe_behind_gap(segment.seq, segment.flags & PSH != 0):
+        if stream.is_probe_behind_gap(segment.seq, segment.flags & PSH != 0, now_ns):
             self._count_keepalive(stream, segment)
             return True
         if stream.closed and stream.anchored and stream.offset_of(segment.seq) >= stream.peer_ack:

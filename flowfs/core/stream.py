@@ -235,8 +235,10 @@ class Stream(Afar):
         self.ack_count += 1
         if offset > self.peer_ack:
             self.peer_ack = offset
-            if offset > self.fin:
-                self.fin_acknowledged(now_ns)
+            if offset > self.rcv_nxt:  # which never lies behind a FIN
+                self.unseen_ns = now_ns
+                if offset > self.fin:
+                    self.fin_acknowledged(now_ns)
         elif self.pending is not None:
             self.see_peer_wait(offset)
         return True
