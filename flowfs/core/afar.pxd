@@ -21,6 +21,8 @@ cdef class Afar(Ending):
     cdef void unbroken(self, bytes key, Owner owner, Room room) noexcept
 
     cdef bint can_be_acknowledged(self, long long offset) noexcept
+    @cython.locals(offset=cython.longlong)
+    cdef bint cannot_have_sent(self, long long ack) noexcept
     cdef hear_from_afar(self, long long ack, long long peer_packets)
     cdef bint _has_peer_spoken(self, long long peer_packets) noexcept
     cdef stay_afar(self, long long ack)

@@ -62,6 +62,18 @@ class Afar(Ending):
         """Whether the peer can have all before `offset`, though some of it was not seen [Q4]."""
         return offset <= self.known_end() + self.reach_bytes
 
+    def cannot_have_sent(self, ack: int) -> bool:
+        """Whether an ACK is far from all that this side, whose SYN was seen, has sent [Q4].
+
+        So far, that it is not for what the capture lacks, and the receiver drops the segment.
+        """
+        if not self.has_syn():
+            return False
+        offset = self.offset_of(ack)
+        if offset < min(self.rcv_nxt, self.peer_ack) - _WINDOW_BYTES:
+            return True
+        return offset > self.known_end() + _WINDOW_BYTES
+
     def hear_from_afar(self, ack: int, peer_packets: int) -> None:
         """The peer acknowledges with a number that it cannot have, in its packet of this number."""
         self.room.counters.bad_acks += 1

@@ -20,8 +20,11 @@ cdef class Lives(Reopening):
     @cython.locals(stream=Stream)
     cpdef accept(self, Segment segment, const unsigned char* base, long long now_ns)
 
-    @cython.locals(payload=cython.longlong, fin=cython.bint)
+    @cython.locals(payload=cython.longlong)
     cdef bint _doubts(self, Stream stream, Segment segment, const unsigned char* base, long long now_ns) except -1
+
+    @cython.locals(fin=cython.bint)
+    cdef _take_doubted(self, Stream stream, Segment segment, const unsigned char* base, long long now_ns)
 
     @cython.locals(side=Stream)
     cdef _settle(self, Stream stream, long long now_ns)
@@ -39,8 +42,10 @@ cdef class Lives(Reopening):
     @cython.locals(cut=cython.longlong, parts=list)
     cdef _payload(self, Stream stream, Segment segment, const unsigned char* base, long long now_ns)
 
-    @cython.locals(peer=Stream)
-    cdef _acknowledge(self, Stream stream, Segment segment, long long now_ns)
+    @cython.locals(peer=Stream, taken=cython.bint)
+    cdef bint _acknowledge(self, Stream stream, Segment segment, long long now_ns) except -1
+
+    cdef bint _is_odd(self, Stream stream, Segment segment, long long now_ns) except -1
 
     @cython.locals(connection=Connection, peer=Stream, far=cython.bint)
     cdef bint _data(self, Stream stream, Segment segment, const unsigned char* base, long long now_ns) except -1

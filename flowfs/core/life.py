@@ -79,10 +79,15 @@ class Lives(Reopening):
             stream.note(CHECKSUM, payload)
         elif payload or segment.flags & FIN:
             self._count_untaken(stream.connection, now_ns)
-            fin = segment.flags & FIN != 0
-            stream.receive_doubted(base[segment.start : segment.end], segment.seq, fin, now_ns)
+            self._take_doubted(stream, segment, base, now_ns)
             self._follow_up(stream, now_ns)
         return True
+
+    def _take_doubted(self, stream: Stream, segment: Segment, base: bytes, now_ns: int) -> None:
+        """Payload and FIN of a segment are kept, in doubt [T1]."""
+        fin = segment.flags & FIN != 0
+        if fin or segment.end > segment.start:
+            stream.receive_doubted(base[segment.start : segment.end], segment.seq, fin, now_ns)
 
     def _settle(self, stream: Stream, now_ns: int) -> None:
         """This side has come to its end while the first segments were gathered: no earlier one comes [L3]."""
@@ -113,8 +118,9 @@ class Lives(Reopening):
         if far:
             stream.stay_afar(segment.ack)
             peer.hear_from_afar(segment.ack, stream.packets)
-        else:
-            self._acknowledge(stream, segment, now_ns)
+        elif not self._acknowledge(stream, segment, now_ns) and self._is_odd(stream, segment, now_ns):
+            self._take_doubted(stream, segment, base, now_ns)
+            return True
         if segment.wire_end > segment.start:
             self._payload(stream, segment, base, now_ns)
         if segment.flags & FIN:
@@ -127,18 +133,29 @@ class Lives(Reopening):
             self._note_source(connection)
         return True
 
-    def _acknowledge(self, stream: Stream, segment: Segment, now_ns: int) -> None:
-        """The ACK, window and time of a segment that can be (RFC 9293, 3.10.7.4; RFC 7323, 4.3)."""
+    def _acknowledge(self, stream: Stream, segment: Segment, now_ns: int) -> bool:
+        """The ACK, window and time of a segment that can be (RFC 9293, 3.10.7.4; RFC 7323, 4.3).
+
+        Returns whether it can.
+        """
         peer = stream.peer
         if peer.other_isn != NEVER and self._is_for_other(peer, segment.ack):
-            return
-        if peer.acknowledge(segment.ack, now_ns):
+            return True
+        taken = peer.acknowledge(segment.ack, now_ns)
+        if taken:
             if segment.window != stream.said_window:
                 stream.advertise(segment.window, peer)
             if stream.paws:
                 stream.keep_time(peer)
         if peer.syn_bytes:
             peer.resolve_syn_data(peer.peer_ack, now_ns)
+        return taken
+
+    def _is_odd(self, stream: Stream, segment: Segment, now_ns: int) -> bool:
+        """Whether the receiver drops a segment for its ACK (RFC 9293, 3.10.7.4; RFC 5961, 5) [Q4 T1]."""
+        if not stream.anchored or not stream.peer.cannot_have_sent(segment.ack):
+            return False
+        return stream.is_doubted_for_ack(now_ns)
 
     def _payload(self, stream: Stream, segment: Segment, base: bytes, now_ns: int) -> None:
         """The payload of a segment, as far as it was captured."""
