@@ -2,7 +2,7 @@ cimport cython
 from .assembly cimport NEVER
 from .counters cimport Counters
 from .decode cimport ACK, FIN, PSH, RST, SYN, URG, VALID, WRONG, Segment
-from .notes cimport CHECKSUM, KEEPALIVE, UNACKNOWLEDGING, UNKNOWN_TTL
+from .notes cimport CHECKSUM, UNACKNOWLEDGING, UNKNOWN_TTL
 from .notes cimport RST as OF_RST
 from .order cimport Queue
 from .reopening cimport Reopening
@@ -36,8 +36,6 @@ cdef class Lives(Reopening):
     cdef _take_old(self, Stream stream, Segment segment, const unsigned char* base, long long now_ns)
 
     cdef bint _is_probe(self, Stream stream, Segment segment, const unsigned char* base, long long now_ns) except -1
-
-    cdef _count_keepalive(self, Stream stream, Segment segment)
 
     @cython.locals(cut=cython.longlong, parts=list)
     cdef _payload(self, Stream stream, Segment segment, const unsigned char* base, long long now_ns)

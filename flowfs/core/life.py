@@ -15,7 +15,7 @@ if not cython.compiled:
     from .assembly import NEVER
     from .counters import Counters
     from .decode import ACK, FIN, PSH, RST, SYN, URG, VALID, WRONG, Segment
-    from .notes import CHECKSUM, KEEPALIVE, UNACKNOWLEDGING, UNKNOWN_TTL
+    from .notes import CHECKSUM, UNACKNOWLEDGING, UNKNOWN_TTL
     from .notes import RST as OF_RST
     from .reopening import Reopening
     from .seq import advance, distance
@@ -215,10 +215,6 @@ class Lives(Reopening):
             stream.receive_doubted(base[segment.start : segment.end], segment.seq, False, now_ns)
             return True
         return False
-
-    def _count_keepalive(self, stream: Stream, segment: Segment) -> None:
-        self.counters.keepalive_bytes += segment.end - segment.start
-        stream.note(KEEPALIVE, segment.end - segment.start)
 
     def _count(self, connection: Connection, stream: Stream, now_ns: int) -> None:
         connection.packets += 1
