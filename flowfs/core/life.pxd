@@ -29,6 +29,8 @@ cdef class Lives(Reopening):
     @cython.locals(side=Stream)
     cdef _settle(self, Stream stream, long long now_ns)
 
+    cdef _resolve_syn_data(self, Stream stream, Segment segment, long long now_ns)
+
     @cython.locals(pointer=cython.longlong)
     cdef _urgent(self, Stream stream, Segment segment, const unsigned char* base)
 

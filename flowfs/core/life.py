@@ -124,6 +124,7 @@ class Lives(Reopening):
         if segment.wire_end > segment.start:
             self._payload(stream, segment, base, now_ns)
         if segment.flags & FIN:
+            self._resolve_syn_data(stream, segment, now_ns)
             stream.receive_fin(advance(segment.seq, segment.wire_end - segment.start), now_ns)
         if far:
             self._look_afar(stream, now_ns)
@@ -167,7 +168,7 @@ class Lives(Reopening):
             else:
                 parts = stream.unseen(segment.seq, segment.end - segment.start)
         if stream.syn_bytes:
-            stream.resolve_syn_data(max(0, distance(segment.seq, advance(stream.isn, 1))), now_ns)
+            self._resolve_syn_data(stream, segment, now_ns)
         if segment.wire_end - segment.start == 1 and self._is_probe(stream, segment, base, now_ns):
             return
         if segment.end > segment.start:
@@ -179,6 +180,11 @@ class Lives(Reopening):
         if segment.end < segment.wire_end:
             cut = segment.wire_end - segment.end
             stream.note_cut(advance(segment.seq, segment.end - segment.start), cut)
+
+    def _resolve_syn_data(self, stream: Stream, segment: Segment, now_ns: int) -> None:
+        """What its own data, or FIN, follows of the data of the SYN, the peer has taken [L7]."""
+        if stream.syn_bytes:
+            stream.resolve_syn_data(max(0, distance(segment.seq, advance(stream.isn, 1))), now_ns)
 
     def _urgent(self, stream: Stream, segment: Segment, base: bytes) -> None:
         """The pointer is that of the byte behind the urgent one, as everyone has it (RFC 6093, 3.1) [L8]."""
