@@ -93,7 +93,7 @@ CORE: Mapping[str, frozenset[str]] = {
         "flows": "table stream afar assembly store saving flow decode order counters limits",
         "timeouts": "flows stream flow order limits",
         "claims": "timeouts stream assembly flow decode limits",
-        "rivals": "claims flows stream assembly flow decode order limits",
+        "rivals": "claims flows stream assembly flow decode order notes limits",
         "midway": "rivals stream assembly flow pending decode limits",
         "lone": "midway stream assembly flow decode seq limits",
         "refusal": "lone stream assembly flow decode notes seq limits",

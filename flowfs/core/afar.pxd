@@ -6,7 +6,7 @@ from .pending cimport Pending
 
 cdef int LIMIT
 cdef long long WENT_ON
-cdef long long FORGED_GAP_NS, REMEMBER_NS, _WINDOW_BYTES
+cdef long long ACKED_HOLE_NS, FORGED_GAP_NS, REMEMBER_NS, _WINDOW_BYTES
 
 
 cdef class Afar(Ending):
@@ -17,9 +17,12 @@ cdef class Afar(Ending):
     cdef public long long far_packets
     cdef public long long far_peer_packets
     cdef public long long far_said
+    cdef public long long unseen_ns
     cdef void unbroken(self, bytes key, Owner owner, Room room) noexcept
 
     cdef bint can_be_acknowledged(self, long long offset) noexcept
+    @cython.locals(offset=cython.longlong)
+    cdef bint cannot_have_sent(self, long long ack) noexcept
     cdef hear_from_afar(self, long long ack, long long peer_packets)
     cdef bint _has_peer_spoken(self, long long peer_packets) noexcept
     cdef stay_afar(self, long long ack)
@@ -34,7 +37,7 @@ cdef class Afar(Ending):
     cdef end_afar(self, long long peer_packets, long long now_ns)
 
     @cython.locals(offset=cython.longlong)
-    cdef bint is_probe_behind_gap(self, long long seq, bint pushed) except -1
+    cdef bint is_probe_behind_gap(self, long long seq, bint pushed, long long now_ns) except -1
 
     cdef bint holds_near(self, long long seq) except -1
     cdef bint _is_shown(self, Pending afar, long long peer_packets) except -1

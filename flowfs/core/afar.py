@@ -22,7 +22,7 @@ if not cython.compiled:
     from .notes import DUPLICATE, WINDOW
     from .pending import Pending
 
-from .limits import FORGED_GAP_NS, REMEMBER_NS, UNKNOWN_WINDOW_BYTES
+from .limits import ACKED_HOLE_NS, FORGED_GAP_NS, REMEMBER_NS, UNKNOWN_WINDOW_BYTES
 from .ranges import LIMIT
 
 WENT_ON = -1
@@ -40,6 +40,7 @@ class Afar(Ending):
         "far_packets",
         "far_peer_packets",
         "far_said",
+        "unseen_ns",
     )
 
     def __init__(self, key: bytes, owner: Owner, room: Room) -> None:
@@ -55,10 +56,23 @@ class Afar(Ending):
         # How many packets of this side there were with the last one from afar, and of the peer with its last
         # ACK of what is there, and when the first segment came.
         self.far_packets = self.far_ack_packets = self.far_peer_packets = 0
+        self.unseen_ns = 0  # when the peer last acknowledged more, and that was not seen yet
 
     def can_be_acknowledged(self, offset: int) -> bool:
         """Whether the peer can have all before `offset`, though some of it was not seen [Q4]."""
         return offset <= self.known_end() + self.reach_bytes
+
+    def cannot_have_sent(self, ack: int) -> bool:
+        """Whether an ACK is far from all that this side, whose SYN was seen, has sent [Q4].
+
+        So far, that it is not for what the capture lacks, and the receiver drops the segment.
+        """
+        if not self.has_syn():
+            return False
+        offset = self.offset_of(ack)
+        if offset < min(self.rcv_nxt, self.peer_ack) - _WINDOW_BYTES:
+            return True
+        return offset > self.known_end() + _WINDOW_BYTES
 
     def hear_from_afar(self, ack: int, peer_packets: int) -> None:
         """The peer acknowledges with a number that it cannot have, in its packet of this number."""
@@ -144,16 +158,19 @@ class Afar(Ending):
         else:
             self.drop_afar()
 
-    def is_probe_behind_gap(self, seq: int, pushed: bool) -> bool:
-        """Whether one byte is a keep-alive probe though nothing before it was captured [L6], see is_probe().
+    def is_probe_behind_gap(self, seq: int, pushed: bool, now_ns: int) -> bool:
+        """Whether one byte is a keep-alive probe, though what it repeats was not captured [L6].
 
-        It is the last that the peer acknowledged, or comes before all else from beyond any window.
+        It is the last that the peer acknowledged, or comes before all else from beyond any window. What is
+        next, and was acknowledged just before, may be data that its ACK overtook in the capture [H1].
         """
         if pushed or not self.anchored:
             return False
         offset = self.offset_of(seq)
         if offset <= self.limit():
-            return offset > self.rcv_nxt and offset == self.peer_ack - 1
+            if offset < self.rcv_nxt or offset != self.peer_ack - 1:
+                return False
+            return offset > self.rcv_nxt or now_ns - self.unseen_ns >= ACKED_HOLE_NS
         return self.afar is None or offset < self.afar.first()
 
     def _is_shown(self, afar: Pending, peer_packets: int) -> bool:

@@ -2,7 +2,7 @@ cimport cython
 from .assembly cimport NEVER
 from .counters cimport Counters
 from .decode cimport ACK, FIN, PSH, RST, SYN, URG, VALID, WRONG, Segment
-from .notes cimport CHECKSUM, KEEPALIVE, UNACKNOWLEDGING, UNKNOWN_TTL
+from .notes cimport CHECKSUM, UNACKNOWLEDGING, UNKNOWN_TTL
 from .notes cimport RST as OF_RST
 from .order cimport Queue
 from .reopening cimport Reopening
@@ -20,11 +20,16 @@ cdef class Lives(Reopening):
     @cython.locals(stream=Stream)
     cpdef accept(self, Segment segment, const unsigned char* base, long long now_ns)
 
-    @cython.locals(payload=cython.longlong, fin=cython.bint)
+    @cython.locals(payload=cython.longlong)
     cdef bint _doubts(self, Stream stream, Segment segment, const unsigned char* base, long long now_ns) except -1
+
+    @cython.locals(fin=cython.bint)
+    cdef _take_doubted(self, Stream stream, Segment segment, const unsigned char* base, long long now_ns)
 
     @cython.locals(side=Stream)
     cdef _settle(self, Stream stream, long long now_ns)
+
+    cdef _resolve_syn_data(self, Stream stream, Segment segment, long long now_ns)
 
     @cython.locals(pointer=cython.longlong)
     cdef _urgent(self, Stream stream, Segment segment, const unsigned char* base)
@@ -34,13 +39,13 @@ cdef class Lives(Reopening):
 
     cdef bint _is_probe(self, Stream stream, Segment segment, const unsigned char* base, long long now_ns) except -1
 
-    cdef _count_keepalive(self, Stream stream, Segment segment)
-
     @cython.locals(cut=cython.longlong, parts=list)
     cdef _payload(self, Stream stream, Segment segment, const unsigned char* base, long long now_ns)
 
-    @cython.locals(peer=Stream)
-    cdef _acknowledge(self, Stream stream, Segment segment, long long now_ns)
+    @cython.locals(peer=Stream, taken=cython.bint)
+    cdef bint _acknowledge(self, Stream stream, Segment segment, long long now_ns) except -1
+
+    cdef bint _is_odd(self, Stream stream, Segment segment, long long now_ns) except -1
 
     @cython.locals(connection=Connection, peer=Stream, far=cython.bint)
     cdef bint _data(self, Stream stream, Segment segment, const unsigned char* base, long long now_ns) except -1

@@ -15,7 +15,7 @@ if not cython.compiled:
     from .assembly import NEVER
     from .counters import Counters
     from .decode import ACK, FIN, PSH, RST, SYN, URG, VALID, WRONG, Segment
-    from .notes import CHECKSUM, KEEPALIVE, UNACKNOWLEDGING, UNKNOWN_TTL
+    from .notes import CHECKSUM, UNACKNOWLEDGING, UNKNOWN_TTL
     from .notes import RST as OF_RST
     from .reopening import Reopening
     from .seq import advance, distance
@@ -79,10 +79,15 @@ class Lives(Reopening):
             stream.note(CHECKSUM, payload)
         elif payload or segment.flags & FIN:
             self._count_untaken(stream.connection, now_ns)
-            fin = segment.flags & FIN != 0
-            stream.receive_doubted(base[segment.start : segment.end], segment.seq, fin, now_ns)
+            self._take_doubted(stream, segment, base, now_ns)
             self._follow_up(stream, now_ns)
         return True
+
+    def _take_doubted(self, stream: Stream, segment: Segment, base: bytes, now_ns: int) -> None:
+        """Payload and FIN of a segment are kept, in doubt [T1]."""
+        fin = segment.flags & FIN != 0
+        if fin or segment.end > segment.start:
+            stream.receive_doubted(base[segment.start : segment.end], segment.seq, fin, now_ns)
 
     def _settle(self, stream: Stream, now_ns: int) -> None:
         """This side has come to its end while the first segments were gathered: no earlier one comes [L3]."""
@@ -113,11 +118,13 @@ class Lives(Reopening):
         if far:
             stream.stay_afar(segment.ack)
             peer.hear_from_afar(segment.ack, stream.packets)
-        else:
-            self._acknowledge(stream, segment, now_ns)
+        elif not self._acknowledge(stream, segment, now_ns) and self._is_odd(stream, segment, now_ns):
+            self._take_doubted(stream, segment, base, now_ns)
+            return True
         if segment.wire_end > segment.start:
             self._payload(stream, segment, base, now_ns)
         if segment.flags & FIN:
+            self._resolve_syn_data(stream, segment, now_ns)
             stream.receive_fin(advance(segment.seq, segment.wire_end - segment.start), now_ns)
         if far:
             self._look_afar(stream, now_ns)
@@ -127,18 +134,29 @@ class Lives(Reopening):
             self._note_source(connection)
         return True
 
-    def _acknowledge(self, stream: Stream, segment: Segment, now_ns: int) -> None:
-        """The ACK, window and time of a segment that can be (RFC 9293, 3.10.7.4; RFC 7323, 4.3)."""
+    def _acknowledge(self, stream: Stream, segment: Segment, now_ns: int) -> bool:
+        """The ACK, window and time of a segment that can be (RFC 9293, 3.10.7.4; RFC 7323, 4.3).
+
+        Returns whether it can.
+        """
         peer = stream.peer
         if peer.other_isn != NEVER and self._is_for_other(peer, segment.ack):
-            return
-        if peer.acknowledge(segment.ack, now_ns):
+            return True
+        taken = peer.acknowledge(segment.ack, now_ns)
+        if taken:
             if segment.window != stream.said_window:
                 stream.advertise(segment.window, peer)
             if stream.paws:
                 stream.keep_time(peer)
         if peer.syn_bytes:
             peer.resolve_syn_data(peer.peer_ack, now_ns)
+        return taken
+
+    def _is_odd(self, stream: Stream, segment: Segment, now_ns: int) -> bool:
+        """Whether the receiver drops a segment for its ACK (RFC 9293, 3.10.7.4; RFC 5961, 5) [Q4 T1]."""
+        if not stream.anchored or not stream.peer.cannot_have_sent(segment.ack):
+            return False
+        return stream.is_doubted_for_ack(now_ns)
 
     def _payload(self, stream: Stream, segment: Segment, base: bytes, now_ns: int) -> None:
         """The payload of a segment, as far as it was captured."""
@@ -150,7 +168,7 @@ class Lives(Reopening):
             else:
                 parts = stream.unseen(segment.seq, segment.end - segment.start)
         if stream.syn_bytes:
-            stream.resolve_syn_data(max(0, distance(segment.seq, advance(stream.isn, 1))), now_ns)
+            self._resolve_syn_data(stream, segment, now_ns)
         if segment.wire_end - segment.start == 1 and self._is_probe(stream, segment, base, now_ns):
             return
         if segment.end > segment.start:
@@ -162,6 +180,11 @@ class Lives(Reopening):
         if segment.end < segment.wire_end:
             cut = segment.wire_end - segment.end
             stream.note_cut(advance(segment.seq, segment.end - segment.start), cut)
+
+    def _resolve_syn_data(self, stream: Stream, segment: Segment, now_ns: int) -> None:
+        """What its own data, or FIN, follows of the data of the SYN, the peer has taken [L7]."""
+        if stream.syn_bytes:
+            stream.resolve_syn_data(max(0, distance(segment.seq, advance(stream.isn, 1))), now_ns)
 
     def _urgent(self, stream: Stream, segment: Segment, base: bytes) -> None:
         """The pointer is that of the byte behind the urgent one, as everyone has it (RFC 6093, 3.1) [L8]."""
@@ -191,17 +214,13 @@ class Lives(Reopening):
             else:
                 self._count_keepalive(stream, segment)
             return True
-        if stream.is_probe_behind_gap(segment.seq, segment.flags & PSH != 0):
+        if stream.is_probe_behind_gap(segment.seq, segment.flags & PSH != 0, now_ns):
             self._count_keepalive(stream, segment)
             return True
         if stream.closed and stream.anchored and stream.offset_of(segment.seq) >= stream.peer_ack:
             stream.receive_doubted(base[segment.start : segment.end], segment.seq, False, now_ns)
             return True
         return False
-
-    def _count_keepalive(self, stream: Stream, segment: Segment) -> None:
-        self.counters.keepalive_bytes += segment.end - segment.start
-        stream.note(KEEPALIVE, segment.end - segment.start)
 
     def _count(self, connection: Connection, stream: Stream, now_ns: int) -> None:
         connection.packets += 1

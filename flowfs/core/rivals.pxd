@@ -1,8 +1,9 @@
 cimport cython
 from .assembly cimport NEVER
 from .claims cimport Claims
-from .decode cimport ACK, FIN, RST, SYN, WRONG, Segment
+from .decode cimport ACK, FIN, PSH, RST, SYN, WRONG, Segment
 from .flows cimport Flows
+from .notes cimport KEEPALIVE
 from .order cimport Queue, leave
 from .stream cimport Connection, Stream
 
@@ -49,6 +50,9 @@ cdef class Rivals(Claims):
     cdef long long _set_aside(self, Stream stream, Segment segment, const unsigned char* base) except? -1
 
     cdef _keep(self, Stream rival_stream, Segment segment, const unsigned char* base, long long now_ns)
+
+    cdef bint _skips_probe(self, Stream rival_stream, Segment segment) except -1
+    cdef _count_keepalive(self, Stream stream, Segment segment)
 
     @cython.locals(rival_stream=Stream, peer=Stream, incumbent=Connection, first=cython.longlong)
     cdef _replace(self, Connection rival, long long accepted_bytes, long long now_ns)

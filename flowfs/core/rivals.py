@@ -22,8 +22,9 @@ import cython
 if not cython.compiled:
     from .assembly import NEVER
     from .claims import Claims
-    from .decode import ACK, FIN, RST, SYN, WRONG, Segment
+    from .decode import ACK, FIN, PSH, RST, SYN, WRONG, Segment
     from .flows import Flows
+    from .notes import KEEPALIVE
     from .order import Queue, leave
     from .stream import Connection, Stream
 
@@ -191,9 +192,25 @@ class Rivals(Claims):
         rival_stream.connection.packets += 1
         rival_stream.connection.last_ns = now_ns
         rival_stream.peer.acknowledge(segment.ack, now_ns)
+        if self._skips_probe(rival_stream, segment):
+            return
         if not rival_stream.anchored and not rival_stream.settling and segment.wire_end > segment.start:
             rival_stream.begin_settling(segment.seq, now_ns)  # its ISN may come yet, or never [L3]
         self._set_aside(rival_stream, segment, base)
+
+    def _skips_probe(self, rival_stream: Stream, segment: Segment) -> bool:
+        """Whether the first byte that is seen of a rival is that of a probe: its data begins behind [L6]."""
+        if segment.wire_end - segment.start != 1 or segment.flags & FIN:
+            return False
+        if not rival_stream.is_probe(segment.seq, segment.flags & PSH != 0):
+            return False
+        rival_stream.skip_probe(segment.seq)
+        self._count_keepalive(rival_stream, segment)
+        return True
+
+    def _count_keepalive(self, stream: Stream, segment: Segment) -> None:
+        self.counters.keepalive_bytes += segment.end - segment.start
+        stream.note(KEEPALIVE, segment.end - segment.start)
 
     def _set_aside(self, stream: Stream, segment: Segment, base: bytes) -> int:
         """Keep what a segment brings in doubt; returns its offset."""

@@ -47,6 +47,8 @@ cdef class Stream(Afar):
     cdef public int low_count
     cdef public long long low_limit
     cdef public long long low_ns
+    cdef public long long odd_acks
+    cdef public long long odd_packets
     cdef public int other_acks
     cdef public long long other_isn
     cdef public long long packet_limit
@@ -79,6 +81,8 @@ cdef class Stream(Afar):
     cpdef bint acknowledge(self, long long ack, long long now_ns) except -1
 
     cdef _acknowledge_less(self, long long offset, long long now_ns)
+
+    cdef bint is_doubted_for_ack(self, long long now_ns) except -1
 
     cdef bint lacks_any(self) noexcept
     cdef bint waits(self) noexcept

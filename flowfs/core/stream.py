@@ -93,6 +93,8 @@ class Stream(Afar):
         "low_count",
         "low_limit",
         "low_ns",
+        "odd_acks",
+        "odd_packets",
         "other_acks",
         "other_isn",
         "packet_limit",
@@ -117,6 +119,7 @@ class Stream(Afar):
         self.ack_count = 0  # ACKs since, or since one was lower
         self.low_count = 0  # ACKs in a row that are lower than peer_ack
         self.low_ack = self.low_ns = self.low_limit = 0  # the highest of them; of the first, as for acked_ns
+        self.odd_acks = self.odd_packets = 0  # packets in a row with ACKs of what nobody sent; the last one
         self.verified = False  # checksums were right: a wrong one means something [V2]
         self.doubted_fin = NEVER  # the offset of a FIN that is in doubt [T1]
         self.syn_bytes = 0  # so much in doubt at offset 0 came with the SYN [L7]
@@ -235,8 +238,10 @@ class Stream(Afar):
         self.ack_count += 1
         if offset > self.peer_ack:
             self.peer_ack = offset
-            if offset > self.fin:
-                self.fin_acknowledged(now_ns)
+            if offset > self.rcv_nxt:  # which never lies behind a FIN
+                self.unseen_ns = now_ns
+                if offset > self.fin:
+                    self.fin_acknowledged(now_ns)
         elif self.pending is not None:
             self.see_peer_wait(offset)
         return True
@@ -259,6 +264,14 @@ class Stream(Afar):
             self.peer_ack = self.low_ack
             self.fin_unacknowledged(now_ns)
         self.see_peer_wait(offset)
+
+    def is_doubted_for_ack(self, now_ns: int) -> bool:
+        """Whether a segment with such an ACK is in doubt: several in a row show a gap of the peer [Q2]."""
+        self.odd_acks = self.odd_acks + 1 if self.odd_packets == self.packets - 1 else 1
+        self.odd_packets = self.packets
+        if self.odd_acks == RESYNC_SEGMENTS:
+            self.trust(FAR_AWAY, now_ns)
+        return self.odd_acks < RESYNC_SEGMENTS
 
     def relieve(self, now_ns: int) -> None:
         """Give up the lowest holes until half of what waits is left [H2]."""

@@ -253,6 +253,17 @@ def test_47_tfo_taken_in_part() -> None:
     assert outcome.statistics["conflicts"] == 0
 
 
+@pytest.mark.parametrize(("at", "files"), [(3, {NAME: b"abc"}), (0, {})])
+def test_46_tfo_one_way_and_nothing_else(at: int, files: dict[str, bytes]) -> None:
+    """[L7] The FIN is behind what the peer took."""
+    conversation = Conversation().syn(payload=b"abc").wait(0.01).client_ack(0).wait(1)
+    outcome = run(conversation.fin(at).wait(1).other())
+    assert outcome.before.files() == files
+    assert outcome.statistics["dropped_syn_bytes"] == 3 - at
+    if files:
+        assert outcome.before.state(NAME) == "fin"
+
+
 def test_46_tfo_without_its_syn_ack() -> None:
     """[L7] What follows tells."""
     outcome = run(Conversation().syn(payload=b"abc").client(3, b"def"))

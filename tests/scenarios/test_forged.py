@@ -7,6 +7,7 @@ whole in the end.
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import pytest
 
@@ -376,6 +377,74 @@ def test_a_time_that_was_forged_on_both_sides() -> None:
     outcome = run(conversation.wait(0.3).other())
     assert outcome.before.files() == {NAME: b"abcde" + b"f" * 10}
     assert outcome.statistics["old_timestamps"] == 3
+
+
+FAR_ACKS = [20 * MIB, 500_000_000, 2**31, -20 * MIB, -500_000_000]
+
+
+def with_ack(conversation: Conversation, by: int, payload: bytes, offset: int, **fields: Any) -> Conversation:
+    """A segment of the client's with an ACK that is so far from all that the server sent."""
+    acked = (conversation.server_isn + 1 + conversation.server_next + by) % 2**32
+    return conversation.client(offset, payload, ack=acked, **fields)
+
+
+@pytest.mark.parametrize("by", FAR_ACKS)
+@pytest.mark.parametrize("count", [1, 2])
+def test_data_with_an_ack_that_nobody_can_have_said(count: int, by: int) -> None:
+    """Its receiver drops it (RFC 9293, 3.10.7.4): what the host sends there comes first [Q4 T1]."""
+    conversation = Conversation().handshake().talk(b"abc", b"xyz")
+    for index in range(count):
+        with_ack(conversation, by, b"EVIL", 3 + 4 * index)
+    conversation.wait(0.01).client(3, b"defghijk").server_ack(11).server(3, b"uvw").client_ack(6)
+    outcome = run(conversation.wait(1).close())
+    assert outcome.files() == {NAME: b"abcdefghijk", SERVER_NAME: b"xyzuvw"}
+    assert outcome.statistics["conflicts"] == 0
+    assert outcome.statistics["dropped_tentative_bytes"] == 4 * count
+
+
+@pytest.mark.parametrize("by", FAR_ACKS)
+def test_a_fin_with_an_ack_that_nobody_can_have_said(by: int) -> None:
+    conversation = Conversation().handshake().talk(b"abc", b"xyz")
+    with_ack(conversation, by, b"", 3, flags="FA")
+    outcome = run(conversation.client(3, b"def").server_ack(6).wait(1).client(6, b"ghi").other())
+    assert outcome.before.files()[NAME] == b"abcdefghi"
+    assert outcome.before.state(NAME) == "open"
+
+
+@pytest.mark.parametrize("by", FAR_ACKS)
+def test_data_with_such_an_ack_that_its_peer_takes(by: int) -> None:
+    """It is what the host said, of what the capture lacks: in time it counts, or at the end."""
+    conversation = Conversation().handshake().talk(b"abc", b"xyz")
+    with_ack(conversation, by, b"def", 3).server_ack(6)
+    outcome = run(conversation.wait(0.3).other())
+    assert outcome.before.files()[NAME] == b"abcdef"
+    assert outcome.gaps(NAME) == []
+
+
+@pytest.mark.parametrize("silent", [False, True])
+def test_a_capture_that_lacks_a_lot_of_one_side(silent: bool) -> None:
+    """Nothing of the server comes any more, or from far behind: the client's bytes count all the same."""
+    conversation = Conversation().handshake().talk(b"abc", b"xyz")
+    for index in range(5):
+        with_ack(conversation, 20 * MIB + 1000 * index, b"data", 3 + 4 * index)
+    assert run(conversation.other()).before.files()[NAME] == b"abc" + b"data" * 5
+    if not silent:
+        conversation.server_next += 20 * MIB + 4000
+        conversation.server_ack(23)
+    outcome = run(conversation.wait(20).client(23, b"more").wait(1).other())
+    assert outcome.before.files()[NAME] == b"abc" + b"data" * 5 + b"more"
+    assert outcome.gaps(NAME) == []
+
+
+@pytest.mark.parametrize("seen", ["neither", "client"])
+def test_an_ack_of_a_side_whose_beginning_was_not_seen(seen: str) -> None:
+    """What it sent is not known for certain."""
+    conversation = Conversation()
+    if seen == "client":
+        conversation.syn()
+    conversation.client(0, b"abc").server_ack(3).server(0, b"xyz").client_ack(3).wait(1)
+    with_ack(conversation, 500_000_000, b"def", 3)
+    assert run(conversation.other()).before.files()[NAME] == b"abcdef"
 
 
 def test_a_window_that_nobody_can_have_said() -> None:

@@ -205,6 +205,51 @@ def test_a_probe_behind_a_gap(acked: bool, far: int) -> None:
     assert outcome.statistics["keepalive_bytes"] == 1
 
 
+@pytest.mark.parametrize("before", [b"", b"abcde"])
+@pytest.mark.parametrize("probes", [1, 3])
+def test_a_probe_in_the_place_of_one_byte_that_is_lacking(probes: int, before: bytes) -> None:
+    """The peer has that byte, the capture has not: what the probe carries is none [L6 H1]."""
+    at = len(before)
+    conversation = Conversation().handshake()
+    if before:
+        conversation.client(0, before).server_ack(at)
+    lack(conversation, 1).server_ack(at + 1).server(0, b"echo").client_ack(4)
+    for _ in range(probes):
+        conversation.wait(1).client(at, b"\0", flags="A").server_ack(at + 1)
+    outcome = run(conversation.wait(1).client(at + 1, b"after").server_ack(at + 6).wait(0.3).other())
+    assert outcome.before.files()[NAME] == before + b"\0after"
+    assert [gap[:2] for gap in outcome.gaps(NAME)] == [(at, 1)]
+    assert outcome.statistics["keepalive_bytes"] == probes
+
+
+def test_a_probe_in_the_place_of_the_last_byte_that_is_lacking() -> None:
+    conversation = lack(talk(), 1).server_ack(6).wait(30).client(5, b"\0", flags="A").server_ack(6)
+    outcome = run(conversation.wait(1).close())
+    assert outcome.files()[NAME] == b"abcde"
+    assert outcome.statistics["tail_missing_bytes"] == 1
+
+
+@pytest.mark.parametrize("flags", ["A", "PA"])
+@pytest.mark.parametrize("late_s", [0.0001, 0.1])
+def test_typing_that_its_ack_overtakes(late_s: float, flags: str) -> None:
+    """One byte at a time, each captured behind the ACK of it [H1]."""
+    conversation = talk()
+    for index in range(5, 10):
+        conversation.wait(1).server_ack(index + 1).server(index - 2, b"?")
+        conversation.wait(late_s).client(index, b"f", flags=flags)
+    outcome = run(conversation.wait(1).close())
+    assert outcome.files()[NAME] == b"abcde" + b"f" * 5
+    assert outcome.gaps(NAME) == []
+
+
+def test_typing_that_another_ack_comes_before() -> None:
+    """Data is pushed, and nobody has got what lies before an ACK that was forged."""
+    conversation = talk().server_ack(6).wait(1).client(5, b"f").server_ack(6)
+    assert run(conversation).before.files()[NAME] == b"abcdef"
+    conversation = talk().server_ack(900).wait(1).client(5, b"f", flags="A").server_ack(6)
+    assert run(conversation).before.files()[NAME] == b"abcdef"
+
+
 def test_one_byte_behind_a_gap_that_is_data() -> None:
     """It is pushed."""
     conversation = lack(talk())

@@ -82,6 +82,43 @@ def test_a_segment_or_two(how: str, segments: int) -> None:
     assert outcome.before.statistics["connections_tracked"] == 2
 
 
+@pytest.mark.parametrize("how", ["FIN", "RST"])
+@pytest.mark.parametrize("first", ["client", "both", "server"])
+@pytest.mark.parametrize("probes", [1, 3])
+def test_a_probe_comes_first(probes: int, first: str, how: str) -> None:
+    """Some put any byte in it, in the place of one that was never captured [L6]."""
+    conversation = once_more(ended(how).wait(5))
+    conversation.client_next = conversation.server_acked = 100
+    conversation.server_next = conversation.client_acked = 200
+    for _ in range(probes):
+        if first != "server":
+            conversation.client(99, b"\0", flags="A").server_ack(100)
+        if first != "client":
+            conversation.server(199, b"\0", flags="A").client_ack(200)
+        conversation.wait(1)
+    for at in range(0, 20, 4):
+        conversation.client(100 + at, b"abcd").server_ack(104 + at)
+        conversation.server(200 + at, b"ABCD").client_ack(204 + at)
+    outcome = run(conversation.wait(3).close())
+    assert outcome.files() == FIRST | {NAME + "c1": b"abcd" * 5, SERVER_NAME + "c1": b"ABCD" * 5}
+    assert outcome.gaps(NAME + "c1") == outcome.gaps(SERVER_NAME + "c1") == []
+    assert outcome.statistics["conflicts"] == 0
+
+
+def test_typing_comes_first() -> None:
+    """One byte that is pushed is data, and so is what the peer's ACK waits for."""
+    conversation = once_more(ended("FIN").wait(5))
+    for at in range(6):
+        conversation.client(at, b"l").server_ack(at + 1).server(at, b"L").client_ack(at + 1)
+    outcome = run(conversation.wait(3).close())
+    assert outcome.files() == FIRST | {NAME + "c1": b"l" * 6, SERVER_NAME + "c1": b"L" * 6}
+    conversation = once_more(ended("FIN").wait(5)).server(0, b"prompt").client_ack(6)
+    for at in range(6):
+        conversation.client(at, b"l", flags="A").server_ack(at + 1)
+    outcome = run(conversation.wait(3).close())
+    assert outcome.files() == FIRST | {NAME + "c1": b"l" * 6, SERVER_NAME + "c1": b"prompt"}
+
+
 def test_a_reset_that_was_forged_and_others_far_away() -> None:
     """The true connection goes on, and is what it was."""
     conversation = alone(once_more(ended("RST")))
@@ -295,7 +332,7 @@ def test_what_was_far_away_costs_no_more_than_two() -> None:
     with started() as engine:
         conversation = ended("")
         for number in range(100):
-            conversation.client(0, b"w" * 100, seq=number * 2**25, ack=7_000_001)
+            conversation.client(0, b"w" * 100, seq=number * 2**25 + 2**24, ack=7_000_001)
         feed(engine, conversation)
         check_two_rivals_at_most(engine)
 
