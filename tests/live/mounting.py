@@ -57,7 +57,8 @@ class Mount:
     def told(self, name: str) -> str:
         """What there is to know where a flow is not what was expected."""
         counters = {what: number for what, number in self.status()["statistics"].items() if number}
-        held, dropped = len((self.path / name).read_bytes()), self.status()["dropped_by_kernel"]
+        path, dropped = self.path / name, self.status()["dropped_by_kernel"]
+        held = len(path.read_bytes()) if path.exists() else "nothing"
         return (
             f"{name} held {held} when read; dropped by the kernel {dropped}; {counters}; {self.names()[:9]}"
         )
