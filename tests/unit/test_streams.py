@@ -83,22 +83,29 @@ def opened(path: Path) -> int:
     return os.open(path, os.O_RDONLY | os.O_NONBLOCK)
 
 
+async def heard(reader: int) -> bytes:
+    """What comes next, b"" at the end: a feeder that has opened the FIFO writes when it has its turn."""
+    with trio.fail_after(5):
+        await trio.lowlevel.wait_readable(reader)
+    return os.read(reader, 100)
+
+
 def test_a_reader_gets_the_flow_as_it_grows_and_its_end(tmp_path: Path) -> None:
     async def script(house: House) -> None:
         reader = opened(house.fifo("a"))
         house.visit("a", OWN)
         await come_true(lambda: house.streams.feeders == 1)
-        assert os.read(reader, 100) == b"abc"
+        assert await heard(reader) == b"abc"
         assert len(house.streams) == 0
         house.conversation.client(3, b"def")
         house.feed()
         await house.changed()
-        assert os.read(reader, 100) == b"def"
+        assert await heard(reader) == b"def"
         house.conversation.client(6, b"ghi").server_ack(9).close()
         house.feed()
         await house.changed()
-        assert os.read(reader, 100) == b"ghi"
-        assert os.read(reader, 100) == b""
+        assert await heard(reader) == b"ghi"
+        assert await heard(reader) == b""
         assert (house.streams.feeders, len(house.waiters)) == (0, 0)
         assert house.engine.find(house.conversation.client_key(), 0).opens == 0  # type: ignore[union-attr]
         os.close(reader)
@@ -202,7 +209,7 @@ def test_what_is_no_fifo_of_ours_is_not_written_to(tmp_path: Path) -> None:
         (house.place / "file").touch()
         await come_true(lambda: len(house.streams) == 0)
         assert house.streams.feeders == 0
-        assert os.read(reader, 100) == b""
+        assert await heard(reader) == b""
         os.close(reader)
 
     played(tmp_path, script)
