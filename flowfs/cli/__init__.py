@@ -77,7 +77,7 @@ COMMANDS: Mapping[str, Command] = {
         },
     ),
     "umount": Command(_umount, {"MOUNTPOINT": "take the mount away"}),
-    "ls": Command(_ls, {"[MOUNTPOINT]": "the flows: who sent how much to whom, when, how fast"}),
+    "ls": Command(_ls, {"[MOUNTPOINT|FLOW...]": "the flows: who sent how much to whom, when, how fast"}),
     "cat": Command(_cat, {"FLOW... [-f] [--both]": "write flows, or follow them"}),
     "stats": Command(_stats, {"[MOUNTPOINT]": "what was captured, dropped, lost and freed"}),
     "interfaces": Command(_interfaces, {"": "what there is to capture on"}),

@@ -26,7 +26,8 @@ Write flows to standard output. On a terminal, control characters in them are sh
 """
 _MORE = """\
 With -f it ends when the flows do: by FIN or RST, because they were silent for long, or were freed. Several
-flows are then written as they come, and as with --both, lines such as `==> NAME <==` say whose turn it is.
+flows are then written as they come, by turns; without -f one after the other, the client's before the
+server's. Lines such as `==> NAME <==` say whose turn it is, of several with -f, and with --both.
 Bytes that were lost are zeros, and told on standard error.
 exit status: 0 fine, 1 no such flow, or bytes of it were freed before they were read
 """
@@ -129,7 +130,7 @@ class _Cat:
                 raise BrokenPipeError
             came = [self._turn(flow, events[flow.file]) for flow in list(self._flows) if flow.file in events]
             if came and not any(came):
-                time.sleep(AGAIN_S)
+                time.sleep(AGAIN_S)  # poll(2) named them without reason, and would do so again at once
             self._peerless = [flow for flow in self._peerless if not self._find_peer(flow)]
 
     def _turn(self, flow: FlowFile, events: int) -> bool:
