@@ -61,34 +61,32 @@ class FlowFile:
         """The next bytes, none at the end of what is there; what is to be said about them, and about bytes
         before them that went and cannot be given any more, each a line or "". Raises NoFlow.
         """
-        lost = ""
+        begin = self.position
         try:
-            try:
-                data = os.pread(self.file, READ_BYTES, self.position)
-            except OSError as error:
-                if error.errno != errno.EIO:
-                    raise
-                lost = self._pass_over()
-                data = os.pread(self.file, READ_BYTES, self.position)
+            while (data := self._there()) is None:
+                self._pass_over()
         except OSError as error:
             raise NoFlow(f"{self.path}: {_why(error)}") from None
+        freed = self.position - begin
         self.position += len(data)
+        lost = f"{freed:,} bytes were freed before they were read, from {begin:,} on" if freed else ""
         return data, self._gaps() if b"\0" in data else "", lost
 
-    def _pass_over(self) -> str:
-        """Go to the first byte that is still there, and say what was before. By bisection: the head goes."""
-        freed, there = self.position, os.fstat(self.file).st_size
-        while freed < there:
-            middle = (freed + there) // 2
-            try:
-                os.pread(self.file, 1, middle)
-                there = middle
-            except OSError as error:
-                if error.errno != errno.EIO:
-                    raise
-                freed = middle + 1
-        count, begin, self.position = there - self.position, self.position, there
-        return f"{count:,} bytes were freed before they were read, from {begin:,} on"
+    def _there(self) -> bytes | None:
+        """The bytes from `position` on, None if they were freed. Raises OSError."""
+        try:
+            return os.pread(self.file, READ_BYTES, self.position)
+        except OSError as error:
+            if error.errno == errno.EIO:
+                return None
+            raise
+
+    def _pass_over(self) -> None:
+        """Go to the first byte that is still there; the next may have gone by then. Raises OSError."""
+        freed = int(self.attribute("freed"))
+        if freed <= self.position:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        self.position = freed
 
     def _gaps(self) -> str:
         """What was never captured between the last time and here; it is read as zeros."""
