@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from .exits import FAILED
 from .needs import MISSING, OK, OPTIONAL, Finding, machine, place
 from .parse import Parser, add_common, command_parser
-from .terminal import printable
+from .terminal import output_painter, printable
 
 _HELP = """\
 Say what flowfs needs of this machine: ok, missing (what to do is behind it), or optional: missing, and needed
@@ -22,7 +22,7 @@ def run(arguments: Sequence[str]) -> int:
     told = check_parser().parse_args(arguments)
     found = [*machine(), *map(place, told.mountpoints)]
     shown = [one for one in found if one.level != OK] if told.quiet else found
-    sys.stdout.writelines(lines(shown, _paint()))
+    sys.stdout.writelines(lines(shown, output_painter()))
     sys.stdout.flush()
     return FAILED if any(one.level == MISSING for one in found) else 0
 
@@ -45,13 +45,3 @@ def lines(found: Sequence[Finding], paint: Callable[[str, str], str]) -> list[st
         f"  {printable(one.what):{width}}  {printable(one.text)}\n"
         for one in found
     ]
-
-
-def _paint() -> Callable[[str, str], str]:
-    if not sys.stdout.isatty():
-        return lambda text, style: text
-    from rich.console import Console  # with what comes with it 30 ms, for terminals alone
-
-    from .table import painter
-
-    return painter(Console())

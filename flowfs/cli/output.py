@@ -9,7 +9,8 @@ import os
 import re
 import select
 import sys
-from typing import Any
+
+from .terminal import output_painter
 
 _UNUSUAL = re.compile(r"[^\n\t\x20-\x7e]")
 _BYTE = 0xDC00  # where surrogateescape puts what is not UTF-8
@@ -55,12 +56,9 @@ class Output:
         self._labelled = labelled
         self._speaker = ""
         self._escapers: dict[str, Escaper] | None = None
-        self._console: Any = None
-        if os.isatty(self.descriptor):
-            if not raw:
-                self._escapers = {}
-            if labelled:
-                self._console = _new_console()
+        if os.isatty(self.descriptor) and not raw:
+            self._escapers = {}
+        self._paint = output_painter() if labelled else None
 
     def say(self, speaker: str, data: bytes, side: int = 0, final: bool = False) -> None:
         """`side`: which of the COLOURS; `final`: it says no more. Raises OSError."""
@@ -76,11 +74,9 @@ class Output:
         self._write(self._coloured(data, COLOURS[side]))
 
     def _coloured(self, data: bytes, style: str) -> bytes:
-        if self._console is None:
+        if self._paint is None:
             return data
-        with self._console.capture() as capture:
-            self._console.out("\0", style=style, end="", highlight=False)
-        before, _, after = str(capture.get()).partition("\0")
+        before, _, after = self._paint("\0", style).partition("\0")
         return before.encode() + data + after.encode()
 
     def _write(self, data: bytes) -> None:
@@ -91,10 +87,3 @@ class Output:
                 rest = rest[os.write(self.descriptor, rest) :]
             except BlockingIOError:  # somebody else has made it so
                 select.select([], [self.descriptor], [])
-
-
-def _new_console() -> Any:
-    """Imported where colours are wanted, since that takes 0.1 s."""
-    from rich.console import Console
-
-    return Console()

@@ -19,7 +19,7 @@ from .figures import LOST, WARNED, Line, lines, rates
 from .looking import Unreadable, look
 from .parse import Parser, add_common, add_mountpoint, command_parser
 from .status import STATUS, Status, read_status
-from .terminal import Terminal
+from .terminal import Terminal, output_painter
 from .words import SECOND_NS
 
 METRICS = "metrics"
@@ -127,13 +127,7 @@ class _Watched:
 
 def shown(said: Sequence[Line]) -> str:
     """For the terminal that standard output is, or for whatever else it is."""
-    if not sys.stdout.isatty():
-        return "".join(line.plain() + "\n" for line in said)
-    from rich.console import Console  # with what comes with it 30 ms, for terminals alone
-
-    from .table import painter
-
-    return coloured(said, painter(Console()))
+    return coloured(said, output_painter())
 
 
 def coloured(said: Sequence[Line], paint: Callable[[str, str], str]) -> str:

@@ -6,6 +6,7 @@ Owns standard error while a mount starts. Knows nothing of what is said.
 
 import errno
 import sys
+from collections.abc import Callable
 from typing import Any
 
 NO_ROOM = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
@@ -74,6 +75,17 @@ def _new_bar() -> Any:
 
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     return Progress(*columns, console=Console(stderr=True), auto_refresh=False, transient=True)
+
+
+def output_painter() -> Callable[[str, str], str]:
+    """Gives a text its style, in rich's words, as standard output shows it: none where it is no terminal."""
+    if not sys.stdout.isatty():
+        return lambda text, style: text
+    from rich.console import Console  # with what comes with it 60 ms, for terminals alone
+
+    from .table import painter
+
+    return painter(Console())
 
 
 def printable(text: str) -> str:

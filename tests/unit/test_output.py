@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pty
 import select
@@ -55,7 +56,8 @@ class Terminal(Output):
         kept = os.dup(1)
         os.dup2(self.side, 1)
         try:
-            super().__init__(**options)
+            with os.fdopen(os.dup(self.side), "w") as out, contextlib.redirect_stdout(out):
+                super().__init__(**options)
         finally:
             os.dup2(kept, 1)
             os.close(kept)
