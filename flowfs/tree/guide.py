@@ -25,6 +25,6 @@ by-time/HOUR    ... those whose first packet came in that hour, UTC
 
 Of a flow: size is what can be read; mtime its last data, ctime when its state changed, atime its first
 packet.
-getfattr -d NAME tells more: state, role, peer, packets, gaps (offset-end, in bytes), source.
+getfattr -d NAME tells more: state, role, peer, packets, gaps (offset-end, in bytes), freed, source.
 df . shows how much memory is used for bytes of flows, df -i . how many flows there are.
 """
