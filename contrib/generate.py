@@ -13,14 +13,14 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-CONTRIB = Path(__file__).resolve().parent
-sys.path.insert(0, str(CONTRIB.parent))  # these sources, not what is installed
-os.environ.pop("FLOWFS_COMMAND", None)  # in the pages it is `flowfs`
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # these sources, not what is installed
 
-from flowfs import __version__  # noqa: E402  after the path
-from flowfs.cli.helper import helper_parser  # noqa: E402
-from flowfs.cli.parse import Parser  # noqa: E402
-from flowfs.cli.parsers import parsers  # noqa: E402
+from flowfs import __version__
+from flowfs.cli.helper import helper_parser
+from flowfs.cli.parse import Parser
+from flowfs.cli.parsers import parsers
+
+CONTRIB = Path(__file__).resolve().parent
 
 SUMMARY = "live TCP flows of a network as files"
 SHELLS = {"bash": "flowfs.bash", "zsh": "_flowfs", "fish": "flowfs.fish"}
@@ -146,6 +146,7 @@ def stale(files: dict[str, str]) -> list[str]:
 
 
 def main() -> int:
+    os.environ.pop("FLOWFS_COMMAND", None)  # in the pages it is `flowfs`
     files = pages() | completions()
     old = stale(files)
     if "--check" in sys.argv[1:]:
