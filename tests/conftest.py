@@ -85,10 +85,15 @@ def lacks_fuse() -> str | None:
     return lacks_namespace("--mount") if os.geteuid() == 0 else None
 
 
+def lacks_root() -> str | None:
+    """Why nothing can be done that only root may: mount for others, give up rights, make namespaces."""
+    return None if os.geteuid() == 0 else "only root may do that"
+
+
 def lacks_netns() -> str | None:
     """Why no network namespace can be made here, or None."""
-    if os.geteuid() != 0:
-        return "making network namespaces takes root"
+    if reason := lacks_root():
+        return reason
     if shutil.which("ip") is None:
         return "there is no ip (Debian package iproute2)"
     return lacks_namespace("--net")
@@ -111,6 +116,7 @@ def lacks_program(name: str) -> str | None:
 
 
 LACKS: dict[str, Callable[[], str | None]] = {
+    "root": lacks_root,
     "fuse": functools.cache(lacks_fuse),
     "netns": functools.cache(lacks_netns),
     "captures": functools.cache(lacks_captures),

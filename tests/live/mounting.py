@@ -18,6 +18,7 @@ from typing import Any
 
 from live.network import Namespace
 from live.traffic import digest
+from running import to_its_end
 from waiting import eventually
 
 # A user's shell adds these under sudo, and flowfs would then serve that user instead of the tests.
@@ -32,6 +33,11 @@ def flowfs_command() -> list[str]:
 
 
 FLOWFS = flowfs_command()
+
+
+def flowfs(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """The command, to its end."""
+    return to_its_end([*FLOWFS, *arguments], ENVIRONMENT)
 
 
 class Mount:

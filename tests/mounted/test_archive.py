@@ -147,10 +147,7 @@ def small_disk(path: Path, size: str) -> Iterator[Path]:
         subprocess.run(["umount", "-l", path], check=True)
 
 
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts a small disk")
-
-
-@needs_root
+@pytest.mark.needs("root")
 def test_a_file_waits_while_the_disk_is_full_and_goes_on_when_there_is_room(place: Path, kept: Path) -> None:
     made = conversations(120, 40_000)
     capture = write_pcap(place.with_name("a.pcap"), packets(made))
@@ -186,7 +183,7 @@ def check_named(kept: Path) -> None:
         assert digest((kept / line["file"]).read_bytes()) == line["sha256"]
 
 
-@needs_root
+@pytest.mark.needs("root")
 def test_a_second_signal_breaks_off_and_says_what_is_not_saved(place: Path, kept: Path) -> None:
     capture = write_pcap(place.with_name("a.pcap"), packets(conversations(60, 40_000)))
     with small_disk(kept, "1m"):
@@ -230,7 +227,7 @@ def unmounting_from_a_full_disk(place: Path, kept: Path) -> Iterator[tuple[subpr
 STILL = r"flowfs: \S+: \d\.\d MB are still to be saved \(No space left on device\), which is tried for 20 s; "
 
 
-@needs_root
+@pytest.mark.needs("root")
 def test_umount_waits_until_all_is_saved(place: Path, kept: Path) -> None:
     with unmounting_from_a_full_disk(place, kept) as (umount, daemon):
         subprocess.run(["mount", "-o", "remount,size=64m", kept], check=True)
@@ -242,7 +239,7 @@ def test_umount_waits_until_all_is_saved(place: Path, kept: Path) -> None:
     assert umount.returncode == 0
 
 
-@needs_root
+@pytest.mark.needs("root")
 def test_umount_says_what_could_not_be_saved(place: Path, kept: Path) -> None:
     with unmounting_from_a_full_disk(place, kept) as (umount, daemon):
         os.kill(daemon, signal.SIGTERM)
@@ -254,7 +251,7 @@ def test_umount_says_what_could_not_be_saved(place: Path, kept: Path) -> None:
     assert 10 < saved < 40
 
 
-@needs_root
+@pytest.mark.needs("root")
 def test_umount_that_is_interrupted_lets_the_rest_be_saved(place: Path, kept: Path) -> None:
     with unmounting_from_a_full_disk(place, kept) as (umount, daemon):
         umount.send_signal(signal.SIGINT)
@@ -270,7 +267,7 @@ def test_umount_that_is_interrupted_lets_the_rest_be_saved(place: Path, kept: Pa
         assert len(joined(kept)) == 60
 
 
-@needs_root
+@pytest.mark.needs("root")
 def test_umount_says_that_the_mount_was_killed(place: Path, kept: Path) -> None:
     with unmounting_from_a_full_disk(place, kept) as (umount, daemon):
         os.kill(daemon, signal.SIGKILL)
@@ -359,7 +356,7 @@ def test_a_fault_of_ours_ends_the_mount_loudly(place: Path, kept: Path, foregrou
     assert check(kept) == []
 
 
-@needs_root
+@pytest.mark.needs("root")
 def test_a_batch_that_leaves_no_room_for_its_names_is_saved_as_far_as_it_fits(
     place: Path, kept: Path
 ) -> None:
@@ -391,7 +388,7 @@ def test_how_much_is_saved_is_told_at_the_end_and_in_the_metrics(place: Path, ke
     assert ", 3 flows, 0 evicted, 3 saved\n" in said
 
 
-@needs_root
+@pytest.mark.needs("root")
 def test_the_archive_is_the_callers_of_sudo(monkeypatch: pytest.MonkeyPatch) -> None:
     for variable, value in (("SUDO_UID", "65534"), ("SUDO_GID", "65534"), ("SUDO_USER", "nobody")):
         monkeypatch.setitem(ENVIRONMENT, variable, value)

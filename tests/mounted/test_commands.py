@@ -15,7 +15,7 @@ import pytest
 
 from craft import Conversation
 from flowfs.mountpoint import unmount
-from live.mounting import ENVIRONMENT, FLOWFS, clean_up
+from live.mounting import ENVIRONMENT, FLOWFS, clean_up, flowfs
 from mounted.people import open_to_all
 from mounted.served import close_pipes, served, start
 
@@ -24,20 +24,6 @@ pytestmark = pytest.mark.needs("fuse")
 DEMO = Path(__file__).resolve().parents[2] / "contrib/demo.pcap"
 MAIL = "192.000.002.010.49152-192.000.002.025.00025"
 PAGE = "2001:db8::80.00080-2001:db8::10.51000"
-
-
-def flowfs(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [*FLOWFS, *map(str, arguments)],
-        env=ENVIRONMENT,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=20,
-        check=False,
-    )
-    assert "Traceback" not in done.stderr
-    return done
 
 
 def shell(line: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -167,7 +153,7 @@ def test_a_dead_mount(tmp_path: Path) -> None:
     assert flowfs("umount", "-z", path).returncode == 0
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="a mount for somebody else takes root")
+@pytest.mark.needs("root")
 def test_the_mount_of_somebody_else() -> None:
     """Not even root can look into it."""
     with open_to_all() as folder:

@@ -186,9 +186,8 @@ def test_growth_while_the_flow_is_looked_up_for_the_first_time(mount: Served) ->
         readers = scripts(1, STAT, mount.path, "30000", "30400")
         for conversation in conversations:
             mount.feed(conversation.client(0, b"abc"))
-            time.sleep(
-                random.Random(conversation.client_port).random() * 0.002
-            )  # so that they meet at any step
+            pause_s = random.Random(conversation.client_port).random() * 0.002
+            time.sleep(pause_s)  # so that they meet at any step
             mount.feed(conversation.client(3, b"def"))
         assert said_by(readers) == [""]
     finally:

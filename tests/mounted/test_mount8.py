@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import shutil
 import subprocess
@@ -17,7 +16,7 @@ from mounted.people import ENGLISH
 
 pytestmark = [
     pytest.mark.needs("fuse"),
-    pytest.mark.skipif(os.geteuid() != 0, reason="mount(8) mounts for root"),
+    pytest.mark.needs("root"),
 ]
 
 MAIL = craft.Conversation(server_port=25).handshake().client(0, b"mail")

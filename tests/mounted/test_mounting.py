@@ -86,7 +86,7 @@ def test_a_path_with_blanks(tmp_path: Path) -> None:
     clean_up(first)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="giving up a right takes root")
+@pytest.mark.needs("root")
 def test_what_libfuse_says_becomes_one_line(tmp_path: Path) -> None:
     """As in a container: /dev/fuse is there, mounting is not allowed."""
     user = ["setpriv", "--bounding-set=-sys_admin", "--inh-caps=-sys_admin"]

@@ -14,20 +14,20 @@ import pytest
 
 import craft
 from live.mounting import ENVIRONMENT, FLOWFS, daemons
+from mounted.people import open_to_all
 from waiting import eventually
 
 pytestmark = pytest.mark.needs("fuse")
 
-as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can hand a mount over")
 NOBODY = 65534
 MIB = 1 << 20
 
 
 @pytest.fixture
-def capture(tmp_path: Path) -> Path:
-    tmp_path.chmod(0o711)
+def capture() -> Iterator[Path]:
     conversation = craft.Conversation().handshake().client(0, b"secret" * 100)
-    return craft.write_pcap(tmp_path / "secret.pcap", conversation.packets)
+    with open_to_all() as folder:
+        yield craft.write_pcap(folder / "secret.pcap", conversation.packets)
 
 
 @contextmanager
@@ -37,9 +37,6 @@ def mounted(capture: Path, *arguments: str, uid: int = 0) -> Iterator[int]:
     place.mkdir()
     if uid:
         os.chown(place, uid, uid)
-        for folder in place.parents[:3]:
-            if folder.name.startswith("pytest"):
-                folder.chmod(0o711)
     command = [*FLOWFS, "mount", str(place), "-r", str(capture), *arguments]
     try:
         subprocess.run(command, env=ENVIRONMENT, timeout=30, check=True)
@@ -62,7 +59,7 @@ def field(process: int, name: str) -> int:
     return int(dict(line.split(":\t", 1) for line in lines)[name].split()[0]) * 1024
 
 
-@as_root
+@pytest.mark.needs("root")
 def test_the_owner_of_the_mount_cannot_look_into_the_process(capture: Path) -> None:
     """In the background, after rights were given up: /proc belongs to root, and nothing attaches."""
     with mounted(capture, "-Z", str(NOBODY), uid=NOBODY) as process:
@@ -97,7 +94,7 @@ def cores(folder: Path) -> list[Path]:
     return [path for path in folder.iterdir() if path.name.startswith("core")]
 
 
-@as_root
+@pytest.mark.needs("root")
 def test_a_crash_leaves_no_core_file(capture: Path) -> None:
     """Where one of another program would be left."""
     folder = capture.parent
@@ -123,7 +120,7 @@ def test_a_crash_leaves_no_core_file(capture: Path) -> None:
         unmount(place)
 
 
-@as_root
+@pytest.mark.needs("root")
 def test_what_root_dumps_lacks_the_payload(capture: Path) -> None:
     """gcore leaves out what is not to be dumped, as the kernel does."""
     if not shutil.which("gcore"):
@@ -152,7 +149,7 @@ def mappings(process: int) -> Iterator[tuple[int, list[str]]]:
             yield size, line.split()[1:]
 
 
-@as_root
+@pytest.mark.needs("root")
 def test_locked_memory_is_taken_as_it_is_used(capture: Path) -> None:
     with mounted(capture, "--lock-memory") as process:
         assert field(process, "VmLck") >= 256 * MIB

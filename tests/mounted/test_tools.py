@@ -84,11 +84,11 @@ def whole(tmp_path: Path) -> Path:
     return path
 
 
-def output(command: Sequence[str | Path], **more: object) -> bytes:
-    done = subprocess.run(list(map(str, command)), capture_output=True, timeout=30, check=False, **more)  # type: ignore[call-overload]
+def output(command: Sequence[str | Path], given: bytes | None = None) -> bytes:
+    words = list(map(str, command))
+    done = subprocess.run(words, input=given, capture_output=True, timeout=30, check=False)
     assert done.returncode == 0, done.stderr
-    result: bytes = done.stdout
-    return result
+    return done.stdout
 
 
 def is_beginning(data: bytes) -> bool:
@@ -301,7 +301,7 @@ def test_copying_all_while_it_grows(mount: Served, growing: Growing, tmp_path: P
         archive = output(["sh", "-c", f"tar -C {mount.path} -cf - . || test $? = 1"])
     assert len(list((tmp_path / "all").iterdir())) == 50
     assert is_beginning((tmp_path / "all" / growing.path.name).read_bytes())
-    listed = output(["tar", "-tf", "-"], input=archive).splitlines()
+    listed = output(["tar", "-tf", "-"], archive).splitlines()
     assert len(listed) == 51
 
 

@@ -8,7 +8,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -19,14 +18,12 @@ import pytest
 import trio
 
 import craft
-import flowfs
 from craft import tunnels
 from flowfs.app import _Waker
 from live.mounting import daemons
+from running import ENVIRONMENT, MODULE, to_its_end
 from waiting import until
 
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(flowfs.__file__).parent.parent)}
-FLOWFS = [sys.executable, "-P", "-m", "flowfs"]
 NAME = "010.000.000.001.01025-010.000.000.002.00080"
 
 INTERRUPTED = "flowfs: interrupted while loading, nothing is left mounted\n"
@@ -113,20 +110,11 @@ def is_mounted(place: Path) -> bool:
 
 
 def flowfs_(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    """Its output comes through pipes: if the daemon kept them open, this would wait for it."""
-    return subprocess.run(
-        [*FLOWFS, *map(str, arguments)],
-        env=ENVIRONMENT,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
+    return to_its_end([*MODULE, *arguments], ENVIRONMENT)
 
 
 def start(*arguments: str | Path, **how: Any) -> subprocess.Popen[str]:
-    command = [*FLOWFS, *map(str, arguments)]
+    command = [*MODULE, *map(str, arguments)]
     return subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True, **how)
 
 
@@ -469,7 +457,7 @@ def test_a_signal_at_any_moment_leaves_nothing(place: Path, capture: Path) -> No
 
 
 @needs_fuse
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root has rights to give up")
+@pytest.mark.needs("root")
 def test_the_mount_is_the_callers_of_sudo(capture: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with tempfile.TemporaryDirectory() as folder:
         os.chown(folder, 65534, 65534)
@@ -510,7 +498,7 @@ ip link property add dev v0 altname other0
 def test_one_interface_by_two_names(place: Path) -> None:
     names = [f"-i{name}" for name in ("lo", "v0", "v1", "other0")]
     done = subprocess.run(
-        ["unshare", "--net", "sh", "-ec", OTHER_NAME, "sh", *FLOWFS, "mount", str(place), *names],
+        ["unshare", "--net", "sh", "-ec", OTHER_NAME, "sh", *MODULE, "mount", str(place), *names],
         env=ENVIRONMENT,
         capture_output=True,
         text=True,

@@ -19,9 +19,9 @@ from flowfs.cli.terminal import Terminal
 from flowfs.config import Config, ConfigError
 from flowfs.core.limits import EVICT_POLICIES, Limits
 from flowfs.mount import MountOptions
+from running import ENVIRONMENT, MODULE, to_its_end
 
 MIB = 1 << 20
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(flowfs.__file__).parent.parent)}
 
 
 def config(line: str, *more: str) -> Config:
@@ -269,23 +269,14 @@ def test_version(line: str, capsys: pytest.CaptureFixture[str]) -> None:
 
 def flowfs_(*arguments: str) -> tuple[int, str]:
     """The exit status of the command, and what it said on standard error."""
-    done = subprocess.run(
-        [sys.executable, "-P", "-m", "flowfs", *arguments],
-        env=ENVIRONMENT,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = to_its_end([*MODULE, *arguments], ENVIRONMENT)
     assert done.stdout == ""
-    assert "Traceback" not in done.stderr
     return done.returncode, done.stderr
 
 
 @pytest.mark.parametrize("line", ["-h", "check", "interfaces", "interfaces --json", "umount -h"])
 def test_no_room_for_what_is_said(line: str) -> None:
-    command = [sys.executable, "-P", "-m", "flowfs", *line.split()]
+    command = [*MODULE, *line.split()]
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
             command, env=ENVIRONMENT, stdout=full, stderr=subprocess.PIPE, timeout=60, check=False

@@ -17,7 +17,6 @@ from flowfs.rights import RightsError, User, act_for, drop, lock_memory, owner, 
 from resident import resident_bytes
 
 NOBODY = User("nobody", 65534, 65534)
-as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root has rights to give up")
 
 
 def in_a_process(attempt: Callable[[], None]) -> None:
@@ -35,7 +34,7 @@ def in_a_process(attempt: Callable[[], None]) -> None:
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
-@as_root
+@pytest.mark.needs("root")
 def test_the_caller_of_sudo_gets_the_mount() -> None:
     environment = {"SUDO_UID": "1234", "SUDO_GID": "1235", "SUDO_USER": "someone"}
     assert owner("", environment) == User("someone", 1234, 1235)
@@ -49,7 +48,7 @@ def test_without_sudo_nobody_else_does(environment: dict[str, str]) -> None:
     assert owner("", environment) is None
 
 
-@as_root
+@pytest.mark.needs("root")
 def test_a_user_by_name_or_number() -> None:
     assert owner("nobody", {"SUDO_UID": "1", "SUDO_GID": "1"}) == owner("65534", {})
     assert owner("root", {}) is None
@@ -72,7 +71,7 @@ def test_only_root_can_hand_over() -> None:
     in_a_process(attempt)
 
 
-@as_root
+@pytest.mark.needs("root")
 def test_nothing_of_root_is_left() -> None:
     def attempt() -> None:
         act_for(NOBODY)
@@ -94,7 +93,7 @@ def test_nothing_of_root_is_left() -> None:
     in_a_process(attempt)
 
 
-@as_root
+@pytest.mark.needs("root")
 def test_a_user_without_a_name() -> None:
     def attempt() -> None:
         user = User("54321", 54321, 54321)
@@ -114,7 +113,7 @@ def test_a_sealed_process_is_not_dumped() -> None:
     in_a_process(attempt)
 
 
-@as_root
+@pytest.mark.needs("root")
 def test_what_a_user_can_reach(tmp_path: Path) -> None:
     outside = Path("/tmp").resolve()
     assert reach(NOBODY, str(outside)) == 0
@@ -140,7 +139,7 @@ def test_sealed_again_after_becoming_another_user_and_after_a_fork() -> None:
     in_a_process(attempt)
 
 
-@as_root
+@pytest.mark.needs("root")
 def test_a_kernel_that_would_dump_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("flowfs.rights._PR_SET_DUMPABLE", 3)  # asks instead of setting
 
@@ -169,7 +168,7 @@ def may_raise_limits() -> bool:
     return unlimited or bool(int(status["CapEff"], 16) >> 24 & 1)  # CAP_SYS_RESOURCE
 
 
-@as_root
+@pytest.mark.needs("root")
 @pytest.mark.parametrize("for_good", [True, False])
 def test_all_memory_is_locked_as_it_is_used_also_what_comes_later(for_good: bool) -> None:
     if not for_good and not may_raise_limits():
