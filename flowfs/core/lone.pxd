@@ -1,6 +1,6 @@
 cimport cython
 from .assembly cimport NEVER
-from .decode cimport SYN, WRONG, Segment
+from .decode cimport ACK, SYN, WRONG, Segment
 from .midway cimport Midway
 from .seq cimport advance
 from .stream cimport Connection, Stream

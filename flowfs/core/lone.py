@@ -16,7 +16,7 @@ import cython
 
 if not cython.compiled:
     from .assembly import NEVER
-    from .decode import SYN, WRONG, Segment
+    from .decode import ACK, SYN, WRONG, Segment
     from .midway import Midway
     from .seq import advance
     from .stream import Connection, Stream
@@ -59,8 +59,10 @@ class Lone(Midway):
 
     def _answers(self, stream: Stream, segment: Segment) -> bool:
         """Whether a SYN acknowledges the one that was seen: what nearly all connections go on with."""
+        if not segment.flags & ACK or segment.checksum == WRONG:
+            return False
         isn = stream.peer.isn
-        return segment.checksum != WRONG and isn != NEVER and segment.ack == advance(isn, 1)
+        return isn != NEVER and segment.ack == advance(isn, 1)
 
     def _agrees(self, connection: Connection) -> None:
         """More than one packet shows the connection, or it is over, and what comes is looked at anyway."""
@@ -69,7 +71,9 @@ class Lone(Midway):
 
     def _is_apart(self, stream: Stream, segment: Segment) -> bool:
         """Whether a segment cannot go with the only packet there is, or rather goes on with a rival."""
-        if stream.is_apart(segment.seq) or stream.peer.is_apart(segment.ack):
+        if stream.is_apart(segment.seq):
+            return True
+        if segment.flags & ACK and stream.peer.is_apart(segment.ack):
             return True
         return self._is_next_of_rival(stream, segment)
 

@@ -25,7 +25,7 @@ cdef class Midway(Rivals):
     @cython.locals(peer=Stream)
     cdef bint _begins_far(self, Stream stream, Segment segment) except -1
 
-    @cython.locals(peer=Stream, far=cython.bint, far_ack=cython.bint)
+    @cython.locals(peer=Stream, far_ack=cython.bint)
     cdef bint _is_far(self, Stream stream, Segment segment) except -1
 
     cdef bint _may_have_ended(self, Connection connection) noexcept

@@ -98,8 +98,8 @@ class Midway(Rivals):
         """Whether a segment lies outside of all that is known of its connection."""
         peer = stream.peer
         if not self._may_have_ended(stream.connection):
-            far, far_ack = stream.is_foreign(segment.seq), peer.is_foreign(segment.ack)
-            return far and (far_ack or stream.done)
+            far_ack = segment.flags & ACK == 0 or peer.is_foreign(segment.ack)
+            return stream.is_foreign(segment.seq) and (far_ack or stream.done)
         if stream.anchored or stream.settling or stream.hinted:
             return stream.is_foreign(segment.seq)
         return segment.flags & ACK != 0 and peer.is_foreign(segment.ack)

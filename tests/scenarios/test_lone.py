@@ -255,3 +255,20 @@ def test_a_probe_right_behind_a_syn() -> None:
     outcome = run(conversation)
     assert outcome.files() == {NAME: b"abc"}
     assert outcome.statistics["connections"] == 1
+
+
+@pytest.mark.parametrize("flags", ["R", "S"])
+@pytest.mark.parametrize("kind", FORGED)
+@pytest.mark.parametrize("peer_by", [0, 600 * MIB])
+@pytest.mark.parametrize("client", [True, False])
+def test_what_stands_where_no_ack_is_says_nothing(kind: str, peer_by: int, client: bool, flags: str) -> None:
+    """A RST or SYN without the flag has anything there (RFC 9293, 3.1)."""
+    seen = []
+    forged = (2**31 - 600 * MIB, 2**30 + peer_by)
+    for ack in (0, *(isn + by for isn in (2**30, 2**31, *forged) for by in (1, 5))):
+        conversation = forge(kind, -600 * MIB, peer_by).again(2**31, 2**30).client(0, b"abc")
+        conversation.send(client, b"", flags=flags, seq=(2**31 if client else 2**30) + 4, ack=ack)
+        conversation.again(2**31, 2**30).client(3, b"def")
+        outcome = run(conversation.wait(5).other())
+        seen.append((outcome.files(), outcome.statistics, outcome.before.statistics))
+    assert all(one == seen[0] for one in seen)
