@@ -2,7 +2,8 @@
 
 Owns the way every scenario is run: three times, in batches of 1, 3 and 256 packets, which must give the same
 tree [R10] and counters that add up [R9]; a short one once more, packet by packet, to see that no byte that
-could be read ever changes [R1 R2 R4 R7]. Every engine is closed, since a core breaks its circles by hand.
+could be read ever changes [R1 R2 R4 R7]; and once more with everybody asleep between two packets who can be,
+which nobody must be able to tell. Every engine is closed, since a core breaks its circles by hand.
 """
 
 from __future__ import annotations
@@ -12,17 +13,19 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from craft import ETHERNET, Conversation, Packet, batches
+from flowfs.core.bundle import Bundle
 from flowfs.core.counters import FRAGMENT_FATES, PAYLOAD_FATES
+from flowfs.core.dormant import Dormant, take_apart, wake
 from flowfs.core.engine import Engine
 from flowfs.core.flow import IDLE, OPEN, STATE_NAMES, Flow
-from flowfs.core.limits import HALF_OPEN_NS, MIB, SECOND_NS, Limits
-from flowfs.core.stream import Stream
+from flowfs.core.limits import CONNECTION_BYTES, HALF_OPEN_NS, MIB, SECOND_NS, Limits
 from flowfs.dissect import dissect
 from flowfs.tree.names import name_of
 
 BATCHES = (1, 3, 256)
 SMALL = Limits(payload_bytes=4 * MIB, out_of_order_bytes=4 * MIB, table_bytes=MIB)
 WATCHED_PACKETS = 300  # captures up to this are watched packet by packet
+OF_SLEEP = ("connections_asleep", "flows_free", "table_used_bytes")  # what tells of it
 
 ALL = 1 << 30  # files and bytes
 
@@ -105,7 +108,25 @@ def run(capture: Capture, limits: Limits = SMALL, link_type: int | None = None) 
         assert outcome == outcomes[0], f"batches of {size} give another tree [R10]"
     if len(packets) <= WATCHED_PACKETS:
         watch(packets, limits, link_type)
+        if has_room_for_all(outcomes[0][1].statistics, limits):
+            asleep = _run_in_batches(packets, 1, limits, link_type, sleeps=True)
+            assert but_for_sleep(asleep) == but_for_sleep(outcomes[0]), "asleep between packets"
     return Outcome(*outcomes[0])
+
+
+def has_room_for_all(numbers: dict[str, int], limits: Limits) -> bool:
+    """Whether the table was never short, with two rivals each: who has room is just what sleep is for."""
+    return 3 * numbers["connections"] * CONNECTION_BYTES <= limits.table_bytes
+
+
+def but_for_sleep(
+    outcome: tuple[Tree, Tree, dict[str, list[tuple[int, int]]]],
+) -> tuple[list[Tree], dict[str, list[tuple[int, int]]]]:
+    trees = [
+        Tree(tree.files, {name: count for name, count in tree.statistics.items() if name not in OF_SLEEP})
+        for tree in outcome[:2]
+    ]
+    return trees, outcome[2]
 
 
 def packets_of(capture: Capture) -> list[Packet]:
@@ -113,10 +134,13 @@ def packets_of(capture: Capture) -> list[Packet]:
 
 
 def _run_in_batches(
-    packets: list[Packet], size: int, limits: Limits, link_type: int
+    packets: list[Packet], size: int, limits: Limits, link_type: int, sleeps: bool = False
 ) -> tuple[Tree, Tree, dict[str, list[tuple[int, int]]]]:
     with started(limits) as engine:
-        feed(engine, packets, link_type, size)
+        for frames, meta in batches(packets, size):
+            engine.feed(frames, meta, link_type)
+            if sleeps:
+                engine.flows.lay_down_all()
         before, conflicts = tree_of(engine), conflicts_of(engine)
         engine.finish()
         after = tree_of(engine)
@@ -152,17 +176,16 @@ def feed(engine: Engine, capture: Capture, link_type: int = ETHERNET, size: int 
 def conflicts_of(engine: Engine) -> dict[str, list[tuple[int, int]]]:
     """What is recorded of conflicts [O1]."""
     found = {}
-    for stream in streams_of(engine):
-        if stream.notes is not None and stream.notes.conflicts:
-            places = [(conflict.offset, conflict.length) for conflict in stream.notes.conflicts]
-            found[name_of(stream.key, stream.connection.generation).decode()] = places
+    for entry in engine.flows.entries.values():
+        asleep = isinstance(entry, Dormant)
+        connection = wake(entry, engine.flows.room, Bundle()) if asleep else entry
+        for stream in (connection.one, connection.other):
+            if stream.notes is not None and stream.notes.conflicts:
+                places = [(conflict.offset, conflict.length) for conflict in stream.notes.conflicts]
+                found[name_of(stream.key, connection.generation).decode()] = places
+        if asleep:
+            take_apart(connection)
     return found
-
-
-def streams_of(engine: Engine) -> list[Stream]:
-    """Both directions of all connections that addresses and ports lead to."""
-    found = engine.flows.entries.values()
-    return [stream for connection in found for stream in (connection.one, connection.other)]
 
 
 def check_two_rivals_at_most(engine: Engine) -> None:

@@ -78,8 +78,10 @@ CORE: Mapping[str, frozenset[str]] = {
         "defrag": "fragment evict order counters limits",
         "pending": "evict limits",
         "saving": "flow arena evict counters limits",
-        "register": "flow memory",
-        "store": "register saving flow arena policies evict ranges memory counters limits",
+        "register": "flow evict memory",
+        "bundle": "memory",
+        "parcel": "bundle flow arena memory limits",
+        "store": "register saving parcel flow arena policies evict ranges memory counters limits",
         "assembly": "store flow pending notes ranges order memory counters limits",
         "doubt": "assembly pending notes ranges limits",
         "pickup": "doubt assembly pending notes seq limits",
@@ -90,8 +92,11 @@ CORE: Mapping[str, frozenset[str]] = {
         "stream": "afar assembly flow notes ranges seq counters limits",
         "recent": "stream memory",
         "table": "recent stream assembly store flow pending decode drops notes memory counters limits",
-        "flows": "table stream afar assembly store saving flow decode order counters limits",
-        "timeouts": "flows stream flow order limits",
+        "dormant": "bundle parcel stream window assembly flow evict decode notes order seq limits",
+        "sleepers": "dormant parcel bundle table stream store flow evict decode notes order memory"
+        " counters limits",
+        "flows": "sleepers dormant stream afar assembly store saving flow decode order counters limits",
+        "timeouts": "flows dormant stream flow order limits",
         "claims": "timeouts stream assembly flow decode limits",
         "rivals": "claims flows stream assembly flow decode order notes limits",
         "midway": "rivals stream assembly flow pending decode limits",
@@ -100,8 +105,8 @@ CORE: Mapping[str, frozenset[str]] = {
         "reopening": "refusal stream assembly flow decode notes limits",
         "life": "reopening stream assembly store flow decode notes order seq counters limits",
         "gauges": "life store defrag assembly pending limits",
-        "engine": "register gauges life recent defrag store arena flow decode notes turn memory counters"
-        " limits",
+        "desk": "life register store flow notes turn counters limits",
+        "engine": "desk gauges recent defrag arena decode memory counters limits",
         "unsaved": "engine store flow limits",
     }.items()
 }

@@ -37,6 +37,7 @@ cdef class Room:
     cpdef bint charge(self, long long count) except -1
 
 
+@cython.no_gc
 cdef class Owner(Link):
     cdef public bint carried
     cdef public int files

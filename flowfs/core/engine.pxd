@@ -14,12 +14,10 @@ from .decode cimport (
     decode_ip,
 )
 from .defrag cimport Defrag
-from .flow cimport Flow
+from .desk cimport Desk
 from .gauges cimport gauges
-from .life cimport Lives
 from .memory cimport fetch
 from .recent cimport Recent
-from .store cimport Store
 
 
 cdef long long _SECOND_NS
@@ -31,25 +29,18 @@ cdef long long _FETCH_AHEAD
 cdef long long _LEAP_NS
 
 
-cdef class Engine:
-    cdef readonly object limits
+cdef class Engine(Desk):
     cdef object dissect
-    cdef readonly Counters counters
-    cdef readonly Store store
-    cdef readonly Lives flows
     cdef readonly Defrag defrag
     cdef Segment segment
-    cdef readonly object turn
     cdef readonly long long slice_bytes
     cdef readonly long long slice_packets
     cdef long long fraction_ns
-    cdef readonly long long now_ns
     cdef long long leap_ns
     cdef long long leap_packets
     cdef long long frame_bytes
     cdef readonly long long cut_at_bytes
     cdef readonly long long longest_bytes
-    cdef readonly bint finished
 
     @cython.locals(
         last=cython.longlong, room_bytes=cython.longlong, rare=cython.int, counters=Counters, segment=Segment,

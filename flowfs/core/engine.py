@@ -15,13 +15,11 @@ counts once several packets in a row agree on it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 import cython
 
 if not cython.compiled:
     from .arena import UNIT_BYTES
-    from .counters import Counters
     from .decode import (
         BAD_FLAGS,
         BAD_HEADER,
@@ -35,11 +33,9 @@ if not cython.compiled:
         decode_ip,
     )
     from .defrag import Defrag
-    from .flow import Flow
+    from .desk import Desk
     from .gauges import gauges
-    from .life import Lives
     from .memory import fetch
-    from .store import Store
 
 from .limits import (
     LEAP_NS,
@@ -55,9 +51,6 @@ from .limits import (
     TICK_NS,
     Limits,
 )
-from .notes import About
-from .register import Event
-from .turn import Turn
 
 _SECOND_NS = SECOND_NS  # C integers when compiled, wide enough for any field of a capture
 _MICROSECOND_NS = 1000
@@ -84,38 +77,23 @@ that was captured.
 """
 
 
-class Changes(NamedTuple):
-    """What happened since it was last asked for."""
-
-    appeared: int  # files
-    grown: list[Flow]  # those with `watched` set that grew or changed
-    gone: list[Flow]  # evicted ones with `named` set
-    freed: list[Flow]  # those that were open at some time and of which bytes were freed
-
-
-class Engine:
+class Engine(Desk):
     """One mount's core. Any thread may call any method."""
 
     def __init__(self, limits: Limits, dissect: Dissect | None = None) -> None:
-        self.limits = limits
+        Desk.__init__(self, limits)
         self.dissect = dissect
-        self.counters = Counters()
-        self.store = Store(limits, self.counters)
-        self.flows = Lives(limits, self.store, self.counters)
         self.defrag = Defrag(limits.fragment_bytes, self.counters)
         self.segment = Segment(limits.checksum != "off")
-        self.turn = Turn()
         # In slices, the more of them the less there is: what is saved meanwhile needs not to be lost.
         self.slice_bytes = min(SLICE_BYTES, limits.payload_bytes // SLICES)
         places = min(limits.max_flows or SLICES * SLICE_PACKETS, self.flows.live_limit)
         self.slice_packets = max(1, min(SLICE_PACKETS, places // SLICES))
         self.fraction_ns = _MICROSECOND_NS
-        self.now_ns = 0
         self.leap_ns = self.leap_packets = 0  # the time far ahead that so many packets in a row agree on
         self.frame_bytes = 0  # of the one that goes the long way
         self.longest_bytes = 0  # the longest frame
         self.cut_at_bytes = 0  # the longest frame that lacked payload
-        self.finished = False
 
     def feed(
         self,
@@ -195,69 +173,6 @@ class Engine:
             self.defrag.clear()
             self.flows.clear()
             self.finished = True
-
-    # --- for readers -------------------------------------------------------------------------------
-
-    def changed(self) -> bool:
-        """Whether changes() has anything to say. Takes no turn."""
-        store = self.store
-        return bool(store.appeared or store.grown or store.gone or store.freed)
-
-    def changes(self) -> Changes:
-        """What happened since the last call."""
-        with self.turn:
-            store = self.store
-            changes = Changes(store.appeared, store.grown, store.gone, store.take_freed())
-            store.appeared = 0
-            store.grown = []
-            store.gone = []
-            return changes
-
-    def events(self) -> tuple[list[Event], int]:
-        """What happened since the last call, and how much more did; it is recorded from the first one on."""
-        with self.turn:
-            return self.store.take_events()
-
-    def find(self, key: bytes, generation: int) -> Flow | None:
-        """The file with this key and generation, if it is there."""
-        with self.turn:
-            return self.flows.find(key, generation)
-
-    def get(self, serial: int) -> Flow | None:
-        """The file with this number, if it is there."""
-        with self.turn:
-            return self.store.get(serial)
-
-    def list_after(self, serial: int, count: int) -> list[Flow]:
-        """At most `count` files with a number above `serial`, ascending."""
-        with self.turn:
-            return self.store.list_after(serial, count)
-
-    def open(self, flow: Flow) -> None:
-        """A reader takes the flow. Raises Evicted if it is gone."""
-        with self.turn:
-            self.store.open(flow)
-
-    def release(self, flow: Flow) -> None:
-        """A reader is done with the flow."""
-        with self.turn:
-            self.store.release(flow)
-
-    def read(self, flow: Flow, offset: int, size: int) -> bytes:
-        """At most `size` bytes at `offset`; empty at the end. Raises Evicted if they were freed."""
-        with self.turn:
-            return self.store.read(flow, offset, size)
-
-    def about(self, flow: Flow) -> About:
-        """What is known of a file beside its bytes, as long as the file is there."""
-        with self.turn:
-            return self.flows.about(flow)
-
-    def remove(self, flow: Flow) -> None:
-        """Take the flow out of the directory and free it, as a reader wants; open readers keep it."""
-        with self.turn:
-            self.store.remove(flow)
-            self.flows.collect()
 
     def statistics(self) -> dict[str, int]:
         """All counters, and the gauges: what is there and in use at this moment."""

@@ -4,16 +4,22 @@ from .order cimport Link, Queue, leave
 cdef long long IDLE_VICTIM_NS
 
 
+@cython.no_gc
 cdef class Ranked(Link):
     cdef readonly long long held_bytes
     cdef readonly long long last_ns
     cdef readonly long long serial
-    cdef long long touched_ns
     cdef readonly int opens
     cdef int place
     cdef bint ended
     cdef bint is_large
     cdef void unranked(self) noexcept
+
+
+@cython.final
+@cython.no_gc
+cdef class Packed(Link):
+    cdef public object record
 
 
 cdef class BySize:
@@ -35,6 +41,7 @@ cdef class Ranking:
     cdef long long large_bytes
     cdef long long touch_ns
     cdef readonly bint head_is_enough
+    cdef public object bring_back
 
     cpdef add(self, Ranked flow)
     cpdef remove(self, Ranked flow)
@@ -44,11 +51,12 @@ cdef class Ranking:
     @cython.locals(closed=Ranked, held=Ranked, idlest=Ranked)
     cpdef object victim(self, long long now_ns, long long held_limit_bytes, Ranked keep)
 
-    @cython.locals(idlest=Ranked)
+    @cython.locals(closed=Ranked, idlest=Ranked)
     cpdef object leaver(self, long long now_ns)
 
     cdef bint _can_give_its_head(self, Ranked flow) except -1
     cdef Ranked _oldest(self, Queue queue, Ranked keep)
+    cpdef object oldest_closed(self)
 
     @cython.locals(large=cython.bint)
     cdef _weigh(self, Ranked flow)

@@ -9,6 +9,7 @@ flows there are. `policies` has the other orders.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Any
 
 import cython
@@ -23,7 +24,7 @@ class Ranked(Link):
     """A flow as far as the ranking sees it."""
 
     serial: int  # the order of appearance, which the subclass sets
-    __slots__ = ("ended", "held_bytes", "is_large", "last_ns", "opens", "place", "serial", "touched_ns")
+    __slots__ = ("ended", "held_bytes", "is_large", "last_ns", "opens", "place", "serial")
 
     def __init__(self) -> None:
         self.unranked()
@@ -33,11 +34,20 @@ class Ranked(Link):
         self.unlinked()
         self.held_bytes = 0  # capacity charged
         self.last_ns = 0  # last payload
-        self.touched_ns = 0  # when it last went to the end of its queue
         self.opens = 0
         self.ended = False
         self.is_large = False  # stands in Ranking.large
         self.place = -1  # on the ladder of a policy that has one
+
+
+class Packed(Link):
+    """What stands for a flow of which nothing comes; it lies in `record`, and its owner can bring it back."""
+
+    __slots__ = ("record",)
+
+    def __init__(self) -> None:
+        self.unlinked()
+        self.record: Any = None
 
 
 class BySize:
@@ -80,8 +90,8 @@ class Ranking:
     """The flows of a store, in the order in which they would go."""
 
     __slots__ = (
-        *("active", "closed", "head_is_enough", "held", "held_open_bytes", "large", "large_bytes"),
-        "touch_ns",
+        *("active", "bring_back", "closed", "head_is_enough", "held", "held_open_bytes", "large"),
+        *("large_bytes", "touch_ns"),
     )
 
     def __init__(self, large_bytes: int) -> None:
@@ -93,6 +103,7 @@ class Ranking:
         self.large_bytes = large_bytes  # a flow that holds less has no head worth taking
         self.touch_ns = TOUCH_NS
         self.head_is_enough = True  # of the last victim()
+        self.bring_back: Callable[[Packed], Ranked] | None = None  # set by who puts flows away
 
     def add(self, flow: Ranked) -> None:
         """Take in a flow, or put it where it belongs after `ended` or `opens` changed."""
@@ -156,19 +167,27 @@ class Ranking:
 
     def leaver(self, now_ns: int) -> Any:
         """The flow that should go to make place for another: closed or idle; None if there is none [M2]."""
-        if self.closed.oldest is not None:
-            return self.closed.oldest
-        idlest = self.active.oldest
+        closed = self._oldest(self.closed, None)
+        if closed is not None:
+            return closed
+        idlest = self._oldest(self.active, None)
         if idlest is not None and now_ns - idlest.last_ns >= IDLE_VICTIM_NS:
             return idlest
         return None
 
     def _oldest(self, queue: Queue, keep: Ranked | None) -> Any:
         """The oldest member of a queue; not `keep`, unless that can give its head."""
-        oldest = queue.oldest
+        oldest: Any = queue.oldest
         if keep is not None and oldest is keep and not self._can_give_its_head(keep):
-            return keep.newer
+            oldest = keep.newer
+        if isinstance(oldest, Packed):
+            assert self.bring_back is not None
+            return self.bring_back(oldest)
         return oldest
+
+    def oldest_closed(self) -> Any:
+        """The closed flow that nobody has open and that was closed first."""
+        return self._oldest(self.closed, None)
 
     def _can_give_its_head(self, flow: Ranked) -> bool:
         """Whether a flow that is being written may give memory: it is open, and has more than one block."""

@@ -9,6 +9,7 @@ cdef long long CLASS_MASK
 
 
 @cython.final
+@cython.no_gc
 cdef class Flow(Ranked):
     cdef long long row
     cdef readonly bytes key

@@ -3,27 +3,21 @@ from .afar cimport WENT_ON
 from .assembly cimport NEVER
 from .counters cimport Counters
 from .decode cimport RST, SYN, Segment, reverse_key
-from .order cimport Queue, leave
+from .dormant cimport Dormant, last_ns_of, take_apart
+from .order cimport leave
+from .sleepers cimport Sleepers
 from .flow cimport Flow
 from .saving cimport Saving
 from .store cimport Store
 from .stream cimport Connection, Stream
-from .table cimport Table
 
 cdef int OPEN, IDLE, ENDED_BY_FIN, ENDED_BY_RST
-cdef long long IDLE_VICTIM_NS, REMEMBER_NS, _SPARE_DEADLINES
+cdef long long CONNECTION_BYTES, SLEEPER_BYTES, IDLE_VICTIM_NS, REMEMBER_NS, _SPARE_DEADLINES
 
 
-cdef class Flows(Table):
+cdef class Flows(Sleepers):
     cdef long long idle_ns
     cdef long long touch_ns
-    cdef long long live_limit
-    cdef long long spare_limit
-    cdef readonly Queue half_open
-    cdef readonly Queue spare
-    cdef readonly Queue one_way
-    cdef readonly Queue active
-    cdef readonly Queue closed
     cdef list deadlines
     cdef long long awaited
     cdef long long scheduled
@@ -72,7 +66,6 @@ cdef class Flows(Table):
 
     cdef _cease(self, Connection connection, long long now_ns)
 
-    @cython.locals(one=Stream, other=Stream)
     cdef _dispose(self, Connection connection)
 
     cpdef collect(self)
@@ -83,17 +76,17 @@ cdef class Flows(Table):
     cdef bint _has_room(self, long long now_ns) except -1
     cdef bint _finds_room(self, long long now_ns) except -1
 
-    @cython.locals(connection=Connection, saving=Saving)
+    @cython.locals(saving=Saving)
     cdef bint _make_room(self, long long now_ns) except -1
 
     @cython.locals(stream=Stream)
     cdef _forget(self, Connection connection, long long now_ns)
 
-    @cython.locals(flow=Flow, stream=Stream, connection=Connection)
+    @cython.locals(flow=Flow)
     cpdef clear(self)
 
-    @cython.locals(stream=Stream, connection=Connection)
+    @cython.locals(stream=Stream, connection=Connection, asleep=cython.bint)
     cpdef bint finish(self, long long now_ns, long long patience_bytes) except -1
 
-    @cython.locals(free=cython.longlong, saving=Saving)
+    @cython.locals(places=cython.longlong, slept_bytes=cython.longlong, free_bytes=cython.longlong, saving=Saving)
     cpdef bint is_short(self, long long wanted) except -1

@@ -3,8 +3,6 @@
 
 Pairs both directions. Knows no byte, and no segment but the first of a connection: `life` does.
 Always true:
- - a connection stands in exactly one of the queues half_open, spare, one_way, active, closed, or is closed
-   and has files;
  - `live` connections are charged to the table's budget from their first packet until their last file went;
  - a generation's number is not used twice while a file of that name is there [R8].
 
@@ -23,11 +21,12 @@ if not cython.compiled:
     from .assembly import NEVER
     from .counters import Counters
     from .decode import RST, SYN, Segment, reverse_key
+    from .dormant import Dormant, last_ns_of, take_apart
     from .flow import Flow
-    from .order import Queue, leave
+    from .order import leave
+    from .sleepers import Sleepers
     from .store import Store
     from .stream import Connection, Stream
-    from .table import Table
 
 from .flow import FIN as ENDED_BY_FIN
 from .flow import IDLE, OPEN
@@ -36,7 +35,7 @@ from .limits import (
     CONNECTION_BYTES,
     IDLE_VICTIM_NS,
     REMEMBER_NS,
-    RIVALS_SHARE,
+    SLEEPER_BYTES,
     TOUCH_NS,
     Limits,
 )
@@ -44,21 +43,13 @@ from .limits import (
 _SPARE_DEADLINES = 64  # dead ones that are not worth a look
 
 
-class Flows(Table):
+class Flows(Sleepers):
     """All connections of a mount; `Lives` hands it the segments."""
 
     def __init__(self, limits: Limits, store: Store, counters: Counters) -> None:
-        Table.__init__(self, limits, store, counters)
+        Sleepers.__init__(self, limits, store, counters)
         self.idle_ns = limits.idle_ns
         self.touch_ns = TOUCH_NS
-        self.live_limit = max(1, limits.table_bytes // CONNECTION_BYTES)
-        self.spare_limit = self.live_limit // RIVALS_SHARE
-        self.live_limit -= self.spare_limit
-        self.half_open = Queue()
-        self.one_way = Queue()  # carry data, and the peer was never seen: the address may be forged
-        self.active = Queue()
-        self.spare = Queue()  # rivals that found no room but what is kept for them
-        self.closed = Queue()  # without files; those with files end when their last file goes
         # A heap: (when, a number for ties, key). By its key, since a stream that is gone must not be kept.
         self.deadlines: list[tuple[int, int, bytes]] = []
         self.awaited = 0  # streams that have a deadline; all others there are dead
@@ -163,7 +154,7 @@ class Flows(Table):
 
     def _is_used(self, key: bytes, reverse: bytes, generation: int) -> bool:
         store = self.store
-        return store.find(key, generation) is not None or store.find(reverse, generation) is not None
+        return store.has_name(key, generation) or store.has_name(reverse, generation)
 
     def _open(self, key: bytes, reverse: bytes, generation: int, now_ns: int) -> Stream:
         stream = self._pair(key, reverse, generation, now_ns)
@@ -173,7 +164,7 @@ class Flows(Table):
 
     def _enter(self, stream: Stream) -> None:
         """Let addresses and ports lead to this stream and its peer."""
-        Table._enter(self, stream)
+        Sleepers._enter(self, stream)
         self.half_open.append(stream.connection)
         self.counters.connections += 1
 
@@ -187,6 +178,7 @@ class Flows(Table):
         peer.begin(reverse, connection, self.room)
         peer.peer = stream
         self.live += 1
+        self.used_bytes += CONNECTION_BYTES
         return stream
 
     def _begins_anew(self, stream: Stream, segment: Segment, now_ns: int) -> bool:
@@ -221,9 +213,8 @@ class Flows(Table):
         connection.closed_ns = now_ns
         self.recent.drop(connection.one)  # while it is in the cache: a new one would have to look at it there
         self.recent.drop(connection.other)
-        leave(connection)
-        if connection.files == 0:
-            self.closed.append(connection)
+        connection.touched_ns = now_ns
+        (self.filed if connection.files else self.closed).append(connection)
         for stream in (connection.one, connection.other):
             if stream.tentative is not None:
                 self._wake(stream, now_ns + REMEMBER_NS, now_ns)  # which lets go of it
@@ -236,11 +227,11 @@ class Flows(Table):
         for stream in (connection.one, connection.other):
             stream.drop_tentative()
             self._let_sleep(stream)
-        leave(connection)
         self._strike(connection)
         if connection.files == 0:
             self._dispose(connection)
             return
+        self.filed.append(connection)  # in which it is fresh: nothing waits in it any more
         for stream in (connection.one, connection.other):
             if stream.flow is not None:
                 self.store.keep_name(stream.flow)
@@ -250,13 +241,13 @@ class Flows(Table):
         self._untrack(connection)
 
     def _dispose(self, connection: Connection) -> None:
-        """Break the circle of references: these objects are not seen by the garbage collector."""
-        one: Any = connection.one
-        other: Any = connection.other
-        one.let_go()
-        other.let_go()
-        one.peer = other.peer = one.connection = other.connection = one.owner = other.owner = None
+        """Nothing is known of this connection any more."""
+        connection.one.let_go()
+        connection.other.let_go()
+        take_apart(connection)
+        leave(connection)
         self.live -= 1
+        self.used_bytes -= CONNECTION_BYTES
 
     def collect(self) -> None:
         """See to the connections whose files the store evicted."""
@@ -266,8 +257,12 @@ class Flows(Table):
             self._lose_file(item)
 
     def _lose_file(self, flow: Flow) -> None:
-        connection = flow.owner
+        owner: Any = flow.owner
         flow.owner = None
+        if isinstance(owner, Dormant):
+            self._lose_file_asleep(owner, flow)
+            return
+        connection: Connection = owner
         if connection.one.flow is flow:
             connection.one.flow = None
         elif connection.other.flow is flow:
@@ -288,7 +283,7 @@ class Flows(Table):
 
     def _finds_room(self, now_ns: int) -> bool:
         """What _has_room() does, but for counting."""
-        while self.live - self.spare.length >= self.live_limit:
+        while self.is_over(CONNECTION_BYTES):
             if not self._make_room(now_ns):
                 return False
         return True
@@ -304,25 +299,30 @@ class Flows(Table):
         can send a SYN and a byte from any address, so that makes no connection active. Of a capture that sees
         only one way, those go first that were silent longest.
         """
-        connection = self.closed.oldest
-        if connection is None:
-            connection = self.half_open.oldest
+        link: Any = self.closed.oldest
+        if link is None:
+            link = self.half_open.oldest
         saving = self.store.saving
-        if connection is None and saving is not None and saving.ranking.closed.oldest is not None:
-            self.store.evict(saving.ranking.closed.oldest)
+        if link is None and saving is not None and saving.ranking.closed.oldest is not None:
+            self.store.evict(saving.ranking.oldest_closed())
             self.collect()
             return True
-        if connection is None:
-            connection = self.one_way.oldest
-        if connection is None and self.store.ranking.closed.oldest is not None:
-            self.store.evict(self.store.ranking.closed.oldest)
+        if link is None:
+            link = self.one_way.oldest
+        if link is None and self.store.ranking.closed.oldest is not None:
+            self.store.evict(self.store.ranking.oldest_closed())
             self.collect()
             return True
-        if connection is None:
-            connection = self.active.oldest
-            if connection is None or now_ns - connection.last_ns < IDLE_VICTIM_NS:
+        if link is None:
+            link = self.active.oldest
+            if link is None or now_ns - last_ns_of(link) < IDLE_VICTIM_NS:
                 return False
-        self._forget(connection, now_ns)
+        if not isinstance(link, Dormant):
+            self._forget(link, now_ns)
+        elif link.closed:
+            self._dispose_asleep(link)
+        else:
+            self._forget(self._rouse(link), now_ns)
         return True
 
     def _forget(self, connection: Connection, now_ns: int) -> None:
@@ -338,29 +338,41 @@ class Flows(Table):
     def clear(self) -> None:
         """Forget every connection and its files, without a word to anyone."""
         self.finish(self.store.now_ns, 0)
-        for flow in self.store.list_after(0, self.store.count):
-            self.store.evict(flow)
-        self.collect()
+        while found := self.store.list_after(0, 1):
+            self.store.evict(self.file(found[0]))
+            self.collect()
         self.deadlines = []
-        for connection in list(self.entries.values()):
-            self._untrack(connection)
+        for entry in list(self.entries.values()):
+            if isinstance(entry, Dormant):
+                self._dispose_asleep(entry)
+            else:
+                self._untrack(entry)
 
     def is_short(self, wanted: int) -> bool:
         """Whether so many more connections fit only if some with files go that are about to be saved."""
         saving = self.store.saving
         if saving is None or not saving.ended:
             return False
-        free = self.live_limit - self.live + self.closed.length + self.half_open.length
-        return free + saving.ranking.closed.length // 2 < wanted
+        places = self.closed.length + self.half_open.length + saving.ranking.closed.length // 2
+        slept_bytes = min(places, self.asleep) * (CONNECTION_BYTES - SLEEPER_BYTES)  # which they take no more
+        free_bytes = self.limit_bytes - self.used_bytes + places * CONNECTION_BYTES - slept_bytes
+        return free_bytes < wanted * CONNECTION_BYTES
 
     def finish(self, now_ns: int, patience_bytes: int) -> bool:
         """The capture has ended: what waits is given up; states stay as they are [H4].
 
         Returns False, and is to be called again, when memory for `patience_bytes` is short; 0: it never is.
         """
-        for connection in self.entries.values():
+        for key in list(self.entries):
+            entry = self.entries[key]  # which making room for another may have changed
+            asleep = isinstance(entry, Dormant)
+            if asleep and not entry.lacks:
+                continue
+            connection: Connection = self._rouse(entry) if asleep else entry
             for stream in (connection.other, connection.one):
                 if patience_bytes and not stream.over and self.store.is_short(patience_bytes, 0):
                     return False
                 stream.close(OPEN, now_ns)
+            if asleep:
+                self._lay_down(connection)
         return True

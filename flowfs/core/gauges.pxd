@@ -9,5 +9,5 @@ from .store cimport Store
 @cython.locals(pool=Pool)
 cpdef dict gauges(object limits, Store store, Lives flows, Defrag defrag)
 
-@cython.locals(free=cython.longlong)
+@cython.locals(free=cython.longlong, free_bytes=cython.longlong)
 cpdef object free_flows(object limits, Store store, Lives flows)

@@ -20,13 +20,14 @@ def gauges(limits: Limits, store: Store, flows: Lives, defrag: Defrag) -> dict[s
         "flows_free": free_flows(limits, store, flows),
         "flows_open": store.open_flows(),
         "connections_tracked": flows.live,
+        "connections_asleep": flows.asleep,
         "drop_intervals": flows.drops.intervals,
         "payload_used_bytes": store.arena.used_bytes,
         "payload_limit_bytes": store.arena.capacity_bytes,
         "pinned_bytes": store.pinned_bytes,
         "out_of_order_used_bytes": pool.used_bytes,
         "out_of_order_limit_bytes": pool.limit_bytes,
-        "table_used_bytes": flows.live * CONNECTION_BYTES,
+        "table_used_bytes": flows.used_bytes,
         "table_limit_bytes": limits.table_bytes,
         "notes_used_bytes": flows.room.noted_bytes,
         "notes_limit_bytes": flows.room.note_limit_bytes,
@@ -38,7 +39,8 @@ def gauges(limits: Limits, store: Store, flows: Lives, defrag: Defrag) -> dict[s
 
 def free_flows(limits: Limits, store: Store, flows: Lives) -> int:
     """How many more files there is room for, if each connection has two."""
-    free = 2 * max(0, flows.live_limit - flows.live + flows.spare.length)
+    free_bytes = flows.limit_bytes - flows.used_bytes + flows.spare.length * CONNECTION_BYTES
+    free = 2 * max(0, free_bytes // CONNECTION_BYTES)
     if limits.max_flows:
         free = min(free, max(0, limits.max_flows - store.count))
     return free

@@ -98,6 +98,10 @@ LONE_BYTES = (
 
 HALF_OPEN_NS = 30 * SECOND_NS  # [L9]
 REMEMBER_NS = 60 * SECOND_NS  # [L9] twice RFC 9293's customary segment lifetime on today's networks
+# A connection that stands in its place for so long goes to sleep: nearly all that last speak within a few
+# seconds. Who speaks later wakes up, which takes 1 µs.
+HOT_NS = 250 * MILLISECOND_NS  # so long after its last byte a flow has just grown, and grows on
+DROWSY_NS = 5 * SECOND_NS
 # What fell due is seen to in slices: a million half-open connections must not end in one long pause.
 STEPS_PER_SLICE = 4096  # a connection ends in one
 LOOK_STEPS = 16  # a look at what waits takes up to 1 µs, or gives up holes
@@ -122,7 +126,13 @@ HURRY_SHARE = 2  # open flows are saved, too, once less than 1/2 of the memory i
 PINNED_SHARE = 4  # [M3] open files pin up to 1/4 of the payload budget
 
 # What Python objects take, as tests/unit/test_limits.py measures it.
-CONNECTION_BYTES = 2020  # two streams, two files, four dictionary entries, keys
+CONNECTION_BYTES = 2020  # two streams, two files, dictionary entries, keys
+SLEEPER_BYTES = 280  # one that sleeps, but for its numbers, keys and files: a record, an entry
+SLEEPING_FILE_BYTES = 320  # a file of such a one, and its row
+NUMBER_BYTES = 4  # each of the numbers; the same for each, since what hosts draw must not change who has room
+PACKED_FILE_BYTES = 100  # one that is a part of the record: its numbers, its place in the order, and its row
+PACKED_EXTENT_BYTES = 8  # each of its blocks before the last
+PACKED_EXTENTS = 32  # blocks of such a file; one that has more takes 16 KiB for them
 QUEUE_BYTES = 640  # a queue of waiting segments, and its place in the ranking
 CHUNK_OVERHEAD_BYTES = 128  # of each waiting segment
 DATAGRAM_BYTES = 900  # a datagram of which fragments wait, and its sender, who may have no other

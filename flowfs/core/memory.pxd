@@ -205,6 +205,7 @@ cdef inline long long word_little(const unsigned char* base, Py_ssize_t position
 
 
 cdef extern from "Python.h":
+    int PyObject_IS_GC(object thing)
     void PyObject_GC_UnTrack(object thing)
     bytes PyBytes_FromStringAndSize(const char* text, Py_ssize_t length)
     char* PyBytes_AS_STRING(object text)
@@ -234,7 +235,8 @@ cdef inline bint is_low(bytes key) noexcept:
 
 
 cdef inline void untrack(object thing) noexcept:
-    PyObject_GC_UnTrack(thing)
+    if PyObject_IS_GC(thing):
+        PyObject_GC_UnTrack(thing)
 
 
 cdef extern from *:

@@ -1,5 +1,6 @@
 cimport cython
 from cpython.array cimport array
+from .evict cimport Packed
 from .flow cimport Flow, name_key
 from .memory cimport push
 
@@ -22,12 +23,13 @@ cdef class Register:
     cdef readonly long long events_lost
 
     cpdef keep_name(self, Flow flow)
-    cpdef Flow find(self, bytes key, long long generation)
+    cpdef bint has_name(self, bytes key, long long generation) except -1
+    cpdef object find(self, bytes key, long long generation)
 
     @cython.locals(row=cython.longlong)
-    cpdef Flow get(self, long long serial)
+    cpdef object get(self, long long serial)
 
-    @cython.locals(row=cython.longlong, found=list, flow=Flow)
+    @cython.locals(row=cython.longlong, found=list)
     cpdef list list_after(self, long long serial, long long count)
 
     @cython.locals(flow=Flow)
@@ -36,7 +38,13 @@ cdef class Register:
     cdef _strike(self, Flow flow)
     cdef _drop_row(self, long long row)
 
-    @cython.locals(flow=Flow, kept=list, row=cython.longlong)
+    cpdef put_away(self, Flow flow, Packed packed)
+    cpdef take_up(self, Packed packed, Flow flow)
+
+    @cython.locals(key=bytes)
+    cdef _rename(self, Flow flow, object found)
+
+    @cython.locals(flow=Flow, kept=list, row=cython.Py_ssize_t)
     cdef _close_ranks(self)
 
     cdef _tell(self, Flow flow)

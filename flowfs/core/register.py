@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import cython
 
 if not cython.compiled:
+    from .evict import Packed
     from .flow import Flow, name_key
     from .memory import push
 
@@ -41,10 +42,10 @@ class Register:
     def __init__(self) -> None:
         self.next_serial = 1
         self.count = 0
-        self.names: dict[bytes, Flow] = {}  # of files that nobody else finds, see keep_name()
+        self.names: dict[bytes, Flow | Packed] = {}  # of files that nobody else finds, see keep_name()
         # Rows in order of serial; the row of an evicted flow is None until half of them are.
         self.serials = array("q")
-        self.rows: list[Flow | None] = []
+        self.rows: list[Flow | Packed | None] = []
         self.first_row = 0  # all rows before it are None
         # What happened since somebody asked.
         self.appeared = 0
@@ -63,27 +64,50 @@ class Register:
         if not flow.evicted:
             self.names[name_key(flow.key, flow.generation)] = flow
 
-    def find(self, key: bytes, generation: int) -> Flow | None:
-        """The file of this name, of those whose name was kept."""
+    def has_name(self, key: bytes, generation: int) -> bool:
+        """Whether find() has one."""
+        return bool(self.names) and name_key(key, generation) in self.names
+
+    def find(self, key: bytes, generation: int) -> Any:
+        """The file of this name, of those whose name was kept, or what stands for it."""
         return self.names.get(name_key(key, generation)) if self.names else None
 
-    def get(self, serial: int) -> Flow | None:
-        """The file with this number, unless it was evicted."""
+    def get(self, serial: int) -> Any:
+        """The file with this number, or what stands for it, unless it was evicted."""
         row = bisect_left(self.serials, serial)
         if row < len(self.serials) and self.serials[row] == serial:
             return self.rows[row]
         return None
 
-    def list_after(self, serial: int, count: int) -> list[Flow]:
-        """At most `count` files with a greater number, ascending."""
-        found: list[Flow] = []
+    def list_after(self, serial: int, count: int) -> list[Any]:
+        """At most `count` files with a greater number, ascending, or what stands for them."""
+        found: list[Any] = []
         row = max(bisect_right(self.serials, serial), self.first_row)
         while row < len(self.rows) and len(found) < count:
-            flow = self.rows[row]
-            if flow is not None:
-                found.append(flow)
+            there = self.rows[row]
+            if there is not None:
+                found.append(there)
             row += 1
         return found
+
+    # --- what sleeps -------------------------------------------------------------------------------
+
+    def put_away(self, flow: Flow, packed: Packed) -> None:
+        """The file is `packed` from here on."""
+        self.rows[flow.row] = packed
+        self._rename(flow, packed)
+
+    def take_up(self, packed: Packed, flow: Flow) -> None:
+        """It is a Flow again, `serial` and all."""
+        flow.row = bisect_left(self.serials, flow.serial)
+        self.rows[flow.row] = flow
+        self._rename(flow, flow)
+
+    def _rename(self, flow: Flow, found: Flow | Packed) -> None:
+        if self.names:
+            key = name_key(flow.key, flow.generation)
+            if key in self.names:
+                self.names[key] = found
 
     # --- for the store -----------------------------------------------------------------------------
 
@@ -121,11 +145,14 @@ class Register:
 
     def _close_ranks(self) -> None:
         """Leave out the rows of evicted flows."""
-        kept = [flow for flow in self.rows if flow is not None]
-        for row, flow in enumerate(kept):
-            flow.row = row
-        self.rows = list(kept)
-        self.serials = array("q", [flow.serial for flow in kept])
+        kept = [row for row in range(len(self.rows)) if self.rows[row] is not None]
+        self.serials = array("q", [self.serials[row] for row in kept])
+        self.rows = [self.rows[row] for row in kept]
+        for row in range(len(self.rows)):
+            found = self.rows[row]
+            if isinstance(found, Flow):
+                flow: Flow = found
+                flow.row = row
         self.first_row = 0
 
     # --- what happened -----------------------------------------------------------------------------

@@ -88,9 +88,9 @@ class Rivals(Claims):
         if rival.queue is not self.spare:
             return
         leave(rival)
-        while self.live - self.spare.length > self.live_limit and self._make_room(now_ns):
+        while self.is_over(0) and self._make_room(now_ns):
             pass
-        if self.live - self.spare.length > self.live_limit and incumbent.files:
+        if self.is_over(0) and incumbent.files:
             self._forget(incumbent, now_ns)
 
     def _weaker(self, first: Connection, second: Connection) -> Connection:
@@ -278,7 +278,7 @@ class Rivals(Claims):
 
     def finish(self, now_ns: int, patience_bytes: int) -> bool:
         """The capture has ended: who is a rival still is none, unless its bytes are all that came."""
-        for connection in list(self.entries.values()):
+        for connection in [entry for entry in self.entries.values() if isinstance(entry, Connection)]:
             while connection.rival is not None:
                 rival = connection.rival
                 if self._stands(rival, False):

@@ -2,10 +2,11 @@ cimport cython
 from cpython.array cimport array
 from .arena cimport CLASSES, LARGEST_BLOCK_BYTES, UNIT_BYTES, Arena, size_class
 from .counters cimport Counters
-from .evict cimport Ranking
+from .evict cimport Packed, Ranking
 from .policies cimport ranking_of
 from .flow cimport CLASS_MASK, NOWHERE, Flow, extent, extent_block, extent_count, extent_of
 from .memory cimport emptied, push
+from .parcel cimport may_pack
 from .register cimport Register
 from .saving cimport Saving
 
@@ -63,6 +64,9 @@ cdef class Store(Register):
     cdef Ranking _ranking_of(self, Flow flow)
 
     cpdef long long open_flows(self) except -1
+    cpdef bint may_pack(self, Flow flow) except -1
+    cpdef put_away(self, Flow flow, Packed packed)
+    cpdef take_up(self, Packed packed, Flow flow)
 
     @cython.locals(saving=Saving, free_bytes=cython.longlong)
     cpdef bint is_short(self, long long bytes_wanted, long long flows_wanted) except -1

@@ -22,9 +22,10 @@ import cython
 if not cython.compiled:
     from .arena import CLASSES, LARGEST_BLOCK_BYTES, UNIT_BYTES, Arena, size_class
     from .counters import Counters
-    from .evict import Ranking
+    from .evict import Packed, Ranking
     from .flow import CLASS_MASK, NOWHERE, Flow, extent, extent_block, extent_count, extent_of
     from .memory import emptied, push
+    from .parcel import may_pack
     from .policies import ranking_of
     from .register import Register
     from .saving import Saving
@@ -252,6 +253,24 @@ class Store(Register):
         if free_bytes < min(bytes_wanted, self.arena.capacity_bytes // HURRY_SHARE):
             return True
         return self.max_flows > 0 and self.max_flows - self.count + saving.saved_flows < flows_wanted
+
+    # --- what sleeps -------------------------------------------------------------------------------
+
+    def may_pack(self, flow: Flow) -> bool:
+        """Whether the file can be put away once nobody has it in hand: it is as most files are."""
+        return self.saving is None and may_pack(flow)
+
+    def put_away(self, flow: Flow, packed: Packed) -> None:
+        """The file is `packed` from here on, in its place in the order."""
+        Register.put_away(self, flow, packed)
+        assert flow.queue is not None
+        flow.queue.replace(flow, packed)
+
+    def take_up(self, packed: Packed, flow: Flow) -> None:
+        """It is a Flow again."""
+        Register.take_up(self, packed, flow)
+        assert packed.queue is not None
+        packed.queue.replace(packed, flow)
 
     # --- memory ------------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ cdef long long _WINDOW_BYTES
 
 
 @cython.final
+@cython.no_gc
 cdef class Connection(Owner):
     cdef public int claims
     cdef public long long closed_ns
@@ -30,7 +31,6 @@ cdef class Connection(Owner):
     cdef public bint refused_whole
     cdef public Connection rival
     cdef public int state
-    cdef public long long touched_ns
     cdef public bint tracked
     cdef void begin(self, long long generation, long long now_ns, int source) noexcept
     cdef void review_dispute(self) noexcept

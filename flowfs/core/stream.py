@@ -50,7 +50,7 @@ class Connection(Owner):
     __slots__ = (
         *("claims", "closed_ns", "contested", "disputed", "incumbent", "last_ns", "lone", "one", "other"),
         *("packets", "refused_by_one", "refused_isn", "refused_peer_isn", "refused_whole", "rival", "state"),
-        *("touched_ns", "tracked"),
+        "tracked",
     )
 
     def __init__(self, generation: int, now_ns: int, source: int) -> None:

@@ -19,17 +19,18 @@ cdef class Table:
     cdef readonly Room room
     cdef readonly dict entries
     cdef Recent recent
-    cdef readonly long long live
     cdef public int source
     cdef readonly object drops
 
     @cython.locals(stream=Stream, connection=Connection, low=cython.bint)
     cdef Stream whose(self, Segment segment, const unsigned char* base)
 
+    cdef Connection _awaken(self, object record)
+
     @cython.locals(low=cython.bint)
     cdef bint _set_keys(self, Segment segment, bytes key) except -1
 
-    @cython.locals(connection=Connection, low=cython.bint)
+    @cython.locals(low=cython.bint)
     cpdef Stream stream_of(self, bytes key)
 
     @cython.locals(one=Stream)
@@ -37,12 +38,13 @@ cdef class Table:
 
     cdef _enter(self, Stream stream)
     cdef _strike(self, Connection connection)
+    cdef _strike_key(self, bytes key)
 
     @cython.locals(key=bytes)
     cdef bytes _low_key(self, Connection connection)
 
     @cython.locals(stream=Stream, flow=Flow)
-    cpdef Flow find(self, bytes key, long long generation)
+    cpdef object find(self, bytes key, long long generation)
 
     @cython.locals(stream=Stream, connection=Connection, notes=Notes)
     cpdef object about(self, Flow flow)

@@ -8,6 +8,8 @@ with Python's salted hash and a full compare [K1].
 
 from __future__ import annotations
 
+from typing import Any
+
 import cython
 
 if not cython.compiled:
@@ -37,9 +39,8 @@ class Table:
         self.counters = counters
         self.room = Room(store, Pool(limits.out_of_order_bytes), counters)
         self.room.note_limit_bytes = limits.table_bytes // NOTES_SHARE
-        self.entries: dict[bytes, Connection] = {}
+        self.entries: dict[bytes, Any] = {}  # a Connection, or what stands for one that sleeps
         self.recent = Recent()
-        self.live = 0
         self.source = 0
         self.drops = Drops()
 
@@ -51,7 +52,10 @@ class Table:
                 return stream
             segment.key = key_of(base, segment)
         low = self._set_keys(segment, segment.key)
-        connection = self.entries.get(segment.low_key)
+        entry = self.entries.get(segment.low_key)
+        if entry is None:
+            return None
+        connection = entry if isinstance(entry, Connection) else self._awaken(entry)
         if connection is None:
             return None
         stream = self._direction(connection, low)
@@ -66,11 +70,15 @@ class Table:
         segment.low_key = key if low else reverse_key(key, len(key), segment.key_split)
         return low
 
+    def _awaken(self, record: Any) -> Connection | None:
+        """A packet has come for who sleeps; None if there is no room. Whoever knows of sleep does it."""
+        return None
+
     def stream_of(self, key: bytes) -> Stream | None:
-        """The stream with this key of the connection that is there."""
+        """The stream with this key of the connection that is there, and awake."""
         low = is_low(key)
-        connection = self.entries.get(key if low else turned(key))
-        return None if connection is None else self._direction(connection, low)
+        entry = self.entries.get(key if low else turned(key))
+        return self._direction(entry, low) if isinstance(entry, Connection) else None
 
     def _direction(self, connection: Connection, low: bool) -> Stream:
         """The stream whose key is the low one, or the other; a host connected to itself has but one."""
@@ -89,19 +97,22 @@ class Table:
         self.recent.drop(connection.other)
         del self.entries[self._low_key(connection)]
 
+    def _strike_key(self, key: bytes) -> None:
+        """Addresses and ports lead no more to what has a direction with this key."""
+        del self.entries[key if is_low(key) else turned(key)]
+
     def _low_key(self, connection: Connection) -> bytes:
         key = connection.one.key
         return key if is_low(key) else connection.other.key
 
     # --- for readers ---------------------------------------------------------------------------------
 
-    def find(self, key: bytes, generation: int) -> Flow | None:
+    def find(self, key: bytes, generation: int) -> Any:
         """The file of this name that is in the directory."""
         stream = self.stream_of(key)
-        if stream is not None and stream.connection.generation == generation:
-            flow = stream.flow
-            if flow is not None and not flow.evicted:
-                return flow
+        flow = None if stream is None else stream.flow
+        if flow is not None and flow.generation == generation and not flow.evicted:
+            return flow
         return self.store.find(key, generation)
 
     def about(self, flow: Flow) -> About:

@@ -1,6 +1,7 @@
 cimport cython
+from .dormant cimport Dormant, last_ns_of
 from .flows cimport Flows
-from .order cimport Queue
+from .order cimport Link, Queue
 from .stream cimport Connection, Stream
 
 cdef int IDLE
@@ -11,13 +12,12 @@ cdef class Timeouts(Flows):
     @cython.locals(steps=cython.longlong)
     cpdef bint catch_up(self, long long now_ns) except -1
 
-    @cython.locals(due_ns=cython.longlong, connection=Connection)
+    @cython.locals(due_ns=cython.longlong)
     cdef long long _next_due_ns(self) except -1
 
-    @cython.locals(connection=Connection)
+    @cython.locals(link=Link)
     cdef long long _oldest_due_ns(self, Queue queue, long long after_ns) except -1
 
-    @cython.locals(connection=Connection)
     cdef long long _take_due(self, long long now_ns, long long steps) except? -1
 
     @cython.locals(deadline_ns=cython.longlong, stream=Stream)
@@ -26,5 +26,8 @@ cdef class Timeouts(Flows):
     @cython.locals(until_ns=cython.longlong)
     cdef _let_go_in_time(self, Stream stream, long long now_ns)
 
-    @cython.locals(connection=Connection)
+    @cython.locals(place=Link)
     cdef long long _expire(self, Queue queue, long long before_ns, long long now_ns, long long steps) except? -1
+
+    @cython.locals(asleep=cython.bint, connection=Connection)
+    cdef _end(self, object link, long long now_ns)

@@ -15,13 +15,15 @@ next multiple of TICK_NS once a packet made it that.
 from __future__ import annotations
 
 from heapq import heappop
+from typing import Any
 
 import cython
 
 if not cython.compiled:
+    from .dormant import Dormant, last_ns_of
     from .flows import Flows
-    from .order import Queue
-    from .stream import Stream
+    from .order import Link, Queue
+    from .stream import Connection, Stream
 
 from .flow import IDLE
 from .limits import HALF_OPEN_NS, LOOK_STEPS, REMEMBER_NS, STEPS_PER_SLICE, TICK_NS
@@ -55,15 +57,14 @@ class Timeouts(Flows):
         due_ns = min(due_ns, self._oldest_due_ns(self.spare, HALF_OPEN_NS))
         due_ns = min(due_ns, self._oldest_due_ns(self.one_way, self.idle_ns))
         due_ns = min(due_ns, self._oldest_due_ns(self.active, self.idle_ns))
-        if self.closed.oldest is not None:
-            connection = self.closed.oldest
-            due_ns = min(due_ns, connection.closed_ns + REMEMBER_NS)
+        due_ns = min(due_ns, self._oldest_due_ns(self.closed, REMEMBER_NS))
+        due_ns = min(due_ns, self._drowsy_due_ns())
         return max(due_ns, self.due_ns)
 
     def _oldest_due_ns(self, queue: Queue, after_ns: int) -> int:
         """When to look at the oldest connection of a queue, which may be silent for so long."""
-        connection = queue.oldest
-        return _NEVER_NS if connection is None else connection.touched_ns + after_ns
+        link: Link | None = queue.oldest
+        return _NEVER_NS if link is None else link.touched_ns + after_ns
 
     def _take_due(self, now_ns: int, steps: int) -> int:
         """See to what is due at this time, in so many steps; returns how many are left, if that was all."""
@@ -74,13 +75,14 @@ class Timeouts(Flows):
         steps = self._expire(self.spare, now_ns - HALF_OPEN_NS, now_ns, steps)
         steps = self._expire(self.one_way, now_ns - self.idle_ns, now_ns, steps)
         steps = self._expire(self.active, now_ns - self.idle_ns, now_ns, steps)
-        while steps > 0 and self.closed.oldest is not None:
-            connection = self.closed.oldest
-            if connection.closed_ns > now_ns - REMEMBER_NS:
-                break
-            self._cease(connection, now_ns)
+        while steps > 0 and self._oldest_due_ns(self.closed, REMEMBER_NS) <= now_ns:
+            link: Any = self.closed.oldest
+            if isinstance(link, Dormant):
+                self._dispose_asleep(link)
+            else:
+                self._cease(link, now_ns)
             steps -= 1
-        return steps
+        return self._drowse(now_ns, steps)
 
     def _take_deadline(self, now_ns: int) -> None:
         """Look after the stream whose deadline is the first."""
@@ -109,14 +111,23 @@ class Timeouts(Flows):
     def _expire(self, queue: Queue, before_ns: int, now_ns: int, steps: int) -> int:
         """Close the connections of this queue that had no packet since `before_ns`; as _take_due()."""
         while steps > 0 and queue.oldest is not None:
-            connection = queue.oldest
-            if connection.touched_ns > before_ns:
+            link: Any = queue.oldest
+            place: Link = link
+            if place.touched_ns > before_ns:
                 break
-            if connection.last_ns > before_ns:
-                connection.touched_ns = connection.last_ns
-                queue.append(connection)
+            if last_ns_of(link) > before_ns:
+                place.touched_ns = last_ns_of(link)
+                queue.append(place)
             else:
                 self.counters.connections_expired += 1
-                self._close(connection, IDLE, now_ns)
+                self._end(link, now_ns)
             steps -= 1
         return steps
+
+    def _end(self, link: Any, now_ns: int) -> None:
+        """A connection, awake or asleep, has timed out; who slept sleeps on."""
+        asleep = isinstance(link, Dormant)
+        connection: Connection = self._rouse(link) if asleep else link
+        self._close(connection, IDLE, now_ns)
+        if asleep:
+            self._lay_down(connection)

@@ -14,6 +14,7 @@ from typing import cast
 
 from ..core.engine import Engine
 from ..core.flow import Flow
+from ..core.notes import About
 from .answers import (
     AT_ONCE_S,
     DIRECTORY_MODE,
@@ -105,7 +106,8 @@ class Control:
         if parent == Fixed.META:
             if not name.endswith(META_SUFFIX):
                 raise TreeError(Reason.NOT_FOUND)
-            return self._meta_attributes(self._shelf.named(name.removesuffix(META_SUFFIX)))
+            flow = self._shelf.named(name.removesuffix(META_SUFFIX))
+            return self._meta_attributes(flow, self._engine.about(flow))
         if parent == Fixed.FOLLOW:  # each has a FIFO of its own
             return self._stream_attributes(self._shelf.named(name), next(self._readers))
         if parent in _INDEX:
@@ -129,7 +131,8 @@ class Control:
             raise TreeError(Reason.STALE)
         kind, number = known
         if kind == Kind.META:
-            return self._meta_attributes(self._shelf.numbered(number))
+            flow = self._shelf.numbered(number)
+            return self._meta_attributes(flow, self._engine.about(flow))
         if kind == Kind.LINK:
             return self._link_attributes(self._shelf.numbered(number))
         if kind == Kind.LOG:
@@ -167,8 +170,8 @@ class Control:
         times = log.changed_ns, log.changed_ns, log.changed_ns
         return Attributes(inode, FILE_MODE, 1, size, 0, *times, AT_ONCE_S, AT_ONCE_S)
 
-    def _meta_attributes(self, flow: Flow) -> Attributes:
-        size = len(self._meta(flow))
+    def _meta_attributes(self, flow: Flow, about: About) -> Attributes:
+        size = len(meta_json(flow, about, self.sources()))
         inode, links = inode_of(Kind.META, flow.serial), 0 if flow.evicted else 1
         changed_ns = max(flow.last_ns, flow.changed_ns)
         return Attributes(
@@ -213,18 +216,20 @@ class Control:
                 if cookie < what and (what != Fixed.EVENTS_BEFORE or self._events.before is not None):
                     yield name, self._listed(what), what
         elif inode == Fixed.META:
-            for flow in self._flows_after(cookie - inode_of(Kind.META, 0)):
-                attributes = self._meta_attributes(flow)
-                yield name_of(flow.key, flow.generation) + META_SUFFIX, attributes, attributes.inode
+            for flow, about in self._shelf.told_after(_serial_of(cookie, inode_of(Kind.META, 0))):
+                if not flow.evicted:
+                    attributes = self._meta_attributes(flow, about)
+                    yield name_of(flow.key, flow.generation) + META_SUFFIX, attributes, attributes.inode
         elif inode == Fixed.FOLLOW:
-            for flow in self._flows_after(cookie - FIRST_STREAM):
-                attributes = self._stream_attributes(flow)
-                yield name_of(flow.key, flow.generation), attributes, attributes.inode
+            for flow in self._shelf.after(_serial_of(cookie, FIRST_STREAM)):
+                if not flow.evicted:
+                    attributes = self._stream_attributes(flow)
+                    yield name_of(flow.key, flow.generation), attributes, attributes.inode
         else:
             kind, number = cast("tuple[Kind, int]", kind_of(inode))
             groups = self._groups[kind]
-            for flow in self._flows_after(cookie - inode_of(Kind.LINK, 0)):
-                if groups.has(number, flow):
+            for flow in self._shelf.after(_serial_of(cookie, inode_of(Kind.LINK, 0))):
+                if not flow.evicted and groups.has(number, flow):
                     attributes = self._link_attributes(flow)
                     yield name_of(flow.key, flow.generation), attributes, attributes.inode
 
@@ -238,12 +243,6 @@ class Control:
         except Unready:
             now_ns = time.time_ns()
             return Attributes(what, FILE_MODE, 1, 0, 0, now_ns, now_ns, now_ns, AT_ONCE_S, AT_ONCE_S)
-
-    def _flows_after(self, serial: int) -> Iterator[Flow]:
-        """Those with a higher number."""
-        for flow in self._shelf.after(max(serial, 0)):
-            if not flow.evicted:
-                yield flow
 
     # --- texts -------------------------------------------------------------------------------------
 
@@ -300,6 +299,11 @@ _INDEX = {
     Fixed.BY_STATE: Kind.STATE,
     Fixed.BY_TIME: Kind.HOUR,
 }
+
+
+def _serial_of(cookie: int, first: int) -> int:
+    """That of the flow whose inode the cookie is, where that of the flow 0 would be `first`."""
+    return max(cookie - first, 0)
 
 
 def _target(flow: Flow) -> bytes:

@@ -168,7 +168,10 @@ _CONNECTIONS = (
         }
     ),
     *_gauges(
-        {"connections_tracked": "Connections in the table, those that are over and have files included."}
+        {
+            "connections_tracked": "Connections in the table, those that are over and have files included.",
+            "connections_asleep": "Those of them that are kept as small records, since nothing comes.",
+        }
     ),
 )
 

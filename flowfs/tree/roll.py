@@ -15,6 +15,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from ..core.flow import Flow
+from ..core.notes import About
 from .meta import described
 from .shelf import Shelf
 
@@ -105,10 +106,10 @@ class Roll:
 
     def _lines(self) -> Iterator[bytes]:
         sources = self._sources()
-        for flow in self._shelf.after(0):
+        for flow, about in self._shelf.told_after(0):
             if not flow.evicted:
-                yield self._line(flow, sources)
+                yield self._line(flow, about, sources)
 
-    def _line(self, flow: Flow, sources: Sequence[str]) -> bytes:
-        record = described(flow, self._shelf.engine.about(flow), sources)
+    def _line(self, flow: Flow, about: About, sources: Sequence[str]) -> bytes:
+        record = described(flow, about, sources)
         return json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"

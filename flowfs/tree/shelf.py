@@ -10,10 +10,11 @@ from collections.abc import Iterator
 
 from ..core.engine import Engine
 from ..core.flow import Flow
+from ..core.notes import About
 from .answers import Reason, TreeError
 from .names import parse
 
-_LIST_COUNT = 512  # flows taken from the engine at once; the kernel asks for some 600 entries
+_LIST_COUNT = 64  # flows taken from the engine at once
 
 
 class Shelf:
@@ -40,10 +41,13 @@ class Shelf:
         return flow
 
     def after(self, serial: int) -> Iterator[Flow]:
-        """The flows with higher numbers, ascending, as they are when it is their turn.
-
-        Who hands out a name or a size sets `named` or `watched` first; whoever was evicted is left out then.
-        """
-        while flows := self.engine.list_after(serial, _LIST_COUNT):
+        """The flows with higher numbers, ascending, to look at: of who sleeps they are copies."""
+        while flows := self.engine.seen_after(serial, _LIST_COUNT):
             yield from flows
             serial = flows[-1].serial
+
+    def told_after(self, serial: int) -> Iterator[tuple[Flow, About]]:
+        """The same, each with what is known of it at the same moment."""
+        while told := self.engine.told_after(serial, _LIST_COUNT):
+            yield from told
+            serial = told[-1][0].serial

@@ -5,15 +5,18 @@ engine's, the spelling of names is that of `names`, what an inode number says th
 `.flowfs` sees to itself, in `control`.
 
 The capture changes flows while the tree looks at them. What holds nevertheless:
- - `watched` is set before a size is read, and the store clears it after it has set a size: growth that an
+ - the engine sets `watched` before a size is read, and clears it after it has set a size: growth that an
    answer does not show is in a later `changes()`;
- - `named` is set before `evicted` is read, and the store looks at `named` after it has set `evicted`: a name
-   that was given away and has gone is in a later `changes()`;
+ - the engine sets `named` when it gives a flow for its name: a name that was given away and has gone is in
+   a later `changes()`;
  - of a flow that has just grown an answer holds for its moment alone, and growth is not told of: the kernel
    takes no size that it was told to forget before it came, and a mapping would end at an older one (SIGBUS);
  - a reader that waits has `watched` set before it is told that there is nothing: what ends its waiting is in
    a later `changes()`;
  - hence a caller that hands an answer on before it asks for `changes()` may keep it until they name it.
+
+A Flow that is not open is the file as it was when the engine gave it, so nothing but numbers, attributes and
+names is kept of it.
 """
 
 from __future__ import annotations
@@ -25,6 +28,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from ..core.engine import Engine
 from ..core.flow import OPEN, Evicted, Flow
+from ..core.limits import HOT_NS
 from . import xattrs
 from .answers import (
     AT_ONCE_S,
@@ -54,11 +58,10 @@ BLOCK_BYTES = 512  # the unit of st_blocks
 READ_BYTES = 131072  # st_blksize: cat and cp read so much at once
 PAGE_BYTES = 4096  # the same, of files that do not hold all their bytes
 
-HOT_NS = 250_000_000  # so long after its last byte a flow has just grown; of the time of packets
-
 _DOT_COOKIE, _DOT_DOT_COOKIE = 1, 2
 _CONTROL_COOKIE = 3  # where `.flowfs` is listed; those of flows are higher
 _FIRST_LISTING = 1 << 62  # handles of directories of which a list is kept; all others are inode numbers
+_LIST_COUNT = 64  # flows taken from the engine at once; the kernel asks for some 600 entries
 
 
 class _Reader:
@@ -180,12 +183,12 @@ class Tree:
         ]
 
     def _flow_entries(self, serial: int) -> Iterator[Entry]:
-        for flow in self._shelf.after(serial):
-            flow.named = True
-            if flow.evicted:
-                continue
-            attributes = self._flow_attributes(flow)
-            yield name_of(flow.key, flow.generation), attributes, attributes.inode
+        while flows := self._engine.list_after(serial, _LIST_COUNT):
+            for flow in flows:
+                if not flow.evicted:
+                    attributes = self._flow_attributes(flow)
+                    yield name_of(flow.key, flow.generation), attributes, attributes.inode
+            serial = flows[-1].serial
 
     def _require_directory(self, inode: int) -> None:
         if inode == ROOT or self._control.is_directory(inode):
@@ -196,17 +199,13 @@ class Tree:
     # --- attributes, by kind -----------------------------------------------------------------------
 
     def _named_attributes(self, flow: Flow) -> Attributes:
-        flow.named = True
         if flow.evicted:
             raise TreeError(Reason.NOT_FOUND)
         return self._flow_attributes(flow)
 
     def _flow_attributes(self, flow: Flow) -> Attributes:
-        valid_s = FOREVER_S
-        if flow.state == OPEN and self._engine.now_ns - flow.last_ns < HOT_NS and not self._engine.finished:
-            valid_s = AT_ONCE_S
-        else:
-            flow.watched = True
+        lasts = flow.watched and not self._is_hot(flow)  # asked before the size is read
+        valid_s = FOREVER_S if lasts else AT_ONCE_S
         inode, links = FIRST_FLOW + flow.serial, 0 if flow.evicted else 1
         blocks = -(-flow.held_bytes // BLOCK_BYTES)
         times = flow.first_ns, flow.last_ns, flow.changed_ns
@@ -214,6 +213,10 @@ class Tree:
         return tuple.__new__(
             Attributes, (inode, FILE_MODE, links, flow.size, blocks, *times, valid_s, FOREVER_S)
         )
+
+    def _is_hot(self, flow: Flow) -> bool:
+        engine = self._engine
+        return flow.state == OPEN and engine.now_ns - flow.last_ns < HOT_NS and not engine.finished
 
     def _root_attributes(self) -> Attributes:
         now_ns = self._directory_time()
@@ -251,9 +254,8 @@ class Tree:
         flow = self._engine.get(inode - FIRST_FLOW)
         if flow is None:
             raise TreeError(Reason.STALE)
-        flow.named = True  # changes() learns of the end of those that are
         try:
-            self._engine.open(flow)
+            flow = self._engine.open(flow)
         except Evicted:
             raise TreeError(Reason.STALE) from None
         handle = next(self._numbers)
@@ -323,9 +325,10 @@ class Tree:
             raise TreeError(Reason.READ_ONLY)
         if name == CONTROL_NAME:
             raise TreeError(Reason.READ_ONLY)
-        flow = self._shelf.named(name)
-        flow.named = False
-        self._engine.remove(flow)
+        try:
+            flow = self._engine.remove(self._shelf.named(name))
+        except Evicted:
+            raise TreeError(Reason.NOT_FOUND) from None
         if flow.opens:
             self._removed.append(FIRST_FLOW + flow.serial)
 

@@ -32,6 +32,7 @@ class InBatches(Engine):
     """An engine that is fed `batch` packets at a time, whatever the capture room passes on."""
 
     batch = 256
+    sleeps = False  # everybody who can, after each batch; or after some, where there are many
 
     def feed(
         self,
@@ -46,12 +47,16 @@ class InBatches(Engine):
         """Pass on a batch in batches of this size."""
         for start in range(0, len(meta), 16 * self.batch):
             super().feed(frames, meta[start : start + 16 * self.batch], link_type, source, fraction_ns)
+            if self.sleeps and self.counters.packets % (1 + self.flows.live // 50) == 0:
+                self.flows.lay_down_all()
+                self.changes()
         return len(meta) // 16
 
 
-def tree_of(path: Path, batch: int) -> dict[str, dict[str, Any]]:
+def tree_of(path: Path, batch: int, sleeps: bool = False) -> dict[str, dict[str, Any]]:
     engine = InBatches(Limits(payload_bytes=16 * MIB), dissect)
     engine.batch = batch
+    engine.sleeps = sleeps
     trio.run(Capture([open_file(str(path), 0, filter="")], engine).run)
     tree = {}
     for flow in engine.list_after(0, 1_000_000):
@@ -75,6 +80,7 @@ def test_capture(entry: dict[str, Any]) -> None:
         name: row for name, row in entry["expected"].items() if name not in uncertain
     }
     assert tree == tree_of(CAPTURES / entry["file"], 1)
+    assert tree == tree_of(CAPTURES / entry["file"], 1, sleeps=True)
 
 
 @pytest.mark.needs("captures")

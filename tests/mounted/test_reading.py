@@ -42,7 +42,15 @@ def closed(mount: Served) -> Path:
     return mount.client(conversation)
 
 
-@pytest.fixture(params=["live", "closed"])
+@pytest.fixture
+def asleep(mount: Served, live: Path) -> Path:
+    """One of which nothing came for a while."""
+    mount.ask("lay_down_all")
+    assert mount.statistics()["connections_asleep"] == 1
+    return live
+
+
+@pytest.fixture(params=["live", "closed", "asleep"])
 def flow(request: pytest.FixtureRequest) -> Path:
     path: Path = request.getfixturevalue(request.param)
     return path

@@ -57,10 +57,11 @@ class Reader:
             return
         flow = flows[action.which % len(flows)]
         if action.what == "open":
-            self.engine.open(flow)
-            self.opened.append(flow)
+            self.opened.append(self.engine.open(flow))
         else:
             self.engine.remove(flow)
+            if flow.serial in self.known:
+                self.known[flow.serial].named = False  # nobody needs be told
 
     def release_all(self) -> None:
         while self.opened:
@@ -73,7 +74,7 @@ class Reader:
         numbers = self.engine.statistics()
         self.changed.clear()
         self.look_at_the_directory(flows)
-        self.look_at_changes()
+        self.look_at_changes({flow.serial for flow in flows})
         for flow in flows:
             self.look_at(flow)
         for serial, flow in self.known.items():
@@ -91,32 +92,39 @@ class Reader:
         for flow in flows:
             if flow.serial not in self.known:
                 assert flow.serial > max(self.known, default=0)  # a number is never used twice
-                self.known[flow.serial] = flow
-            assert self.known[flow.serial] is flow
-            assert self.engine.get(flow.serial) is flow
-            assert self.engine.find(flow.key, flow.generation) is flow
+            if self.known.get(flow.serial) in self.opened:
+                assert self.known[flow.serial] is flow
+            self.known[flow.serial] = flow
+            for other in (self.engine.get(flow.serial), self.engine.find(flow.key, flow.generation)):
+                assert other is not None
+                assert (other.serial, other.size, other.held_bytes) == (
+                    flow.serial,
+                    flow.size,
+                    flow.held_bytes,
+                )
             assert not flow.evicted
+            assert flow.named
+            flow.watched = True  # also of those that have just grown
 
-    def look_at_changes(self) -> None:
+    def look_at_changes(self, listed: set[int]) -> None:
         """Whoever watches is told of each change, and whoever knows the name of the end."""
         asked = self.engine.changed()
         appeared, grown, gone, freed = self.engine.changes()
-        assert asked == bool(appeared or grown or gone or freed)
+        assert asked or not (appeared or grown or gone or freed)  # what was in hand is reason as well
         assert not self.engine.changed()
         told = {flow.serial for flow in grown}
         gone_serials = [flow.serial for flow in gone]
         assert len(gone_serials) == len(set(gone_serials))
-        for serial, glance in self.seen.items():
+        for serial, glance in list(self.seen.items()):
             flow = self.known[serial]
-            if flow.evicted:
+            if flow.evicted or serial not in listed:
                 assert not flow.named or serial in gone_serials
                 flow.named = False
+                if not flow.evicted:  # another stood for it that was
+                    del self.known[serial], self.seen[serial]
             elif (flow.size, flow.start, flow.state) != (glance.size, glance.start, glance.state):
                 assert serial in told
         assert all(flow.evicted for flow in gone)
-        for flow in self.known.values():
-            if not flow.evicted:
-                flow.watched = flow.named = True
 
     def look_at(self, flow: Flow) -> None:
         new = self.glance(flow)

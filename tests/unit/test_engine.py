@@ -296,13 +296,15 @@ def test_changes(engine: Engine) -> None:
     assert engine.changed()
     assert engine.changes() == (2, [], [], [])
     assert not engine.changed()
-    client, server = engine.list_after(0, 9)
-    client.watched = client.named = True
+    client, server = engine.seen_after(0, 9)
+    assert engine.find(client.key, 0) is client
+    client.watched = True
     conversation.packets.clear()
     feed(engine, conversation.client(3, b"def").client(6, b"ghi").server(3, b"uvw"))
     assert engine.changes() == (0, [client], [], [])
-    engine.remove(client)
     engine.remove(server)
+    assert not engine.changed()  # who removes it knows
+    engine.flows.clear()
     assert engine.changed()
     assert engine.changes() == (0, [], [client], [])
 

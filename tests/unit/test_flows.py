@@ -30,6 +30,9 @@ AGAIN = Conversation().client_name(1)
 HALF_OPEN_S, REMEMBER_S = HALF_OPEN_NS / SECOND_NS, REMEMBER_NS / SECOND_NS
 
 
+NEVER_NS = 1 << 62
+
+
 def table_of(connections: int, **limits: Any) -> Limits:
     return Limits(
         payload_bytes=limits.pop("payload_bytes", MIB), table_bytes=connections * CONNECTION_BYTES, **limits
@@ -209,6 +212,7 @@ def half_open_ones(engine: Engine, count: int) -> int:
 def test_many_end_in_slices() -> None:
     count = STEPS_PER_SLICE + 100
     with started(table_of(2 * count)) as engine:
+        engine.flows.drowsy_ns = NEVER_NS
         now_ns = half_open_ones(engine, count)
         for more, expired in ((True, STEPS_PER_SLICE), (False, count)):
             assert engine.flows.catch_up(now_ns) == more
@@ -353,6 +357,7 @@ def test_who_goes_first() -> None:
     half_open = numbered(5, clock_ns + 5).syn()
     without_data = numbered(6, clock_ns + 6).handshake().close()
     with started(table_of(6)) as engine:
+        engine.flows.drowsy_ns = NEVER_NS
         for conversation in (*active, *closed, half_open, without_data):
             feed(engine, conversation)
         now_ns = engine.now_ns
@@ -393,7 +398,9 @@ def test_never_more_than_the_table_holds() -> None:
                 conversation.close()
             clock_ns += (number % 7) * SECOND_NS
             feed(engine, conversation)
-            assert engine.statistics()["connections_tracked"] <= 7
+            numbers = engine.statistics()
+            assert numbers["connections_tracked"] - numbers["connections_asleep"] <= 7
+            assert numbers["table_used_bytes"] <= numbers["table_limit_bytes"]
         check_counters(engine.statistics())
 
 

@@ -17,6 +17,7 @@ from flowfs.core.limits import (
     CONNECTION_BYTES,
     MIB,
     RIVALS_SHARE,
+    SETTLE_NS,
     Limits,
 )
 
@@ -178,10 +179,71 @@ def test_what_is_gone_is_not_kept(conversation_of: Callable[[int], Conversation]
     assert full
 
 
+def open_without_a_byte(number: int) -> Conversation:
+    return connection(number).handshake()
+
+
+def over_ipv6(number: int) -> Conversation:
+    return Conversation(client_address=f"fe80::{number + 1:x}", server_address="fe80::1:0:0", step_ns=0)
+
+
+def open_over_ipv6(number: int) -> Conversation:
+    return over_ipv6(number).handshake()
+
+
+def one_byte_each_way_over_ipv6(number: int) -> Conversation:
+    return over_ipv6(number).handshake().client(0, b"x").server(0, b"y")
+
+
+def closed_with_a_byte_each_way(number: int) -> Conversation:
+    return one_byte_each_way(number).close()
+
+
+def closed_and_noted(number: int) -> Conversation:
+    return connection(number).handshake().rst(0, payload=b"x")
+
+
+def several_blocks(number: int) -> Conversation:
+    return (
+        connection(number).handshake().client(0, bytes(200)).client(200, bytes(200)).client(400, bytes(900))
+    )
+
+
+@pytest.mark.parametrize(
+    "conversation_of, most",
+    [
+        (half_open, 600),
+        (open_without_a_byte, 600),
+        (one_byte_each_way, 600),
+        (one_byte_in_the_middle, 600),
+        (closed_with_a_byte_each_way, 600),
+        (several_blocks, 600),
+        (open_over_ipv6, 600),
+        (one_byte_each_way_over_ipv6, 650),  # where each file takes its blocks besides
+        (closed_and_noted, 1300),
+    ],
+)
+def test_what_sleeps_is_charged(conversation_of: Callable[[int], Conversation], most: int) -> None:
+    """`most` bytes a connection beside the blocks: 300 a direction, as long as there is nothing to note."""
+    with started(Limits(payload_bytes=16 * MIB)) as engine:
+        *_, (kept, charged) = what_is_kept(engine, conversation_of, 3000, sleeps=True)
+        numbers = engine.statistics()
+        assert numbers["connections_asleep"] == numbers["connections_tracked"] == 3000
+    assert kept <= ALLOWED * charged, f"{kept // 3000} bytes a connection"
+    assert charged <= 1.5 * kept
+    assert charged - numbers["payload_used_bytes"] <= 3000 * most
+
+
+def fall_asleep(engine: Engine) -> None:
+    """All that can; so the dictionary is not as large as that of many that are awake."""
+    engine.tick(engine.now_ns + 2 * SETTLE_NS)
+    engine.flows.lay_down_all()
+
+
 def what_is_kept(
-    engine: Engine, conversation_of: Callable[[int], Conversation], count: int
+    engine: Engine, conversation_of: Callable[[int], Conversation], count: int, sleeps: bool = False
 ) -> Iterator[tuple[int, int]]:
-    """How many bytes there are after each batch, and how many were charged."""
+    """How many bytes there are after each batch, and how many were charged; with sleep after each."""
     packets: list[Packet] = []
     for number in range(count):
         packets += conversation_of(number).packets
@@ -192,6 +254,8 @@ def what_is_kept(
     try:
         for frames, meta in prepared:
             engine.feed(frames, meta, 1)
+            if sleeps:
+                fall_asleep(engine)
             kept = tracemalloc.get_traced_memory()[0] - before
             numbers = engine.statistics()
             arena = numbers["payload_used_bytes"]  # a mapping of its own, not seen by tracemalloc

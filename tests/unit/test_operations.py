@@ -15,13 +15,12 @@ import trio
 
 from craft import Conversation, batch
 from flowfs.core.engine import Engine
-from flowfs.core.limits import Limits
+from flowfs.core.limits import HOT_NS, Limits
 from flowfs.mount.modes import Modes
 from flowfs.mount.operations import Operations
 from flowfs.mount.streams import Streams
 from flowfs.mount.waiters import Waiters
 from flowfs.tree import ROOT, Reason, Tree, TreeError
-from flowfs.tree.tree import HOT_NS
 
 CONTEXT = cast(pyfuse3.RequestContext, None)
 NAME = Conversation().client_name().encode()

@@ -59,3 +59,40 @@ def test_like_lists(steps: list[tuple[int, int]]) -> None:
         assert [members(queue) for queue in queues] == plain
     for link in links:  # circles are broken by hand
         leave(link)
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(("append", "leave", "pass", "replace")), st.integers(0, MEMBERS - 1)))
+)
+def test_who_was_passed_over(steps: list[tuple[str, int]]) -> None:
+    """Fresh are those behind the last that was passed over; another in the place of one was looked at."""
+    queue = Queue()
+    links = [Link() for _ in range(MEMBERS)]
+    order: list[Link] = []
+    fresh: list[Link] = []
+    for number, (what, which) in enumerate(steps):
+        link = links[which]
+        if what == "append":
+            link.touched_ns = number
+            order = [one for one in order if one is not link] + [link]
+            fresh = [one for one in fresh if one is not link] + [link]
+            queue.append(link)
+        elif what == "leave":
+            order = [one for one in order if one is not link]
+            fresh = [one for one in fresh if one is not link]
+            leave(link)
+        elif what == "pass" and fresh:
+            fresh = fresh[1:]
+            queue.pass_over()
+        elif what == "replace" and link in order and link not in fresh[1:]:
+            other = links[which] = Link()
+            order[order.index(link)] = other
+            fresh = [one for one in fresh if one is not link]
+            queue.replace(link, other)
+            assert link.queue is None
+            assert other.touched_ns == link.touched_ns
+        assert members(queue) == order
+        assert queue.length == len(order)
+        assert queue.fresh is (fresh[0] if fresh else None)
+    for link in links:  # circles are broken by hand
+        leave(link)

@@ -13,12 +13,11 @@ from hypothesis import strategies as st
 
 from craft import Conversation, batch
 from flowfs.core.engine import Engine
-from flowfs.core.limits import CONNECTION_BYTES, RIVALS_SHARE, Limits
+from flowfs.core.limits import CONNECTION_BYTES, HOT_NS, RIVALS_SHARE, Limits
 from flowfs.core.notes import About
 from flowfs.tree import ROOT, Reason, Tree, TreeError
 from flowfs.tree.control import NAMES
 from flowfs.tree.numbers import FIRST_FLOW, Fixed, Kind, inode_of
-from flowfs.tree.tree import HOT_NS
 
 MIB = 1 << 20
 
@@ -48,9 +47,10 @@ class Directory:
         return self.tree.lookup(ROOT, conversation.client_name().encode())
 
     def evict(self, conversation: Conversation) -> None:
-        flow = self.engine.find(conversation.client_key(), 0)
-        assert flow is not None
-        self.engine.remove(flow)
+        """As for want of memory: nobody who reads has asked for it."""
+        found = self.engine.flows.find(conversation.client_key(), 0)
+        self.engine.store.evict(self.engine.flows.file(found))
+        self.engine.flows.collect()
 
     def names(self) -> list[bytes]:
         return [name for name, _, _ in self.tree.entries(ROOT, 0)][2:]
@@ -65,6 +65,15 @@ def refused(reason: Reason, ask: Callable[..., object], *arguments: object) -> N
     with pytest.raises(TreeError) as error:
         ask(*arguments)
     assert error.value.reason is reason
+
+
+def asleep(count: int) -> tuple[Directory, list[Conversation]]:
+    """So many connections of which nothing comes."""
+    directory = Directory()
+    flows = [directory.flow(port=40_000 + number) for number in range(count)]
+    directory.tree.changes()
+    directory.engine.flows.lay_down_all()
+    return directory, flows
 
 
 # --- names and attributes --------------------------------------------------------------------------
@@ -475,32 +484,26 @@ def test_a_generated_file_never_has_anybody_wait(directory: Directory) -> None:
 
 
 class FakeFlow:
-    """A flow that notes what the tree does, in which order, and lets something happen in between."""
+    """A flow that notes what the tree looks at, in which order, and lets something happen in between."""
 
     generation = first_ns = last_ns = changed_ns = held_bytes = opens = state = 0
 
-    def __init__(self, serial: int = 1, at: dict[str, Callable[[], None]] | None = None) -> None:
-        vars(self).update(serial=serial, log=[], at=at or {}, gone=False, big=0)
+    def __init__(self, serial: int = 1, at_watched: Callable[[], object] = bool) -> None:
+        self.serial, self.at_watched = serial, at_watched
+        self.log: list[str] = []
+        self.evicted, self.big = False, 0
         self.key = bytes(10) + serial.to_bytes(2, "big")
 
-    def __setattr__(self, name: str, value: object) -> None:
-        vars(self)[name] = value
-        if name in ("watched", "named"):
-            self.log.append(name)
-            self.at.get(name, bool)()
+    @property
+    def watched(self) -> bool:
+        self.log.append("watched")
+        self.at_watched()
+        return True
 
     @property
     def size(self) -> int:
         self.log.append("size")
-        return cast(int, self.big)
-
-    @property
-    def evicted(self) -> bool:
-        self.log.append("evicted")
-        return cast(bool, self.gone)
-
-    def __getattr__(self, name: str) -> Any:
-        raise AttributeError(name)
+        return self.big
 
 
 class FakeEngine:
@@ -531,23 +534,22 @@ NAME = b"000.000.000.000.00000-000.000.000.000.00001"
 @pytest.mark.parametrize(
     "ask", [lambda tree: tree.lookup(ROOT, NAME), lambda tree: list(tree.entries(ROOT, 0))]
 )
-def test_what_is_given_away_is_marked_before_it_is_looked_at(ask: Callable[[Tree], object]) -> None:
+def test_a_size_is_read_after_it_is_known_whether_it_lasts(ask: Callable[[Tree], object]) -> None:
     flow = FakeFlow()
     ask(tree_of(flow)[0])
-    assert flow.log.index("named") < flow.log.index("evicted")
     assert flow.log.index("watched") < flow.log.index("size")
 
 
 def test_a_flow_that_goes_while_its_name_is_given_away() -> None:
-    flow = FakeFlow(at={"named": lambda: vars(flow).update(gone=True)})
+    flow = FakeFlow()
+    flow.evicted = True
     tree, _ = tree_of(flow)
     assert [name for name, _, _ in tree.entries(ROOT, 0)] == [b".", b".."]
-    vars(flow).update(gone=False)
     refused(Reason.NOT_FOUND, tree.lookup, ROOT, NAME)
 
 
 def test_growth_while_the_size_is_given_away() -> None:
-    flow = FakeFlow(at={"watched": lambda: vars(flow).update(big=7)})
+    flow = FakeFlow(at_watched=lambda: setattr(flow, "big", 7))
     assert tree_of(flow)[0].lookup(ROOT, NAME).size == 7
 
 
@@ -581,3 +583,49 @@ def test_a_listing_in_pieces_shows_each_flow_once(count: int, steps: list[Step])
 
 def take(count: int, entries: Iterator[Any]) -> list[Any]:
     return [entry for _, entry in zip(range(count), entries, strict=False)]
+
+
+# --- what sleeps ------------------------------------------------------------------------------------
+
+
+def test_what_sleeps_is_told_of_though_changes_are_asked_for_between_two_entries() -> None:
+    """As the mount does, behind each entry."""
+    count = 200
+    directory, flows = asleep(count)
+    listed = []
+    for name, attributes, _ in directory.tree.entries(ROOT, 2):
+        assert directory.tree.changes() == ([], [], [])
+        listed.append((name, attributes.inode))
+    names = [conversation.client_name().encode() for conversation in flows]
+    assert [name for name, _ in listed] == names
+    assert directory.engine.statistics()["connections_asleep"] == count
+    for conversation in flows:
+        late = Conversation(client_port=conversation.client_port)
+        directory.feed(late.client(3, b"def"))
+    grown, _, _ = directory.tree.changes()
+    assert grown == [inode for _, inode in listed]
+    directory.engine.flows.lay_down_all()
+    for conversation in flows:
+        directory.evict(conversation)
+    assert directory.tree.changes()[1] == names
+
+
+def test_what_sleeps_is_looked_up_read_and_removed() -> None:
+    directory, (first, second) = asleep(2)
+    for _ in range(2):
+        attributes = directory.lookup(first)
+        directory.tree.changes()
+        assert directory.tree.attributes(attributes.inode) == attributes
+        opened = directory.tree.open(attributes.inode)
+        directory.tree.changes()
+        directory.engine.flows.lay_down_all()
+        assert directory.tree.read(opened.handle, 0, 9) == b"abc"
+        directory.tree.changes()
+        directory.tree.release(opened.handle)
+        directory.tree.changes()
+    meta = directory.tree.lookup(META, first.client_name().encode() + b".json")
+    assert meta.size > 0
+    assert len(list(directory.tree.entries(META, 0))) == 2 + 2
+    directory.tree.unlink(ROOT, first.client_name().encode())
+    directory.tree.changes()
+    assert directory.names() == [second.client_name().encode()]

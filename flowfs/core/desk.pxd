@@ -1,0 +1,22 @@
+cimport cython
+from .counters cimport Counters
+from .flow cimport Flow
+from .life cimport Lives
+from .store cimport Store
+
+cdef long long _HOT_NS, _NEVER_NS
+
+
+cdef class Desk:
+    cdef readonly object limits
+    cdef readonly Counters counters
+    cdef readonly Store store
+    cdef readonly Lives flows
+    cdef readonly object turn
+    cdef readonly long long now_ns
+    cdef readonly bint finished
+
+    @cython.locals(hot_ns=cython.longlong)
+    cdef Flow _given(self, object found, bint names)
+
+    cdef Flow _there(self, Flow flow)

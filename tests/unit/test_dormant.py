@@ -1,0 +1,180 @@
+"""core/dormant.py: what wakes up is what went to sleep, whatever field it is in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from craft import Conversation
+from engines import SMALL, feed, started
+from flowfs.core.bundle import Bundle
+from flowfs.core.dormant import last_ns_of, may_sleep, sleep, take_apart, wake
+from flowfs.core.engine import Engine
+from flowfs.core.stream import Connection, Stream
+
+FAR_AWAY = 1 << 62  # as an offset
+
+# What holds the objects together and is made anew, and places in a queue, which are the table's.
+STRUCTURE = {"one", "other", "peer", "connection", "owner", "room", "queue", "older", "newer"}
+KEPT = {"notes", "cuts", "key"}  # objects
+WAITING = {"afar", "incumbent", "pending", "rival", "tentative"}  # objects that nobody has who sleeps
+NARROW = {"state": 2, "scale": 14, "files": 2}  # their largest value
+
+
+def fields(of: type) -> list[str]:
+    """All attributes that the class and those it derives from say they have."""
+    return sorted({name for one in of.__mro__ for name in getattr(one, "__slots__", ())})
+
+
+def numbers(of: type) -> list[str]:
+    return [name for name in fields(of) if name not in STRUCTURE | KEPT | WAITING | {"flow"}]
+
+
+def unusual(name: str, value: Any, salt: int) -> Any:
+    """Another value of the same kind."""
+    if isinstance(value, bool):
+        return not value
+    if name in NARROW:
+        return NARROW[name]
+    return 1000 + salt if value == FAR_AWAY else value + 3 + salt
+
+
+def everything(connection: Connection) -> dict[str, Any]:
+    found = {f"connection {name}": getattr(connection, name) for name in numbers(Connection)}
+    for side in ("one", "other"):
+        stream = getattr(connection, side)
+        found |= {f"{side} {name}": getattr(stream, name) for name in [*numbers(Stream), *sorted(KEPT)]}
+    return found
+
+
+@pytest.fixture
+def engine() -> Iterator[Engine]:
+    with started(SMALL) as engine:
+        yield engine
+
+
+def connection_of(engine: Engine, conversation: Conversation) -> Connection:
+    feed(engine, conversation)
+    stream = engine.flows.stream_of(conversation.client_key())
+    assert stream is not None
+    return stream.connection
+
+
+def talk(engine: Engine) -> Connection:
+    conversation = Conversation().handshake().client(0, b"abc").server(0, b"de").client_ack(2).server_ack(3)
+    return connection_of(engine, conversation)
+
+
+def slept(engine: Engine, connection: Connection) -> Connection:
+    """A copy that has slept; the connection stays as it was."""
+    one, other = connection.one, connection.other
+    bundle = Bundle()
+    record = sleep(connection, bundle, True)
+    record.touched_ns = connection.touched_ns
+    assert last_ns_of(record) == last_ns_of(connection) == connection.last_ns
+    one.connection = other.connection = one.owner = other.owner = connection
+    one.peer, other.peer = other, one
+    copy = wake(record, engine.flows.room, bundle)
+    for flow in (one.flow, other.flow):
+        if flow is not None:
+            flow.owner = connection
+    return copy
+
+
+def test_slots_are_told() -> None:
+    """Else the tests below look at nothing."""
+    assert {"rcv_nxt", "isn", "peer_ack", "reach_bytes", "late_fin", "far_said"} <= set(numbers(Stream))
+    assert {"state", "last_ns", "generation", "other_source", "refused_isn"} <= set(numbers(Connection))
+    assert len(numbers(Stream)) > 60
+
+
+@pytest.mark.parametrize("where", ["connection", "one", "other"])
+def test_each_field(engine: Engine, where: str) -> None:
+    """It survives, or whoever has another value there than usual does not sleep."""
+    connection = talk(engine)
+    assert may_sleep(connection)
+    place: Any = connection if where == "connection" else getattr(connection, where)
+    awake = set()
+    for salt, name in enumerate(numbers(type(place))):
+        before = getattr(place, name)
+        setattr(place, name, unusual(name, before, salt))
+        if may_sleep(connection):
+            expected = everything(connection)
+            copy = slept(engine, connection)
+            assert everything(copy) == expected, f"{name} does not survive"
+            take_apart(copy)
+        else:
+            awake.add(name)
+        setattr(place, name, before)
+    assert awake == (set() if where == "connection" else {"scheduled_ns", "settling"})
+
+
+def test_all_fields_at_once_and_large(engine: Engine) -> None:
+    connection = talk(engine)
+    known = []
+    for place in (connection, connection.one, connection.other):
+        for name in numbers(type(place)):
+            before = getattr(place, name)
+            known.append((place, name, before))
+            if not isinstance(before, bool) and name not in {*NARROW, "scheduled_ns", "ttl"}:
+                large = (1 << 31) - 5 if is_narrow(place, name) else (1 << 60) + len(known)
+                setattr(place, name, large)
+    expected = everything(connection)
+    copy = slept(engine, connection)
+    assert everything(copy) == expected
+    take_apart(copy)
+    for place, name, before in known:
+        setattr(place, name, before)
+
+
+def is_narrow(place: Any, name: str) -> bool:
+    """Whether the attribute has 32 bits where it is compiled."""
+    before = getattr(place, name)
+    try:
+        setattr(place, name, 1 << 61)
+    except OverflowError:
+        return True
+    setattr(place, name, before)
+    return name in ("base_seq", "echo", "isn", "said_stamp", "stamp", "value")  # of 32 bits, on the wire
+
+
+@pytest.mark.parametrize("opened", [False, True])
+def test_files_and_notes(engine: Engine, opened: bool) -> None:
+    """Notes are the same object; so is a file that a reader has open, and others are another."""
+    connection = connection_of(engine, Conversation().handshake().client(0, b"abc").client(0, b"xyz"))
+    assert connection.one.flow is not None
+    if opened:
+        engine.open(connection.one.flow)
+    copy = slept(engine, connection)
+    assert copy.one.notes is connection.one.notes is not None
+    assert (copy.one.flow is connection.one.flow) == opened
+    assert copy.one.flow is not None
+    assert (copy.one.flow.size, copy.one.flow.key) == (3, connection.one.key)
+    assert (copy.files, copy.other.flow, copy.other.notes) == (1, None, None)
+    take_apart(copy)
+
+
+@pytest.mark.parametrize(
+    "conversation",
+    [
+        Conversation().handshake().client(5, b"behind a hole"),
+        Conversation().client(0, b"the first of a pickup"),
+        Conversation().handshake().client(0, b"abc").syn(isn=7),
+        Conversation().handshake().client(0, b"abc").rst(100),
+        Conversation().handshake().client(0, b"abc").close().client(4, b"behind a FIN"),
+        Conversation().handshake().client(1 << 25, b"from afar"),
+    ],
+)
+def test_who_has_something_waiting_does_not_sleep(engine: Engine, conversation: Conversation) -> None:
+    assert not may_sleep(connection_of(engine, conversation))
+
+
+def test_who_sleeps_takes_few_bytes(engine: Engine) -> None:
+    """Of what two hosts say that use timestamps nearly nothing is unusual."""
+    connection = talk(engine)
+    take_apart(slept(engine, connection))
+    engine.flows.lay_down_all()
+    (record,) = engine.flows.entries.values()
+    assert len(record.packed) < 120
