@@ -80,14 +80,15 @@ CORE: Mapping[str, frozenset[str]] = {
         "saving": "flow arena evict counters limits",
         "register": "flow memory",
         "store": "register saving flow arena policies evict ranges memory counters limits",
-        "assembly": "store flow pending notes ranges order memory counters limits",
-        "doubt": "assembly pending notes ranges limits",
-        "pickup": "doubt assembly pending notes seq limits",
+        "exchange": "order memory counters limits",
+        "assembly": "exchange store flow pending notes ranges memory counters limits",
+        "doubt": "exchange assembly pending notes ranges limits",
+        "pickup": "doubt exchange assembly pending notes seq limits",
         "window": "memory",
-        "reach": "pickup assembly memory window seq limits",
-        "ends": "reach assembly flow pending notes limits",
-        "afar": "ends assembly pending notes ranges limits",
-        "stream": "afar assembly flow notes ranges seq counters limits",
+        "reach": "pickup exchange assembly memory window seq limits",
+        "ends": "reach exchange assembly flow pending notes limits",
+        "afar": "ends exchange assembly pending notes ranges limits",
+        "stream": "afar exchange assembly flow notes ranges seq counters limits",
         "recent": "stream memory",
         "table": "recent stream assembly store flow pending decode drops notes memory counters limits",
         "flows": "table stream afar assembly store saving flow decode order counters limits",
@@ -103,6 +104,7 @@ CORE: Mapping[str, frozenset[str]] = {
         "engine": "register gauges life recent defrag store arena flow decode notes turn memory counters"
         " limits",
         "unsaved": "engine store flow limits",
+        "dialogue": "engine stream flow",
     }.items()
 }
 
@@ -137,6 +139,7 @@ PLAIN = {
     "ranges": "touched once a hole, not once a packet",
     "drops": "told of some ten times a second at the most",
     "unsaved": "touched once a piece that is saved, not once a packet",
+    "dialogue": "touched once a look of a reader, not once a packet",
     "turn": "two locks of threading, which are C already",
 }
 

@@ -185,6 +185,7 @@ class Flows(Table):
         stream.begin(key, connection, self.room)
         connection.other = stream.peer = peer = Stream.__new__(Stream)
         peer.begin(reverse, connection, self.room)
+        peer.side = 1
         peer.peer = stream
         self.live += 1
         return stream
@@ -217,6 +218,7 @@ class Flows(Table):
             return
         connection.one.close(state, now_ns)
         connection.other.close(state, now_ns)
+        connection.fall_silent()
         connection.state = state
         connection.closed_ns = now_ns
         self.recent.drop(connection.one)  # while it is in the cache: a new one would have to look at it there
@@ -255,6 +257,7 @@ class Flows(Table):
         other: Any = connection.other
         one.let_go()
         other.let_go()
+        connection.forget_turns(self.room.turns)
         one.peer = other.peer = one.connection = other.connection = one.owner = other.owner = None
         self.live -= 1
 
@@ -363,4 +366,5 @@ class Flows(Table):
                 if patience_bytes and not stream.over and self.store.is_short(patience_bytes, 0):
                     return False
                 stream.close(OPEN, now_ns)
+            connection.fall_silent()
         return True

@@ -114,6 +114,7 @@ REASSEMBLE_IPV6_NS = 60 * SECOND_NS  # [G3] RFC 8200, 4.5
 
 LARGEST_BLOCK_BYTES = 1 << 24  # a block of pcapng, as libpcap has it: more is damage
 
+TURN_SILENCE_NS = SECOND_NS  # then a side's next bytes are another turn, though the other said nothing
 IDLE_VICTIM_NS = 10 * SECOND_NS  # [M3] a flow is called idle, and goes before the head of a large one
 TOUCH_NS = SECOND_NS  # order of activity is kept to the second: moving on every packet costs 10 %
 # A FIN or RST that was forged is found out by then, see FORGED_RST_NS; what goes on later is another part.
@@ -123,6 +124,7 @@ PINNED_SHARE = 4  # [M3] open files pin up to 1/4 of the payload budget
 
 # What Python objects take, as tests/unit/test_limits.py measures it.
 CONNECTION_BYTES = 2020  # two streams, two files, four dictionary entries, keys
+TURNS_BYTES = 80  # of who spoke when, beside 16 a turn
 QUEUE_BYTES = 640  # a queue of waiting segments, and its place in the ranking
 CHUNK_OVERHEAD_BYTES = 128  # of each waiting segment
 DATAGRAM_BYTES = 900  # a datagram of which fragments wait, and its sender, who may have no other
@@ -130,6 +132,10 @@ NOTE_BYTES = 200  # a recorded conflict, cut or TTL
 NOTES_BYTES = 480  # what is counted for one stream, once there is something to count
 URGENT_BYTES = 16  # a recorded offset of urgent data
 RIVALS_SHARE = 32  # [M2 L2] of the table is for rivals alone, when it is full of active connections
+TURNS_SHARE = 8  # turns have 1/8 of what the table has, beside it: the first four of each connection fit
+FIRST_TURNS = 4  # there is room for so many at once: a question and an answer, and once more
+GROWN_TURNS_SHARE = 2  # room for more is taken from 1/2 of that only: who talks much leaves some for others
+MAX_TURNS = 4096  # of one connection, 64 KiB; the latest 2,048 stay: more than anybody reads through
 NOTES_SHARE = 8  # notes have 1/8 of what the table has, beside it; what is beyond is counted only
 MAX_CONFLICTS = 64  # [O1] recorded a stream; the rest is counted
 MAX_COMPARED_HOLES = 64  # [O1] within one segment that comes again: each takes 0.3 µs

@@ -25,6 +25,7 @@ from .answers import (
     Reason,
     TreeError,
 )
+from .conversations import Conversation, Conversations
 from .events import Events, Log
 from .groups import Groups, Hosts, Hours, Ports, States, every
 from .guide import GUIDE
@@ -41,6 +42,7 @@ META_SUFFIX = b".json"
 UP = b"../../../"  # from a group to the root
 
 Entry = tuple[bytes, Attributes, int]  # the last is its cookie
+Held = bytes | Text | Log | Conversation  # what an open file holds
 
 _FILES = {
     b"README": Fixed.README,
@@ -56,6 +58,7 @@ _DIRECTORIES = {
     b"by-port": Fixed.BY_PORT,
     b"by-state": Fixed.BY_STATE,
     b"by-time": Fixed.BY_TIME,
+    b"conversations": Fixed.CONVERSATIONS,
     b"follow": Fixed.FOLLOW,
 }
 NAMES = _FILES | _DIRECTORIES
@@ -75,6 +78,7 @@ class Control:
         self._changed_ns = changed_ns
         self._roll = Roll(shelf, self.sources)
         self._events = Events(self._engine)
+        self._conversations = Conversations(shelf)
         self._groups: dict[Kind, Groups] = {
             Kind.HOST: Hosts(),
             Kind.PORT: Ports(),
@@ -106,6 +110,8 @@ class Control:
             if not name.endswith(META_SUFFIX):
                 raise TreeError(Reason.NOT_FOUND)
             return self._meta_attributes(self._shelf.named(name.removesuffix(META_SUFFIX)))
+        if parent == Fixed.CONVERSATIONS:
+            return self._conversations.attributes(self._shelf.named(name))
         if parent == Fixed.FOLLOW:  # each has a FIFO of its own
             return self._stream_attributes(self._shelf.named(name), next(self._readers))
         if parent in _INDEX:
@@ -132,6 +138,8 @@ class Control:
             return self._meta_attributes(self._shelf.numbered(number))
         if kind == Kind.LINK:
             return self._link_attributes(self._shelf.numbered(number))
+        if kind == Kind.CONVERSATION:
+            return self._conversations.numbered(number)
         if kind == Kind.LOG:
             return self._log_attributes(self._log(number))
         if self._groups[kind].name(number) is None:
@@ -216,6 +224,10 @@ class Control:
             for flow in self._flows_after(cookie - inode_of(Kind.META, 0)):
                 attributes = self._meta_attributes(flow)
                 yield name_of(flow.key, flow.generation) + META_SUFFIX, attributes, attributes.inode
+        elif inode == Fixed.CONVERSATIONS:
+            for flow in self._flows_after(cookie - inode_of(Kind.CONVERSATION, 0)):
+                attributes = self._conversations.listed(flow)
+                yield name_of(flow.key, flow.generation), attributes, attributes.inode
         elif inode == Fixed.FOLLOW:
             for flow in self._flows_after(cookie - FIRST_STREAM):
                 attributes = self._stream_attributes(flow)
@@ -247,8 +259,11 @@ class Control:
 
     # --- texts -------------------------------------------------------------------------------------
 
-    def open(self, inode: int) -> bytes | Text | Log:
-        """What a file holds at this moment; a log grows. IS_A_DIRECTORY, STALE; raises Unready."""
+    def open(self, inode: int) -> Held:
+        """What a file holds at this moment, to be given back to release(); a log grows, and a conversation.
+
+        IS_A_DIRECTORY, STALE; raises Unready.
+        """
         what = fixed(inode)
         if what is not None and what not in _FOLDERS | _LOGS:
             return self._text(what)
@@ -257,8 +272,16 @@ class Control:
             return self._meta(self._shelf.numbered(known[1]))
         if known is not None and known[0] == Kind.LOG:
             return self._log(known[1])
+        if known is not None and known[0] == Kind.CONVERSATION:
+            return self._conversations.open(known[1])
         self.attributes(inode)
         raise TreeError(Reason.IS_A_DIRECTORY)
+
+    def release(self, text: Held) -> None:
+        """A reader is done with what open() gave."""
+        if isinstance(text, Conversation):
+            self._conversations.release(text)
+        self.tidy()
 
     def target(self, inode: int) -> bytes:
         """Where a symbolic link leads. NOT_A_LINK, STALE."""
