@@ -5,7 +5,7 @@ from .memory cimport item, numbers, put, stretch
 from .order cimport Link
 
 cdef int NOBODY
-cdef long long _HEAD, _COUNT, _FORGOTTEN, _EACH, _ITEM_BYTES
+cdef long long _BRIEF, _EACH, _ITEM_BYTES
 cdef long long FIRST_TURNS, GROWN_TURNS_SHARE, MAX_TURNS, TURN_SILENCE_NS, TURNS_BYTES
 cdef array _NONE
 
@@ -27,21 +27,32 @@ cdef class Owner(Link):
     cdef public int source
     cdef public int speaker
     cdef public long long said_ns
+    cdef readonly long long turn_count
+    cdef readonly long long turns_gone
+    cdef long long opening_ns
+    cdef long long opening_place
+    cdef long long answer_ns
+    cdef long long answer_place
     cdef readonly array turns
     cdef void owns_nothing(self, long long generation, long long first_ns, int source) noexcept
     cdef void fall_silent(self) noexcept
 
     cpdef bint is_speaking(self, long long now_ns) noexcept
 
-    @cython.locals(turns=array, first=cython.longlong, start=cython.longlong)
+    @cython.locals(first=cython.longlong, start=cython.longlong, end=cython.longlong)
     cpdef tuple turns_from(self, long long number)
 
-    @cython.locals(turns=array, length=cython.longlong, count=cython.longlong)
+    @cython.locals(place=cython.longlong)
     cpdef take_turn(self, int side, long long offset, long long now_ns, TurnBudget budget)
 
-    cdef bint _grow(self, array turns, long long count, TurnBudget budget) except -1
+    @cython.locals(turns=array)
+    cdef _add(self, long long place, long long now_ns, TurnBudget budget)
+    cdef bint _has_room(self) except -1
 
-    @cython.locals(gone=cython.longlong, kept=cython.longlong, index=cython.longlong)
-    cdef _forget_half(self, array turns, long long count, TurnBudget budget)
+    @cython.locals(turns=array, count=cython.longlong)
+    cdef bint _grow(self, TurnBudget budget) except -1
+
+    @cython.locals(turns=array, gone=cython.longlong, index=cython.longlong)
+    cdef _forget_half(self, TurnBudget budget)
 
     cpdef forget_turns(self, TurnBudget budget)

@@ -11,7 +11,8 @@ file, no TCP. Always true:
  - the latest are kept: where there is no room for more, the older half is forgotten, and counted;
  - a turn is never added to once the other side spoke, TURN_SILENCE_NS passed, or fall_silent() was called.
 
-They stand in one array, `turns`: how many, how many were forgotten, then a time and a place for each.
+The first BRIEF stand in the connection's own record, as most have no more; with the next one all go to an
+array, `turns`: a time and a place for each.
 """
 
 from __future__ import annotations
@@ -28,8 +29,7 @@ if not cython.compiled:
 from .limits import FIRST_TURNS, GROWN_TURNS_SHARE, MAX_TURNS, TURN_SILENCE_NS, TURNS_BYTES
 
 NOBODY = -1
-_HEAD = 2  # items before the first turn: how many there are, and how many before them were forgotten
-_COUNT, _FORGOTTEN = 0, 1
+_BRIEF = 2  # turns of which a connection's record has room
 _EACH = 2  # items: a time in nanoseconds, and the offset of its first byte, shifted by one, with the side
 _ITEM_BYTES = 8
 _NONE = array("q")
@@ -57,8 +57,17 @@ class Owner(Link):
     """What a file needs to know of the connection whose direction it is, and who of it spoke when."""
 
     __slots__ = (
-        *("carried", "files", "first_ns", "generation", "other_source", "said_ns", "source", "speaker"),
-        "turns",
+        *("answer_ns", "answer_place", "carried", "files", "first_ns", "generation", "opening_ns"),
+        *(
+            "opening_place",
+            "other_source",
+            "said_ns",
+            "source",
+            "speaker",
+            "turn_count",
+            "turns",
+            "turns_gone",
+        ),
     )
 
     def __init__(self, generation: int, first_ns: int, source: int) -> None:
@@ -74,6 +83,11 @@ class Owner(Link):
         self.carried = False  # there was a file
         self.speaker = NOBODY  # the side whose turn it is
         self.said_ns = 0  # when it was last added to
+        self.turn_count = 0
+        self.turns_gone = 0  # those before them that were forgotten
+        self.opening_ns = self.opening_place = self.answer_ns = self.answer_place = (
+            0  # while there are no more
+        )
         self.turns: array[int] | None = None
 
     def fall_silent(self) -> None:
@@ -89,52 +103,75 @@ class Owner(Link):
 
         The number of the first, then for each a time, and the offset of its first byte * 2 + its side.
         """
-        turns = self.turns
-        if turns is None:
-            return number, array("q")
-        first = max(number, item(turns, _FORGOTTEN))
-        start = _HEAD + (first - item(turns, _FORGOTTEN)) * _EACH
-        return first, turns[start : _HEAD + item(turns, _COUNT) * _EACH]
+        first = max(number, self.turns_gone)
+        start, end = (first - self.turns_gone) * _EACH, self.turn_count * _EACH
+        if self.turns is not None:
+            return first, self.turns[start:end]
+        brief = array("q", (self.opening_ns, self.opening_place, self.answer_ns, self.answer_place))
+        return first, brief[start:end]
 
     def take_turn(self, side: int, offset: int, now_ns: int, budget: TurnBudget) -> None:
         """A side begins a turn, `offset` being that of its first byte in the stream."""
         self.speaker = side
         self.said_ns = now_ns
+        place = offset << 1 | side
+        if self.turns is None and self.turn_count == 0:
+            self.opening_ns = now_ns
+            self.opening_place = place
+        elif self.turns is None and self.turn_count < _BRIEF:
+            self.answer_ns = now_ns
+            self.answer_place = place
+        else:
+            self._add(place, now_ns, budget)
+        self.turn_count += 1
+
+    def _add(self, place: int, now_ns: int, budget: TurnBudget) -> None:
+        """Put a turn behind the others, in the array if there is room for one, and in place of some if need be."""
+        if not self._has_room() and not self._grow(budget):
+            self._forget_half(budget)
         turns = self.turns
         if turns is None:
-            length = _HEAD + FIRST_TURNS * _EACH
-            if not budget.take(TURNS_BYTES + length * _ITEM_BYTES, budget.limit_bytes):
-                budget.counters.turns_forgotten += 1
-                return
-            turns = self.turns = numbers(_NONE, length)
-            put(turns, _COUNT, 0)
-            put(turns, _FORGOTTEN, 0)
-        count = item(turns, _COUNT)
-        if _HEAD + count * _EACH == len(turns):
-            if not self._grow(turns, count, budget):
-                self._forget_half(turns, count, budget)
-            count = item(turns, _COUNT)
-        put(turns, _HEAD + count * _EACH, now_ns)
-        put(turns, _HEAD + count * _EACH + 1, offset << 1 | side)
-        put(turns, _COUNT, count + 1)
+            self.answer_ns = now_ns
+            self.answer_place = place
+        else:
+            put(turns, self.turn_count * _EACH, now_ns)
+            put(turns, self.turn_count * _EACH + 1, place)
 
-    def _grow(self, turns: array[int], count: int, budget: TurnBudget) -> bool:
+    def _has_room(self) -> bool:
+        return self.turns is not None and self.turn_count * _EACH < len(self.turns)
+
+    def _grow(self, budget: TurnBudget) -> bool:
         """Make room for twice as many turns, if the first ones of others leave it; whether they did."""
+        count = self.turn_count
+        turns = self.turns
+        if turns is None:
+            if not budget.take(TURNS_BYTES + FIRST_TURNS * _EACH * _ITEM_BYTES, budget.limit_bytes):
+                return False
+            turns = self.turns = numbers(_NONE, FIRST_TURNS * _EACH)
+            put(turns, 0, self.opening_ns)
+            put(turns, 1, self.opening_place)
+            put(turns, 2, self.answer_ns)
+            put(turns, 3, self.answer_place)
+            return True
         if count >= MAX_TURNS:
             return False
         if not budget.take(count * _EACH * _ITEM_BYTES, budget.limit_bytes // GROWN_TURNS_SHARE):
             return False
-        stretch(turns, _HEAD + 2 * count * _EACH)
+        stretch(turns, 2 * count * _EACH)
         return True
 
-    def _forget_half(self, turns: array[int], count: int, budget: TurnBudget) -> None:
+    def _forget_half(self, budget: TurnBudget) -> None:
         """Forget the older half of the turns."""
-        gone = count // 2
-        kept = (count - gone) * _EACH
-        for index in range(kept):
-            put(turns, _HEAD + index, item(turns, _HEAD + gone * _EACH + index))
-        put(turns, _COUNT, count - gone)
-        put(turns, _FORGOTTEN, item(turns, _FORGOTTEN) + gone)
+        gone = self.turn_count // 2
+        turns = self.turns
+        if turns is None:
+            self.opening_ns = self.answer_ns
+            self.opening_place = self.answer_place
+        else:
+            for index in range((self.turn_count - gone) * _EACH):
+                put(turns, index, item(turns, gone * _EACH + index))
+        self.turn_count -= gone
+        self.turns_gone += gone
         budget.counters.turns_forgotten += gone
 
     def forget_turns(self, budget: TurnBudget) -> None:
@@ -142,3 +179,4 @@ class Owner(Link):
         if self.turns is not None:
             budget.used_bytes -= TURNS_BYTES + len(self.turns) * _ITEM_BYTES
             self.turns = None
+        self.turn_count = 0

@@ -123,8 +123,8 @@ HURRY_SHARE = 2  # open flows are saved, too, once less than 1/2 of the memory i
 PINNED_SHARE = 4  # [M3] open files pin up to 1/4 of the payload budget
 
 # What Python objects take, as tests/unit/test_limits.py measures it.
-CONNECTION_BYTES = 2020  # two streams, two files, four dictionary entries, keys
-TURNS_BYTES = 80  # of who spoke when, beside 16 a turn
+CONNECTION_BYTES = 2100  # two streams, two files, four dictionary entries, keys
+TURNS_BYTES = 80  # of who spoke when, where that is more than two turns, beside 16 for each
 QUEUE_BYTES = 640  # a queue of waiting segments, and its place in the ranking
 CHUNK_OVERHEAD_BYTES = 128  # of each waiting segment
 DATAGRAM_BYTES = 900  # a datagram of which fragments wait, and its sender, who may have no other
@@ -132,8 +132,8 @@ NOTE_BYTES = 200  # a recorded conflict, cut or TTL
 NOTES_BYTES = 480  # what is counted for one stream, once there is something to count
 URGENT_BYTES = 16  # a recorded offset of urgent data
 RIVALS_SHARE = 32  # [M2 L2] of the table is for rivals alone, when it is full of active connections
-TURNS_SHARE = 8  # turns have 1/8 of what the table has, beside it: the first four of each connection fit
-FIRST_TURNS = 4  # there is room for so many at once: a question and an answer, and once more
+TURNS_SHARE = 8  # turns have 1/8 of what the table has, beside it: eight of each connection nearly fit
+FIRST_TURNS = 8  # there is room for so many at once, where a question and an answer are not all
 GROWN_TURNS_SHARE = 2  # room for more is taken from 1/2 of that only: who talks much leaves some for others
 MAX_TURNS = 4096  # of one connection, 64 KiB; the latest 2,048 stay: more than anybody reads through
 NOTES_SHARE = 8  # notes have 1/8 of what the table has, beside it; what is beyond is counted only
