@@ -58,16 +58,8 @@ class Owner(Link):
 
     __slots__ = (
         *("answer_ns", "answer_place", "carried", "files", "first_ns", "generation", "opening_ns"),
-        *(
-            "opening_place",
-            "other_source",
-            "said_ns",
-            "source",
-            "speaker",
-            "turn_count",
-            "turns",
-            "turns_gone",
-        ),
+        *("opening_place", "other_source", "said_ns", "source", "speaker", "turn_count", "turns"),
+        "turns_gone",
     )
 
     def __init__(self, generation: int, first_ns: int, source: int) -> None:
@@ -126,7 +118,7 @@ class Owner(Link):
         self.turn_count += 1
 
     def _add(self, place: int, now_ns: int, budget: TurnBudget) -> None:
-        """Put a turn behind the others, in the array if there is room for one, and in place of some if need be."""
+        """Put a turn behind the others, in place of some if need be."""
         if not self._has_room() and not self._grow(budget):
             self._forget_half(budget)
         turns = self.turns

@@ -66,7 +66,8 @@ def test_any_part_of_a_large_one_that_grows(mount: Served) -> None:
                     check=True,
                 ).stdout
                 assert got == text[skip * block : (skip + 3) * block]
-    assert b"".join(turn.data for turn in parsed(known)[:1]) == mount.client(capture).read_bytes()[:1400]
+    found = parsed(known)
+    assert b"".join(turn.data for turn in found[::2]) == mount.client(capture).read_bytes()
 
 
 def test_tail_follows(mount: Served) -> None:
@@ -87,8 +88,8 @@ def test_tail_follows(mount: Served) -> None:
         mount.feed(capture.server(5, b"zwei\n").close())
         seen = [tail.stdout.readline() for _ in range(5)]
         tail.kill()
-    assert seen[2].endswith(b" 0 bytes, 4 not held\n") or seen[2] == b"two\n", seen
-    assert seen[-1] == b"zwei\n" or seen[-2] == b"zwei\n" or b"5 bytes" in seen[-1], seen
+    assert seen[1].endswith(b" 0 bytes, 4 not held\n"), seen
+    assert seen[4] == b"zwei\n"
 
 
 def test_a_reader_keeps_what_it_opened(mount: Served) -> None:
