@@ -173,6 +173,13 @@ def feed(engine: Engine, capture: Capture, link_type: int = ETHERNET, size: int 
         engine.feed(frames, meta, link_type)
 
 
+def evict(engine: Engine, key: bytes, generation: int = 0) -> None:
+    """As for want of memory: no reader has asked for it."""
+    with engine.turn:
+        engine.store.evict(engine.flows.file(engine.flows.find(key, generation)))
+        engine.flows.collect()
+
+
 def conflicts_of(engine: Engine) -> dict[str, list[tuple[int, int]]]:
     """What is recorded of conflicts [O1]."""
     found = {}

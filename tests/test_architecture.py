@@ -82,17 +82,18 @@ CORE: Mapping[str, frozenset[str]] = {
         "bundle": "memory",
         "parcel": "bundle flow arena memory limits",
         "store": "register saving parcel flow arena policies evict ranges memory counters limits",
-        "assembly": "store flow pending notes ranges order memory counters limits",
-        "doubt": "assembly pending notes ranges limits",
-        "pickup": "doubt assembly pending notes seq limits",
+        "exchange": "order memory counters limits",
+        "assembly": "exchange store flow pending notes ranges memory counters limits",
+        "doubt": "exchange assembly pending notes ranges limits",
+        "pickup": "doubt exchange assembly pending notes seq limits",
         "window": "memory",
-        "reach": "pickup assembly memory window seq limits",
-        "ends": "reach assembly flow pending notes limits",
-        "afar": "ends assembly pending notes ranges limits",
-        "stream": "afar assembly flow notes ranges seq counters limits",
+        "reach": "pickup exchange assembly memory window seq limits",
+        "ends": "reach exchange assembly flow pending notes limits",
+        "afar": "ends exchange assembly pending notes ranges limits",
+        "stream": "afar exchange assembly flow notes ranges seq counters limits",
         "recent": "stream memory",
         "table": "recent stream assembly store flow pending decode drops notes memory counters limits",
-        "dormant": "bundle parcel stream window assembly flow evict decode notes order seq limits",
+        "dormant": "bundle parcel stream window exchange assembly flow evict decode notes order seq limits",
         "sleepers": "dormant parcel bundle table stream store flow evict decode notes order memory"
         " counters limits",
         "flows": "sleepers dormant stream afar assembly store saving flow decode order counters limits",
@@ -108,6 +109,7 @@ CORE: Mapping[str, frozenset[str]] = {
         "desk": "life register store flow notes turn counters limits",
         "engine": "desk gauges recent defrag arena decode memory counters limits",
         "unsaved": "engine store flow limits",
+        "dialogue": "engine stream flow",
     }.items()
 }
 
@@ -142,6 +144,7 @@ PLAIN = {
     "ranges": "touched once a hole, not once a packet",
     "drops": "told of some ten times a second at the most",
     "unsaved": "touched once a piece that is saved, not once a packet",
+    "dialogue": "touched once a look of a reader, not once a packet",
     "turn": "two locks of threading, which are C already",
 }
 

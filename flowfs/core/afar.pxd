@@ -1,6 +1,7 @@
 cimport cython
-from .assembly cimport FAR_AWAY, NEVER, Owner, Room
+from .assembly cimport FAR_AWAY, NEVER, Room
 from .ends cimport Ending
+from .exchange cimport Owner
 from .notes cimport DUPLICATE, WINDOW
 from .pending cimport Pending
 

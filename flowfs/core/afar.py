@@ -17,8 +17,9 @@ from __future__ import annotations
 import cython
 
 if not cython.compiled:
-    from .assembly import FAR_AWAY, NEVER, Owner, Room
+    from .assembly import FAR_AWAY, NEVER, Room
     from .ends import Ending
+    from .exchange import Owner
     from .notes import DUPLICATE, WINDOW
     from .pending import Pending
 

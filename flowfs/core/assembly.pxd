@@ -1,5 +1,6 @@
 cimport cython
 from .counters cimport Counters
+from .exchange cimport Owner, TurnBudget
 from .memory cimport untrack
 from .notes cimport (
     AFTER_FIN,
@@ -13,7 +14,6 @@ from .notes cimport (
     UNKNOWN_TTL,
     Notes,
 )
-from .order cimport Link
 from .pending cimport Pending, Pool
 from .flow cimport Flow
 from .store cimport Store
@@ -23,7 +23,7 @@ cdef long long FAR_AWAY
 cdef int LIMIT, LOST_FOR_MEMORY, SNAPLEN
 cdef long long CHUNK_OVERHEAD_BYTES, FLOW_OUT_OF_ORDER_BYTES, FLOW_OUT_OF_ORDER_SEGMENTS, MAX_CONFLICTS
 cdef long long MAX_COMPARED_HOLES
-cdef long long NOTE_BYTES, QUEUE_BYTES
+cdef long long NOTE_BYTES, QUEUE_BYTES, TURN_SILENCE_NS
 
 
 @cython.final
@@ -34,18 +34,8 @@ cdef class Room:
     cdef public long long noted_bytes
     cdef public long long note_limit_bytes
     cdef public int ttl
+    cdef readonly TurnBudget turns
     cpdef bint charge(self, long long count) except -1
-
-
-@cython.no_gc
-cdef class Owner(Link):
-    cdef public bint carried
-    cdef public int files
-    cdef public long long first_ns
-    cdef public long long generation
-    cdef public int other_source
-    cdef public int source
-    cdef void owns_nothing(self, long long generation, long long first_ns, int source) noexcept
 
 
 cdef class Assembly:
@@ -66,6 +56,7 @@ cdef class Assembly:
     cdef public long long rcv_nxt
     cdef public Room room
     cdef public long long share_bytes
+    cdef public int side
     cdef public int ttl
     cdef void empty(self, bytes key, Owner owner, Room room) noexcept
 
@@ -136,15 +127,16 @@ cdef class Assembly:
 
     cpdef give_up_all(self, int reason, long long now_ns)
 
-    @cython.locals(flow=Flow, stored=cython.longlong)
+    @cython.locals(owner=Owner, flow=Flow, stored=cython.longlong)
     cpdef store_next(self, const unsigned char* base, Py_ssize_t start, Py_ssize_t end, long long now_ns)
 
+    cdef _take_turn(self, long long now_ns)
     cdef _refuse(self, long long count)
 
     @cython.locals(lacking=cython.longlong)
     cdef _leave_out(self, Flow flow, long long count)
 
-    @cython.locals(flow=Flow)
+    @cython.locals(owner=Owner, flow=Flow)
     cpdef lose(self, long long count, int reason, long long now_ns)
 
     @cython.locals(flow=Flow, owner=Owner, store=Store)

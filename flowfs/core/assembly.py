@@ -18,6 +18,7 @@ import cython
 
 if not cython.compiled:
     from .counters import Counters
+    from .exchange import Owner, TurnBudget
     from .flow import Flow
     from .memory import untrack
     from .notes import (
@@ -32,7 +33,6 @@ if not cython.compiled:
         UNKNOWN_TTL,
         Notes,
     )
-    from .order import Link
     from .pending import Pending, Pool
     from .store import Store
 
@@ -45,6 +45,8 @@ from .limits import (
     NOTE_BYTES,
     NOTES_BYTES,
     QUEUE_BYTES,
+    TURN_SILENCE_NS,
+    TURNS_BYTES,
 )
 from .notes import Conflict
 from .ranges import LIMIT, SNAPLEN
@@ -57,7 +59,7 @@ FAR_AWAY = 1 << 62
 class Room:
     """What all streams share."""
 
-    __slots__ = ("counters", "note_limit_bytes", "noted_bytes", "pool", "store", "ttl")
+    __slots__ = ("counters", "note_limit_bytes", "noted_bytes", "pool", "store", "ttl", "turns")
 
     def __init__(self, store: Store, pool: Pool, counters: Counters) -> None:
         self.store = store
@@ -66,6 +68,7 @@ class Room:
         self.ttl = UNKNOWN_TTL  # of the packet that is being taken
         self.noted_bytes = 0  # what is on record of conflicts, cuts and the like
         self.note_limit_bytes = NOTES_BYTES + NOTE_BYTES * MAX_CONFLICTS
+        self.turns = TurnBudget(2 * TURNS_BYTES, counters)
 
     def charge(self, count: int) -> bool:
         """Charge so many bytes of notes; False if they do not fit."""
@@ -75,30 +78,12 @@ class Room:
         return True
 
 
-class Owner(Link):
-    """What a file needs to know of the connection whose direction it is."""
-
-    __slots__ = ("carried", "files", "first_ns", "generation", "other_source", "source")
-
-    def __init__(self, generation: int, first_ns: int, source: int) -> None:
-        self.owns_nothing(generation, first_ns, source)
-
-    def owns_nothing(self, generation: int, first_ns: int, source: int) -> None:
-        """Begin without files. Subclasses call this, see Link.unlinked()."""
-        self.unlinked()
-        self.generation = generation
-        self.first_ns = first_ns
-        self.source = self.other_source = source  # where its packets came by
-        self.files = 0  # of this connection that the store has
-        self.carried = False  # there was a file
-
-
 class Assembly:
     """One direction's bytes. Offset 0 is the first data byte of the stream, once `anchored`."""
 
     __slots__ = (
         *("anchored", "cuts", "fin", "fin_acked", "flow", "hole_ns", "key", "notes", "noted_bytes", "origin"),
-        *("owner", "partial", "pending", "rcv_nxt", "room", "share_bytes", "ttl", "unverified"),
+        *("owner", "partial", "pending", "rcv_nxt", "room", "share_bytes", "side", "ttl", "unverified"),
     )
 
     def __init__(self, key: bytes, owner: Owner, room: Room) -> None:
@@ -109,6 +94,7 @@ class Assembly:
         untrack(self)
         self.key = key
         self.owner = owner
+        self.side = 0  # of its connection: the one, or 1 for the other
         self.room = room
         self.flow: Flow | None = None
         self.pending: Pending | None = None
@@ -383,6 +369,10 @@ class Assembly:
 
     def store_next(self, base: bytes, start: int, end: int, now_ns: int) -> None:
         """base[start:end] is next."""
+        owner = self.owner
+        if owner.speaker != self.side or now_ns - owner.said_ns >= TURN_SILENCE_NS:
+            self._take_turn(now_ns)
+        owner.said_ns = now_ns
         flow = self._file(now_ns)
         if flow is None:
             self._refuse(end - start)
@@ -391,6 +381,13 @@ class Assembly:
             if stored < end - start:
                 self._leave_out(flow, end - start - stored)
         self.rcv_nxt += end - start
+
+    def _take_turn(self, now_ns: int) -> None:
+        """What is next begins a turn; where nothing is stored any more, there is nothing to tell of."""
+        if self.rcv_nxt < self.room.store.head_bytes:
+            self.owner.take_turn(self.side, self.rcv_nxt, now_ns, self.room.turns)
+        else:
+            self.owner.speaker = self.side
 
     def _refuse(self, count: int) -> None:
         """The next `count` bytes have no file: nobody wants them in one, or there is no room for it."""
@@ -414,6 +411,10 @@ class Assembly:
 
     def lose(self, count: int, reason: int, now_ns: int) -> None:
         """The next `count` bytes are lost."""
+        owner = self.owner
+        if owner.speaker != self.side or now_ns - owner.said_ns >= TURN_SILENCE_NS:
+            self._take_turn(now_ns)
+        owner.said_ns = now_ns
         flow = self._file(now_ns)
         if flow is not None:
             self.room.store.skip(flow, count, reason)

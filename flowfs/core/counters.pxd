@@ -66,6 +66,7 @@ cdef class Counters:
     cdef public long long removed_bytes
     cdef public long long trimmed_bytes
     cdef public long long trimmed_beyond_bytes
+    cdef public long long turns_forgotten
     cdef public long long archive_saved_flows
     cdef public long long archive_saved_bytes
     cdef public long long archive_lost_flows

@@ -80,6 +80,7 @@ NAMES = (
     "removed_bytes",
     "trimmed_bytes",  # of flows that are there, since memory was short
     "trimmed_beyond_bytes",  # before the last --max-flow-bytes of a flow, which keeps its tail
+    "turns_forgotten",  # who spoke when: more than is kept of a connection, or there was no room
     "archive_saved_flows",  # parts of flows that are complete there
     "archive_saved_bytes",
     "archive_lost_flows",  # evicted or trimmed before they were saved
@@ -113,7 +114,7 @@ class Counters:
         self.connections_expired = self.flows_total = self.flows_refused = self.flows_evicted = 0
         self.flows_removed = self.evicted_bytes = self.removed_bytes = self.trimmed_bytes = 0
         self.dropped_beyond_bytes = self.trimmed_beyond_bytes = 0
-        self.archive_saved_flows = self.archive_saved_bytes = 0
+        self.turns_forgotten = self.archive_saved_flows = self.archive_saved_bytes = 0
         self.archive_lost_flows = self.archive_lost_bytes = 0
 
     def as_dict(self) -> dict[str, int]:

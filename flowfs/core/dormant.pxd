@@ -3,6 +3,7 @@ from .assembly cimport FAR_AWAY, NEVER, Room
 from .bundle cimport Bundle
 from .decode cimport turned
 from .evict cimport Packed
+from .exchange cimport NOBODY
 from .flow cimport Flow, extent_count
 from .notes cimport UNKNOWN_TTL
 from .order cimport Link
@@ -75,6 +76,9 @@ cdef bint _may_lack(Stream stream) noexcept
 
 @cython.locals(one=Stream, other=Stream, isn=cython.longlong, peer_isn=cython.longlong)
 cdef void _pass_connection(Bundle bundle, Connection connection) noexcept
+
+@cython.locals(known=cython.bint)
+cdef void _pass_turns(Bundle bundle, Connection connection) noexcept
 
 cdef long long _pass_seq(Bundle bundle, long long seq, bint there, long long absent) noexcept
 cdef long long _pass_near(Bundle bundle, long long seq, long long reference) noexcept

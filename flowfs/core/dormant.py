@@ -17,6 +17,7 @@ if not cython.compiled:
     from .bundle import Bundle
     from .decode import turned
     from .evict import Packed
+    from .exchange import NOBODY
     from .flow import Flow, extent_count
     from .notes import UNKNOWN_TTL
     from .order import Link
@@ -45,7 +46,7 @@ _ONE, _OTHER = 1, 2  # sides; in `marks`: its file is charged as it is, since it
 # How far to the left of that stands in `marks` that the name of a packed file was given away, or its size.
 NAMED, WATCHED = 2, 4
 WHOLE = _ONE | _OTHER
-_NOTHING_KEPT = (None, None, None, None, None, None)
+_NOTHING_KEPT = (None, None, None, None, None, None, None)
 
 
 class Dormant(Link):
@@ -70,7 +71,7 @@ class Dormant(Link):
         self.files = 0
         self.one_flow: Any = None  # a Flow, or what stands for it while it is packed
         self.other_flow: Any = None
-        self.kept: tuple[Any, ...] | None = None  # notes, cuts and what was lost, of both directions
+        self.kept: tuple[Any, ...] | None = None  # notes, cuts and what was lost, of both directions; turns
         self.packed = b""
         self.marks = 0  # of its files
         self.charged_bytes = 0
@@ -111,7 +112,7 @@ def sleep(connection: Connection, bundle: Bundle, packs: bool) -> Dormant:
     record.other_flow = _put_file(bundle, other, record, packs, _OTHER)
     record.packed = bundle.packed()
     lost = _lost_of(record.one_flow, one.flow), _lost_of(record.other_flow, other.flow)
-    kept = (one.notes, one.cuts, lost[0], other.notes, other.cuts, lost[1])
+    kept = (one.notes, one.cuts, lost[0], other.notes, other.cuts, lost[1], connection.turns)
     if kept != _NOTHING_KEPT:
         record.kept = kept
     take_apart(connection)
@@ -190,11 +191,13 @@ def wake(record: Dormant, room: Room, bundle: Bundle) -> Connection:
     connection.other = one.peer = other = Stream.__new__(Stream)
     other.begin(turned(record.key), connection, room)
     other.peer = one
+    other.side = 1
     connection.last_ns = record.last_ns
     connection.tracked = record.tracked
     connection.files = record.files
     kept = _NOTHING_KEPT if record.kept is None else record.kept
-    one.notes, one.cuts, one_lost, other.notes, other.cuts, other_lost = kept
+    one.notes, one.cuts, one_lost, other.notes, other.cuts, other_lost, turns = kept
+    connection.turns = turns
     bundle.open(record.packed)
     _pass_connection(bundle, connection)
     _take_file(bundle, one, record.one_flow, one_lost, record.marks)
@@ -259,6 +262,7 @@ def _pass_connection(bundle: Bundle, connection: Connection) -> None:
     connection.source = bundle.number(connection.source, 0)
     connection.other_source = bundle.number(connection.other_source, connection.source)
     connection.contested = bundle.flag(connection.contested)
+    _pass_turns(bundle, connection)
     connection.claims = bundle.number(connection.claims, 0)
     connection.lone = bundle.flag(connection.lone)
     connection.disputed = bundle.flag(connection.disputed)
@@ -272,6 +276,20 @@ def _pass_connection(bundle: Bundle, connection: Connection) -> None:
     connection.packets = bundle.number(connection.packets, one.packets + other.packets)
     one.echo = _pass_near(bundle, one.echo, other.stamp)
     other.echo = _pass_near(bundle, other.echo, one.stamp)
+
+
+def _pass_turns(bundle: Bundle, connection: Connection) -> None:
+    """Usually each side with a file has had one turn, first the one that opened the connection."""
+    connection.turn_count = bundle.number(connection.turn_count, connection.files)
+    connection.turns_gone = bundle.number(connection.turns_gone, 0)
+    known = bundle.flag(connection.turn_count > 0)
+    connection.opening_ns = bundle.number(connection.opening_ns, connection.first_ns if known else 0)
+    connection.opening_place = bundle.number(connection.opening_place, 0)
+    known = bundle.flag(connection.turn_count > 1)
+    connection.answer_ns = bundle.number(connection.answer_ns, connection.opening_ns if known else 0)
+    connection.answer_place = bundle.number(connection.answer_place, 1 if known else 0)
+    connection.said_ns = bundle.number(connection.said_ns, connection.last_ns)
+    connection.speaker = bundle.number(connection.speaker, NOBODY)
 
 
 def _pass_seq(bundle: Bundle, seq: int, there: bool, absent: int) -> int:

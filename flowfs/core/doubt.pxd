@@ -1,5 +1,6 @@
 cimport cython
-from .assembly cimport Assembly, Owner, Room
+from .assembly cimport Assembly, Room
+from .exchange cimport Owner
 from .notes cimport TENTATIVE
 from .pending cimport Pending
 

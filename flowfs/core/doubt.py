@@ -14,7 +14,8 @@ from __future__ import annotations
 import cython
 
 if not cython.compiled:
-    from .assembly import Assembly, Owner, Room
+    from .assembly import Assembly, Room
+    from .exchange import Owner
     from .notes import TENTATIVE
     from .pending import Pending
 

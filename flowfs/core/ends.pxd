@@ -1,5 +1,6 @@
 cimport cython
-from .assembly cimport FAR_AWAY, NEVER, Owner, Room
+from .assembly cimport FAR_AWAY, NEVER, Room
+from .exchange cimport Owner
 from .notes cimport AFTER_FIN
 from .pending cimport Pending
 from .reach cimport Reach

@@ -14,7 +14,8 @@ from __future__ import annotations
 import cython
 
 if not cython.compiled:
-    from .assembly import FAR_AWAY, NEVER, Owner, Room
+    from .assembly import FAR_AWAY, NEVER, Room
+    from .exchange import Owner
     from .notes import AFTER_FIN
     from .pending import Pending
     from .reach import Reach

@@ -32,7 +32,7 @@ cdef class Flow(Ranked):
     cdef public long long limit_bytes
     cdef public bint saved
     cdef long long run_start
-    cdef object lost
+    cdef readonly object lost
     cdef long long tail_start
     cdef long long tail_end
     cdef long long tail_position

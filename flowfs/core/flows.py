@@ -176,6 +176,7 @@ class Flows(Sleepers):
         stream.begin(key, connection, self.room)
         connection.other = stream.peer = peer = Stream.__new__(Stream)
         peer.begin(reverse, connection, self.room)
+        peer.side = 1
         peer.peer = stream
         self.live += 1
         self.used_bytes += CONNECTION_BYTES
@@ -209,6 +210,7 @@ class Flows(Sleepers):
             return
         connection.one.close(state, now_ns)
         connection.other.close(state, now_ns)
+        connection.fall_silent()
         connection.state = state
         connection.closed_ns = now_ns
         self.recent.drop(connection.one)  # while it is in the cache: a new one would have to look at it there
@@ -244,6 +246,7 @@ class Flows(Sleepers):
         """Nothing is known of this connection any more."""
         connection.one.let_go()
         connection.other.let_go()
+        connection.forget_turns(self.room.turns)
         take_apart(connection)
         leave(connection)
         self.live -= 1
@@ -373,6 +376,7 @@ class Flows(Sleepers):
                 if patience_bytes and not stream.over and self.store.is_short(patience_bytes, 0):
                     return False
                 stream.close(OPEN, now_ns)
+            connection.fall_silent()
             if asleep:
                 self._lay_down(connection)
         return True

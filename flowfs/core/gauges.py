@@ -31,6 +31,8 @@ def gauges(limits: Limits, store: Store, flows: Lives, defrag: Defrag) -> dict[s
         "table_limit_bytes": limits.table_bytes,
         "notes_used_bytes": flows.room.noted_bytes,
         "notes_limit_bytes": flows.room.note_limit_bytes,
+        "turns_used_bytes": flows.room.turns.used_bytes,
+        "turns_limit_bytes": flows.room.turns.limit_bytes,
         "fragments_waiting": defrag.waiting,
         "fragments_used_bytes": defrag.used_bytes,
         "fragments_limit_bytes": defrag.limit_bytes,

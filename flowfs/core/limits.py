@@ -118,6 +118,7 @@ REASSEMBLE_IPV6_NS = 60 * SECOND_NS  # [G3] RFC 8200, 4.5
 
 LARGEST_BLOCK_BYTES = 1 << 24  # a block of pcapng, as libpcap has it: more is damage
 
+TURN_SILENCE_NS = SECOND_NS  # then a side's next bytes are another turn, though the other said nothing
 IDLE_VICTIM_NS = 10 * SECOND_NS  # [M3] a flow is called idle, and goes before the head of a large one
 TOUCH_NS = SECOND_NS  # order of activity is kept to the second: moving on every packet costs 10 %
 # A FIN or RST that was forged is found out by then, see FORGED_RST_NS; what goes on later is another part.
@@ -126,13 +127,14 @@ HURRY_SHARE = 2  # open flows are saved, too, once less than 1/2 of the memory i
 PINNED_SHARE = 4  # [M3] open files pin up to 1/4 of the payload budget
 
 # What Python objects take, as tests/unit/test_limits.py measures it.
-CONNECTION_BYTES = 2020  # two streams, two files, dictionary entries, keys
+CONNECTION_BYTES = 2100  # two streams, two files, dictionary entries, keys
 SLEEPER_BYTES = 280  # one that sleeps, but for its numbers, keys and files: a record, an entry
 SLEEPING_FILE_BYTES = 320  # a file of such a one, and its row
 NUMBER_BYTES = 4  # each of the numbers; the same for each, since what hosts draw must not change who has room
 PACKED_FILE_BYTES = 100  # one that is a part of the record: its numbers, its place in the order, and its row
 PACKED_EXTENT_BYTES = 8  # each of its blocks before the last
 PACKED_EXTENTS = 32  # blocks of such a file; one that has more takes 16 KiB for them
+TURNS_BYTES = 80  # of who spoke when, where that is more than two turns, beside 16 for each
 QUEUE_BYTES = 640  # a queue of waiting segments, and its place in the ranking
 CHUNK_OVERHEAD_BYTES = 128  # of each waiting segment
 DATAGRAM_BYTES = 900  # a datagram of which fragments wait, and its sender, who may have no other
@@ -140,6 +142,10 @@ NOTE_BYTES = 200  # a recorded conflict, cut or TTL
 NOTES_BYTES = 480  # what is counted for one stream, once there is something to count
 URGENT_BYTES = 16  # a recorded offset of urgent data
 RIVALS_SHARE = 32  # [M2 L2] of the table is for rivals alone, when it is full of active connections
+TURNS_SHARE = 8  # turns have 1/8 of what the table has, beside it: eight of each connection nearly fit
+FIRST_TURNS = 8  # there is room for so many at once, where a question and an answer are not all
+GROWN_TURNS_SHARE = 2  # room for more is taken from 1/2 of that only: who talks much leaves some for others
+MAX_TURNS = 4096  # of one connection, 64 KiB; the latest 2,048 stay: more than anybody reads through
 NOTES_SHARE = 8  # notes have 1/8 of what the table has, beside it; what is beyond is counted only
 MAX_CONFLICTS = 64  # [O1] recorded a stream; the rest is counted
 MAX_COMPARED_HOLES = 64  # [O1] within one segment that comes again: each takes 0.3 µs

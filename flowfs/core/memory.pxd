@@ -1,4 +1,4 @@
-from cpython.array cimport array, clone, resize_smart
+from cpython.array cimport array, clone, resize, resize_smart
 from libc.string cimport memcmp, memcpy
 
 
@@ -85,6 +85,18 @@ cdef inline int push(array to, long long value) except -1:
 
 cdef inline long long item(array of, Py_ssize_t index) noexcept:
     return of.data.as_longlongs[index]
+
+
+cdef inline array numbers(array like, Py_ssize_t count):
+    return clone(like, count, False)
+
+
+cdef inline int stretch(array of, Py_ssize_t count) except -1:
+    return resize(of, count)
+
+
+cdef inline void put(array to, Py_ssize_t index, long long value) noexcept:
+    to.data.as_longlongs[index] = value
 
 
 # Sums of 32-bit halves, of which a lane has room for 2**32; bytes are swapped once, at the end (RFC 1071,

@@ -58,6 +58,21 @@ def item(of: array[int], index: int) -> int:
     return of[index]
 
 
+def numbers(like: array[int], count: int) -> array[int]:
+    """An array of `count` numbers, like this one of 64-bit numbers; what they are is not said."""
+    return array(like.typecode, bytes(8 * count))
+
+
+def stretch(of: array[int], count: int) -> None:
+    """Make it `count` numbers long, and no longer; what is new is not said."""
+    of.extend(array(of.typecode, bytes(8 * (count - len(of)))))
+
+
+def put(to: array[int], index: int, value: int) -> None:
+    """Set the number at `index`, which there must be."""
+    to[index] = value
+
+
 def swapped(key: bytes, length: int, split: int) -> bytes:
     """`key` (`length` bytes: two addresses of `split` bytes, two ports, the rest) with both pairs swapped."""
     ports = 2 * split

@@ -1,6 +1,7 @@
 cimport cython
-from .assembly cimport FAR_AWAY, NEVER, Owner, Room
+from .assembly cimport FAR_AWAY, NEVER, Room
 from .doubt cimport Doubting
+from .exchange cimport Owner
 from .notes cimport PRE_START, WINDOW, Notes
 from .pending cimport Pending
 from .seq cimport advance, distance

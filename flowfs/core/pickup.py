@@ -13,8 +13,9 @@ from __future__ import annotations
 import cython
 
 if not cython.compiled:
-    from .assembly import FAR_AWAY, NEVER, Owner, Room
+    from .assembly import FAR_AWAY, NEVER, Room
     from .doubt import Doubting
+    from .exchange import Owner
     from .notes import PRE_START, WINDOW
     from .pending import Pending
     from .seq import advance, distance

@@ -1,5 +1,6 @@
 cimport cython
-from .assembly cimport NEVER, Owner, Room
+from .assembly cimport NEVER, Room
+from .exchange cimport Owner
 from .memory cimport word
 from .pickup cimport Pickup
 from .seq cimport distance

@@ -12,7 +12,8 @@ from __future__ import annotations
 import cython
 
 if not cython.compiled:
-    from .assembly import NEVER, Owner, Room
+    from .assembly import NEVER, Room
+    from .exchange import Owner
     from .memory import word
     from .pickup import Pickup
     from .seq import distance

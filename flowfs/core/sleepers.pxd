@@ -96,6 +96,10 @@ cdef class Sleepers(Table):
     @cython.locals(flow=Flow)
     cpdef Flow given(self, object found, bint names, long long hot_ns)
 
+    @cython.locals(file=Flow)
+    cpdef tuple connection_of(self, Flow flow)
+    cpdef drop(self, Connection copy)
+
     @cython.locals(flow=Flow)
     cpdef Flow file(self, object found)
 

@@ -296,6 +296,23 @@ class Sleepers(Table):
             flow.watched = True
         return flow
 
+    def connection_of(self, flow: Flow) -> tuple[Connection | None, bool]:
+        """The connection of a file, if it is known; and whether it is a copy, to be taken apart by drop()."""
+        found = self.store.get(flow.serial)
+        owner: Any = flow.owner
+        if isinstance(found, Packed):
+            owner = found.record
+        elif found is not None:
+            file: Flow = found
+            owner = file.owner
+        if isinstance(owner, Dormant):
+            return wake(owner, self.room, self.bundle), True
+        return owner, False
+
+    def drop(self, copy: Connection) -> None:
+        """A copy is done with."""
+        take_apart(copy)
+
     def file(self, found: Any) -> Flow:
         """The file itself."""
         flow: Flow = self.bring_back(found) if isinstance(found, Packed) else found
@@ -340,6 +357,7 @@ class Sleepers(Table):
             connection = wake(record, self.room, self.bundle)
             connection.one.forget_notes()
             connection.other.forget_notes()
+            connection.forget_turns(self.room.turns)
             take_apart(connection)
         if record.tracked:
             self._strike_key(record.key)

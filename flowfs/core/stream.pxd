@@ -1,6 +1,7 @@
 cimport cython
 from .afar cimport Afar
-from .assembly cimport FAR_AWAY, NEVER, Assembly, Owner, Room
+from .assembly cimport FAR_AWAY, NEVER, Assembly, Room
+from .exchange cimport Owner
 from .flow cimport Flow
 from .notes cimport DUPLICATE, SYN, UNKNOWN_TTL, WINDOW
 from .seq cimport advance

@@ -17,7 +17,8 @@ import cython
 
 if not cython.compiled:
     from .afar import Afar
-    from .assembly import FAR_AWAY, NEVER, Assembly, Owner, Room
+    from .assembly import FAR_AWAY, NEVER, Assembly, Room
+    from .exchange import Owner
     from .notes import DUPLICATE, SYN, UNKNOWN_TTL, WINDOW
     from .seq import advance
 

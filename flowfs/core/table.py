@@ -25,7 +25,7 @@ if not cython.compiled:
 
 from .drops import Drops
 from .flow import OPEN
-from .limits import NOTES_SHARE, Limits
+from .limits import NOTES_SHARE, TURNS_SHARE, Limits
 from .notes import About
 
 _ALWAYS = (1 << 63) - 1  # later than any time
@@ -39,6 +39,7 @@ class Table:
         self.counters = counters
         self.room = Room(store, Pool(limits.out_of_order_bytes), counters)
         self.room.note_limit_bytes = limits.table_bytes // NOTES_SHARE
+        self.room.turns.limit_bytes = limits.table_bytes // TURNS_SHARE
         self.entries: dict[bytes, Any] = {}  # a Connection, or what stands for one that sleeps
         self.recent = Recent()
         self.source = 0

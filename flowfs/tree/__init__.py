@@ -3,7 +3,7 @@
 Knows the engine's files and no kernel: no FUSE, no trio, nothing that waits. `tree` is the directory with its
 flows, which stand on the `shelf`; `names` writes and reads their names, `numbers` inode numbers, `answers` is
 what is answered, `xattrs` what is attached to a flow. `control` is what `.flowfs` holds: `guide`, `status`,
-`metrics`, `roll`, `events`, `groups`, and `meta` of each flow.
+`metrics`, `roll`, `events`, `groups`, and `meta` and `conversations` of each flow.
 """
 
 from .answers import DIRECTORY_MODE, STREAM_MODE, Attributes, Opened, Readiness, Reason, Space, TreeError

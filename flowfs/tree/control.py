@@ -26,6 +26,7 @@ from .answers import (
     Reason,
     TreeError,
 )
+from .conversations import Conversation, Conversations
 from .events import Events, Log
 from .groups import Groups, Hosts, Hours, Ports, States, every
 from .guide import GUIDE
@@ -42,6 +43,7 @@ META_SUFFIX = b".json"
 UP = b"../../../"  # from a group to the root
 
 Entry = tuple[bytes, Attributes, int]  # the last is its cookie
+Held = bytes | Text | Log | Conversation  # what an open file holds
 
 _FILES = {
     b"README": Fixed.README,
@@ -57,6 +59,7 @@ _DIRECTORIES = {
     b"by-port": Fixed.BY_PORT,
     b"by-state": Fixed.BY_STATE,
     b"by-time": Fixed.BY_TIME,
+    b"conversations": Fixed.CONVERSATIONS,
     b"follow": Fixed.FOLLOW,
 }
 NAMES = _FILES | _DIRECTORIES
@@ -76,6 +79,7 @@ class Control:
         self._changed_ns = changed_ns
         self._roll = Roll(shelf, self.sources)
         self._events = Events(self._engine)
+        self._conversations = Conversations(shelf)
         self._groups: dict[Kind, Groups] = {
             Kind.HOST: Hosts(),
             Kind.PORT: Ports(),
@@ -108,6 +112,8 @@ class Control:
                 raise TreeError(Reason.NOT_FOUND)
             flow = self._shelf.named(name.removesuffix(META_SUFFIX))
             return self._meta_attributes(flow, self._engine.about(flow))
+        if parent == Fixed.CONVERSATIONS:
+            return self._conversations.attributes(self._shelf.named(name))
         if parent == Fixed.FOLLOW:  # each has a FIFO of its own
             return self._stream_attributes(self._shelf.named(name), next(self._readers))
         if parent in _INDEX:
@@ -135,6 +141,8 @@ class Control:
             return self._meta_attributes(flow, self._engine.about(flow))
         if kind == Kind.LINK:
             return self._link_attributes(self._shelf.numbered(number))
+        if kind == Kind.CONVERSATION:
+            return self._conversations.numbered(number)
         if kind == Kind.LOG:
             return self._log_attributes(self._log(number))
         if self._groups[kind].name(number) is None:
@@ -220,11 +228,8 @@ class Control:
                 if not flow.evicted:
                     attributes = self._meta_attributes(flow, about)
                     yield name_of(flow.key, flow.generation) + META_SUFFIX, attributes, attributes.inode
-        elif inode == Fixed.FOLLOW:
-            for flow in self._shelf.after(_serial_of(cookie, FIRST_STREAM)):
-                if not flow.evicted:
-                    attributes = self._stream_attributes(flow)
-                    yield name_of(flow.key, flow.generation), attributes, attributes.inode
+        elif inode in (Fixed.CONVERSATIONS, Fixed.FOLLOW):
+            yield from self._by_flow(Fixed(inode), cookie)
         else:
             kind, number = cast("tuple[Kind, int]", kind_of(inode))
             groups = self._groups[kind]
@@ -232,6 +237,17 @@ class Control:
                 if not flow.evicted and groups.has(number, flow):
                     attributes = self._link_attributes(flow)
                     yield name_of(flow.key, flow.generation), attributes, attributes.inode
+
+    def _by_flow(self, what: Fixed, cookie: int) -> Iterator[Entry]:
+        """What has the names of flows."""
+        made: Callable[[Flow], Attributes] = self._stream_attributes
+        first = FIRST_STREAM
+        if what == Fixed.CONVERSATIONS:
+            made, first = self._conversations.listed, inode_of(Kind.CONVERSATION, 0)
+        for flow in self._shelf.after(_serial_of(cookie, first)):
+            if not flow.evicted:
+                attributes = made(flow)
+                yield name_of(flow.key, flow.generation), attributes, attributes.inode
 
     def _listed(self, what: Fixed) -> Attributes:
         """Attributes for a listing: it says what there is, and makes no long text to say its size.
@@ -246,8 +262,11 @@ class Control:
 
     # --- texts -------------------------------------------------------------------------------------
 
-    def open(self, inode: int) -> bytes | Text | Log:
-        """What a file holds at this moment; a log grows. IS_A_DIRECTORY, STALE; raises Unready."""
+    def open(self, inode: int) -> Held:
+        """What a file holds at this moment, to be given back to release(); a log grows, and a conversation.
+
+        IS_A_DIRECTORY, STALE; raises Unready.
+        """
         what = fixed(inode)
         if what is not None and what not in _FOLDERS | _LOGS:
             return self._text(what)
@@ -256,8 +275,16 @@ class Control:
             return self._meta(self._shelf.numbered(known[1]))
         if known is not None and known[0] == Kind.LOG:
             return self._log(known[1])
+        if known is not None and known[0] == Kind.CONVERSATION:
+            return self._conversations.open(known[1])
         self.attributes(inode)
         raise TreeError(Reason.IS_A_DIRECTORY)
+
+    def release(self, text: Held) -> None:
+        """A reader is done with what open() gave."""
+        if isinstance(text, Conversation):
+            self._conversations.release(text)
+        self.tidy()
 
     def target(self, inode: int) -> bytes:
         """Where a symbolic link leads. NOT_A_LINK, STALE."""

@@ -52,7 +52,7 @@ def _by_fate(keys: tuple[str, ...], name: str, meaning: str, before: str, behind
 
 
 def _of_pools(what: str, meaning: str) -> tuple[Metric, ...]:
-    pools = ("payload", "out_of_order", "table", "notes", "fragments")
+    pools = ("payload", "out_of_order", "table", "notes", "turns", "fragments")
     return tuple(
         Metric(f"{pool}_{what}_bytes", f"pool_{what}_bytes", GAUGE, meaning, (("pool", pool),))
         for pool in pools
@@ -184,6 +184,7 @@ _FLOWS = (
             "evicted_bytes": "Bytes of these that could still be read then.",
             "flows_removed": "Flows that were removed by a user.",
             "removed_bytes": "Bytes of these that could still be read then.",
+            "turns_forgotten": "Turns of conversations that are not on record: too many, or no room.",
             "trimmed_bytes": "Bytes at the beginning of flows that were freed because memory was short.",
             "trimmed_beyond_bytes": "Bytes before the last --max-flow-bytes of flows that keep their tail.",
         }

@@ -33,6 +33,7 @@ class Fixed(enum.IntEnum):
     BY_PORT = 11
     BY_STATE = 12
     BY_TIME = 13
+    CONVERSATIONS = 14
     FOLLOW = 15
 
 
@@ -45,6 +46,7 @@ class Kind(enum.IntEnum):
     PORT = 4
     STATE = 5
     HOUR = 6
+    CONVERSATION = 8  # a serial: that of the flow whose name it has
     LOG = 7  # of events, by its number; what `Fixed` has are but their places
 
 

@@ -42,12 +42,10 @@ from .answers import (
     Space,
     TreeError,
 )
-from .control import CONTROL_NAME, Control, Entry
-from .events import Log
+from .control import CONTROL_NAME, Control, Entry, Held
 from .meta import source_of
 from .names import name_of, reversed_key
 from .numbers import FIRST_FLOW, ROOT, Fixed, is_flow, stream_of
-from .roll import Text
 from .shelf import Shelf
 
 FOLLOW = CONTROL_NAME + b"/follow"  # from the root
@@ -93,7 +91,7 @@ class Tree:
         self._visible = visible
         self._numbers = itertools.count(1)
         self._readers: dict[int, _Reader] = {}  # of flows, by handle
-        self._texts: dict[int, bytes | Text | Log] = {}  # by handle
+        self._texts: dict[int, Held] = {}  # by handle
         self._listings: dict[int, list[Entry]] = {}  # by handle
         self._directory_ns = time.time_ns()
         self._directory_counts = self._turnover(engine.statistics())
@@ -298,16 +296,15 @@ class Tree:
         """The handle is done with. NOT_OPEN."""
         reader = self._readers.pop(handle, None)
         if reader is None:
-            self._text(handle)
+            self._control.release(self._text(handle))
             del self._texts[handle]
-            self._control.tidy()
             return
         flow = reader.flow
         self._engine.release(flow)
         if not flow.opens:
             del self._shelf.held[flow.serial]
 
-    def _text(self, handle: int) -> bytes | Text | Log:
+    def _text(self, handle: int) -> Held:
         text = self._texts.get(handle)
         if text is None:
             raise TreeError(Reason.NOT_OPEN)

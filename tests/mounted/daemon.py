@@ -15,7 +15,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import trio
@@ -29,19 +28,12 @@ PACKET_BYTES = 16  # of a batch's description
 
 
 class Steering:
-    """The commands. `notify` tells the mount of changes; `as_reader` runs something in its thread."""
+    """The commands. `notify` tells the mount that there are changes."""
 
-    def __init__(
-        self,
-        engine: Engine,
-        tree: Tree,
-        notify: Callable[[], None],
-        as_reader: Callable[[Callable[[], None]], None],
-    ) -> None:
+    def __init__(self, engine: Engine, tree: Tree, notify: Callable[[], None]) -> None:
         self.engine = engine
         self.tree = tree
         self.notify = notify
-        self.as_reader = as_reader
         self.spinning = False
 
     def feed(self, frames: str, meta: str, link_type: int, notify: bool) -> None:
@@ -66,13 +58,12 @@ class Steering:
         self.notify()
 
     def evict(self, key: str, generation: int) -> None:
-        self.as_reader(partial(self._evict, bytes.fromhex(key), generation))
+        """As for want of memory: no reader has asked for it."""
+        with self.engine.turn:
+            flows = self.engine.flows
+            self.engine.store.evict(flows.file(flows.find(bytes.fromhex(key), generation)))
+            flows.collect()
         self.notify()
-
-    def _evict(self, key: bytes, generation: int) -> None:
-        flow = self.engine.find(key, generation)
-        assert flow is not None
-        self.engine.remove(flow)
 
     def lay_down_all(self) -> None:
         """Everybody sleeps who can, as if nothing had come for a while."""
@@ -115,7 +106,7 @@ async def main(mountpoint: str, uid: int, limits: dict[str, Any]) -> None:
         token.run_sync_soon(mount.notify, idempotent=True)
 
     def steer() -> None:
-        steering = Steering(engine, tree, notify, partial(trio.from_thread.run_sync, trio_token=token))
+        steering = Steering(engine, tree, notify)
         for line in sys.stdin:
             command, *arguments = json.loads(line)
             say(getattr(steering, command)(*arguments))

@@ -103,7 +103,7 @@ def test_tail_follows_what_happens(mount: Served) -> None:
         mount.evict(conversation)
         seen = [json.loads(tail.stdout.readline()) for _ in range(3)]
         tail.kill()
-    assert [event["event"] for event in seen] == ["new", "fin", "removed"]
+    assert [event["event"] for event in seen] == ["new", "fin", "evicted"]
     assert {event["name"] for event in seen} == {conversation.client_name()}
     assert len(path.read_text().splitlines()) == 3
 

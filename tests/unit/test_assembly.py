@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flowfs.core.assembly import Assembly, Owner, Room
+from flowfs.core.assembly import Assembly, Room
 from flowfs.core.counters import PAYLOAD_FATES, Counters
+from flowfs.core.exchange import Owner
 from flowfs.core.limits import FLOW_OUT_OF_ORDER_BYTES, FLOW_OUT_OF_ORDER_SEGMENTS, MAX_CONFLICTS, MIB, Limits
 from flowfs.core.pending import Pool
 from flowfs.core.ranges import CLOSE

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from craft import Conversation, batch
+from engines import evict
 from flowfs.core.engine import Engine
 from flowfs.core.limits import Limits
 from flowfs.tree import ROOT, Attributes, Reason, Tree, TreeError, Unready
@@ -49,9 +50,7 @@ class Directory:
         return self.tree.lookup(index, name)
 
     def evict(self, conversation: Conversation) -> None:
-        flow = self.engine.find(conversation.client_key(), 0)
-        assert flow is not None
-        self.engine.remove(flow)
+        evict(self.engine, conversation.client_key())
 
     def inode(self, conversation: Conversation) -> int:
         return self.tree.lookup(ROOT, name_of(conversation)).inode
@@ -379,7 +378,7 @@ def test_what_happens_to_flows(directory: Directory) -> None:
         ("new", third.client_name(), 0),
         ("fin", one.client_name(), 3),
         ("rst", other.client_name(), 3),
-        ("removed", before.client_name(), 3),
+        ("evicted", before.client_name(), 3),
         ("evicted", third.client_name(), 3),
     ]
     attributes = directory.tree.attributes(log(directory))

@@ -66,5 +66,6 @@ def test_gauges_have_names_of_their_own() -> None:
         "payload_limit_bytes",
         "out_of_order_limit_bytes",
         "table_limit_bytes",
+        "turns_limit_bytes",
     }
     engine.close()

@@ -17,7 +17,19 @@ from flowfs.core.stream import Connection, Stream
 FAR_AWAY = 1 << 62  # as an offset
 
 # What holds the objects together and is made anew, and places in a queue, which are the table's.
-STRUCTURE = {"one", "other", "peer", "connection", "owner", "room", "queue", "older", "newer"}
+STRUCTURE = {
+    "one",
+    "other",
+    "peer",
+    "connection",
+    "owner",
+    "room",
+    "queue",
+    "older",
+    "newer",
+    "side",
+    "turns",
+}
 KEPT = {"notes", "cuts", "key"}  # objects
 WAITING = {"afar", "incumbent", "pending", "rival", "tentative"}  # objects that nobody has who sleeps
 NARROW = {"state": 2, "scale": 14, "files": 2}  # their largest value
@@ -178,3 +190,19 @@ def test_who_sleeps_takes_few_bytes(engine: Engine) -> None:
     engine.flows.lay_down_all()
     (record,) = engine.flows.entries.values()
     assert len(record.packed) < 120
+
+
+def test_turns(engine: Engine) -> None:
+    """Who spoke when is the same; a long talk's is the same object."""
+    connection = talk(engine)
+    known = connection.turns_from(0)
+    copy = slept(engine, connection)
+    assert copy.turns_from(0) == known
+    assert (copy.one.side, copy.other.side) == (0, 1)
+    take_apart(copy)
+    for number in range(9):
+        connection.take_turn(number % 2, 10 + number, 10**9 + number, engine.flows.room.turns)
+    copy = slept(engine, connection)
+    assert copy.turns is connection.turns is not None
+    assert copy.turns_from(3) == connection.turns_from(3)
+    take_apart(copy)

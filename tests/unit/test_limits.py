@@ -98,6 +98,13 @@ def one_byte_behind_a_fin_one_way(number: int) -> Conversation:
     return connection(number).syn().fin().client(4, b"x")
 
 
+def many_turns(number: int) -> Conversation:
+    conversation = connection(number).handshake()
+    for index in range(70):
+        conversation.client(index, b"q").server(index, b"a")
+    return conversation
+
+
 def a_hole_that_is_filled(number: int) -> Conversation:
     return connection(number).handshake().client(5, b"x").server_ack(6).rst(0).client(0, b"hello").rst(6)
 
@@ -142,6 +149,7 @@ def a_discarded_datagram(number: int) -> Conversation:
         (one_byte_behind_a_hole, 3000),
         (tiny_segments_behind_a_hole, 60),
         (conflicts, 100),
+        (many_turns, 200),
         (cut_packets, 100),
         (gaps, 60),
         (a_fragment, 3000),
@@ -163,6 +171,7 @@ def test_what_is_kept_is_charged(conversation_of: Callable[[int], Conversation],
     [
         half_open,
         one_byte_each_way,
+        many_turns,
         one_byte_behind_a_hole,
         one_byte_behind_a_hole_one_way,
         one_byte_behind_a_fin_one_way,
@@ -260,6 +269,7 @@ def what_is_kept(
             numbers = engine.statistics()
             arena = numbers["payload_used_bytes"]  # a mapping of its own, not seen by tracemalloc
             charged = numbers["table_used_bytes"] + numbers["out_of_order_used_bytes"] + arena
-            yield kept + arena, charged + numbers["notes_used_bytes"] + numbers["fragments_used_bytes"]
+            charged += numbers["notes_used_bytes"] + numbers["turns_used_bytes"]
+            yield kept + arena, charged + numbers["fragments_used_bytes"]
     finally:
         tracemalloc.stop()

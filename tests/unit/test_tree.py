@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from craft import Conversation, batch
+from engines import evict
 from flowfs.core.engine import Engine
 from flowfs.core.limits import CONNECTION_BYTES, HOT_NS, RIVALS_SHARE, Limits
 from flowfs.core.notes import About
@@ -47,10 +48,7 @@ class Directory:
         return self.tree.lookup(ROOT, conversation.client_name().encode())
 
     def evict(self, conversation: Conversation) -> None:
-        """As for want of memory: nobody who reads has asked for it."""
-        found = self.engine.flows.find(conversation.client_key(), 0)
-        self.engine.store.evict(self.engine.flows.file(found))
-        self.engine.flows.collect()
+        evict(self.engine, conversation.client_key())
 
     def names(self) -> list[bytes]:
         return [name for name, _, _ in self.tree.entries(ROOT, 0)][2:]
