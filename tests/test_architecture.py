@@ -26,13 +26,14 @@ ROOMS: Mapping[str, frozenset[str]] = {
     for room, others in {
         "flowfs": "",
         "core": "",
-        "config": "core",
+        "templates": "",
+        "config": "core templates",
         "called": "",
         "mountpoint": "called",
         "interfaces": "config",
         "dissect": "core",
         "capture": "core config called",  # config knows the defaults and ranges of what is opened
-        "tree": "core flowfs",
+        "tree": "core templates flowfs",
         "mount": "mountpoint tree core",
         "archive": "core tree",
         "background": "",
@@ -42,13 +43,13 @@ ROOMS: Mapping[str, frozenset[str]] = {
         "summary": "",
         "signals": "",
         "ending": "",
-        "keeper": "signals archive background config core",
+        "keeper": "signals archive tree background config core",
         "heap": "",
         "systemd": "",
         "app": "keeper ending heap systemd signals complaints summary mount capture dissect tree config core"
         " background rights flowfs",
         "cli": "early app keeper ending signals archive mount mountpoint summary interfaces capture"
-        " background rights called config core flowfs",
+        " background rights called config templates core flowfs",
         "__main__": "cli",
     }.items()
 }

@@ -24,6 +24,7 @@ from .answers import (
     Attributes,
     Reason,
     TreeError,
+    Unready,
 )
 from .events import Events, Log
 from .groups import Groups, Hosts, Hours, Ports, States, every
@@ -32,7 +33,7 @@ from .meta import meta_json
 from .metrics import metrics_text
 from .names import name_of
 from .numbers import FIRST_STREAM, Fixed, Kind, fixed, inode_of, kind_of, stream_inode, stream_of
-from .roll import Roll, Text, Unready
+from .roll import Roll, Text
 from .shelf import Shelf
 from .status import status, status_json
 
@@ -74,7 +75,7 @@ class Control:
         self._about = about
         self._changed_ns = changed_ns
         self._roll = Roll(shelf, self.sources)
-        self._events = Events(self._engine)
+        self._events = Events(self._engine, shelf.directories)
         self._groups: dict[Kind, Groups] = {
             Kind.HOST: Hosts(),
             Kind.PORT: Ports(),
@@ -134,7 +135,7 @@ class Control:
             return self._link_attributes(self._shelf.numbered(number))
         if kind == Kind.LOG:
             return self._log_attributes(self._log(number))
-        if self._groups[kind].name(number) is None:
+        if kind not in self._groups or self._groups[kind].name(number) is None:
             raise TreeError(Reason.STALE)
         return self._directory_attributes(inode)
 
@@ -177,7 +178,7 @@ class Control:
 
     def _link_attributes(self, flow: Flow) -> Attributes:
         """A link stays as it is; the groups that it is in need not."""
-        inode, size = inode_of(Kind.LINK, flow.serial), len(_target(flow))
+        inode, size = inode_of(Kind.LINK, flow.serial), len(self._target(flow))
         times = flow.first_ns, flow.first_ns, flow.first_ns
         return Attributes(inode, LINK_MODE, 1, size, 0, *times, DIRECTORY_S, DIRECTORY_S)
 
@@ -265,7 +266,10 @@ class Control:
         known = kind_of(inode)
         if known is None or known[0] != Kind.LINK:
             raise TreeError(Reason.NOT_A_LINK)
-        return _target(self._shelf.numbered(known[1]))
+        return self._target(self._shelf.numbered(known[1]))
+
+    def _target(self, flow: Flow) -> bytes:
+        return UP + self._shelf.directories.path(flow)
 
     def _text(self, what: Fixed) -> bytes | Text:
         if what == Fixed.FLOWS:
@@ -291,7 +295,8 @@ class Control:
         return log
 
     def _meta(self, flow: Flow) -> bytes:
-        return meta_json(flow, self._engine.about(flow), self.sources())
+        called = self._shelf.directories.called(flow)
+        return meta_json(flow, self._engine.about(flow), self.sources(), called)
 
 
 _INDEX = {
@@ -300,7 +305,3 @@ _INDEX = {
     Fixed.BY_STATE: Kind.STATE,
     Fixed.BY_TIME: Kind.HOUR,
 }
-
-
-def _target(flow: Flow) -> bytes:
-    return UP + name_of(flow.key, flow.generation)

@@ -45,6 +45,7 @@ class Kind(enum.IntEnum):
     PORT = 4
     STATE = 5
     HOUR = 6
+    PLACE = 32  # a directory of flows, by its number
     LOG = 7  # of events, by its number; what `Fixed` has are but their places
 
 

@@ -11,26 +11,21 @@ from collections.abc import Iterator
 from ..core.engine import Engine
 from ..core.flow import Flow
 from .answers import Reason, TreeError
-from .names import parse
-
-_LIST_COUNT = 512  # flows taken from the engine at once; the kernel asks for some 600 entries
+from .directories import Directories, flow_of, flows_after
 
 
 class Shelf:
-    """All flows of one engine. A number is a flow's `serial`."""
+    """All flows of one engine. A number is a flow's `serial`; `directories`: where they are in the mount."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, directories: Directories) -> None:
         self.engine = engine
+        self.directories = directories
         self.held: dict[int, Flow] = {}
         """By number: those that are open."""
 
     def named(self, name: bytes) -> Flow:
-        """The flow of this name. NOT_FOUND."""
-        parsed = parse(name)
-        flow = self.engine.find(*parsed) if parsed is not None else None
-        if flow is None:
-            raise TreeError(Reason.NOT_FOUND)
-        return flow
+        """The flow of this canonical name. NOT_FOUND."""
+        return flow_of(self.engine, name)
 
     def numbered(self, serial: int) -> Flow:
         """The flow of this number. STALE once it was evicted and nobody has it open."""
@@ -40,10 +35,5 @@ class Shelf:
         return flow
 
     def after(self, serial: int) -> Iterator[Flow]:
-        """The flows with higher numbers, ascending, as they are when it is their turn.
-
-        Who hands out a name or a size sets `named` or `watched` first; whoever was evicted is left out then.
-        """
-        while flows := self.engine.list_after(serial, _LIST_COUNT):
-            yield from flows
-            serial = flows[-1].serial
+        """The flows with higher numbers, see flows_after()."""
+        return flows_after(self.engine, serial)
