@@ -19,7 +19,7 @@ from .core.limits import (
     UNLIMITED_BYTES,
     Limits,
 )
-from .templates import DEFAULT, Template, TemplateError
+from .templates import DEFAULT, Template, TemplateError, wants_links
 
 ANY = "any"  # libpcap's name for all interfaces together
 MAX_SNAPLEN = 262144  # libpcap's MAXIMUM_SNAPLEN
@@ -105,6 +105,8 @@ class Config:
             Template(self.names)
         except TemplateError as error:
             raise ConfigError(f"--names {self.names!a}: {error}") from None
+        if wants_links(self.names) and not limits.links:
+            raise ConfigError("--names: the limits do not know of Ethernet addresses")
         self._check_sources()
 
     def _check_sources(self) -> None:

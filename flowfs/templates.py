@@ -17,6 +17,8 @@ NAME_MAX = 255  # of limits.h
 SPARE_BYTES = 32  # ~SERIAL in a mount, and +0001 in an archive
 HIDDEN = ".flowfs"  # the mount's own, and an archive's scratch directories begin with it
 
+LINK_LETTERS = "Ee"
+
 _FIELD = "%"
 
 
@@ -43,6 +45,9 @@ LETTERS = {
     "K": Letter(3, "the same of thousands"),
     "M": Letter(3, "of millions"),
     "G": Letter(3, "of milliards"),
+    "S": Letter(20, "number of the connection, that both directions share"),
+    "E": Letter(17, "source Ethernet address"),
+    "e": Letter(17, "destination Ethernet address"),
     "%": Letter(1, "a percent sign"),
 }
 
@@ -69,6 +74,18 @@ class Template:
                 raise TemplateError(f"a name may become {length} bytes long, more than {room}")
         if len(lengths) > MAX_PARTS or sum(lengths) > MAX_PATH_BYTES:
             raise TemplateError(f"more than {MAX_PARTS} parts or {MAX_PATH_BYTES} bytes")
+
+    def has(self, letters: str) -> bool:
+        """Whether any of these letters is in it."""
+        return any((letter, True) in pieces for letter in letters for pieces in self.parts)
+
+
+def wants_links(text: str) -> bool:
+    """Whether names need Ethernet addresses; False for what is no template."""
+    try:
+        return Template(text).has(LINK_LETTERS)
+    except TemplateError:
+        return False
 
 
 def _check_text(text: str) -> None:

@@ -65,6 +65,7 @@ CORE: Mapping[str, frozenset[str]] = {
         "ranges": "",
         "records": "memory limits",
         "notes": "counters limits",
+        "links": "",
         "seq": "",
         "drops": "limits",
         "turn": "",
@@ -90,7 +91,7 @@ CORE: Mapping[str, frozenset[str]] = {
         "afar": "ends assembly pending notes ranges limits",
         "stream": "afar assembly flow notes ranges seq counters limits",
         "recent": "stream memory",
-        "table": "recent stream assembly store flow pending decode drops notes memory counters limits",
+        "table": "links recent stream assembly store flow pending decode drops notes memory counters limits",
         "flows": "table stream afar assembly store saving flow decode order counters limits",
         "timeouts": "flows stream flow order limits",
         "claims": "timeouts stream assembly flow decode limits",
@@ -101,8 +102,8 @@ CORE: Mapping[str, frozenset[str]] = {
         "reopening": "refusal stream assembly flow decode notes limits",
         "life": "reopening stream assembly store flow decode notes order seq counters limits",
         "gauges": "life store defrag assembly pending limits",
-        "engine": "register gauges life recent defrag store arena flow decode notes turn memory counters"
-        " limits",
+        "engine": "links register gauges life recent defrag store arena flow decode notes turn memory"
+        " counters limits",
         "unsaved": "engine store flow limits",
     }.items()
 }
@@ -139,6 +140,7 @@ PLAIN = {
     "drops": "told of some ten times a second at the most",
     "unsaved": "touched once a piece that is saved, not once a packet",
     "turn": "two locks of threading, which are C already",
+    "links": "touched once a connection, if anybody wants what it knows",
 }
 
 

@@ -14,7 +14,7 @@ from flowfs import __version__
 from flowfs.called import command
 from flowfs.config import BUFFER_KIB, MAX_SNAPLEN, Config, ConfigError, duration, number, size
 from flowfs.core.limits import CHECKSUM_MODES, EVICT_POLICIES, KEEP_ENDS, Limits
-from flowfs.templates import DEFAULT, letters_help
+from flowfs.templates import DEFAULT, letters_help, wants_links
 
 from .exits import USAGE
 
@@ -248,6 +248,7 @@ def _limits(told: argparse.Namespace) -> Limits:
         keep=told.keep,
         idle_ns=_given(duration, "--idle-timeout", told.idle_timeout, usual.idle_ns),
         archives=told.archive is not None,
+        links=wants_links(told.names or ""),
         checksum=told.checksum,
     )
 

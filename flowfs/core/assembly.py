@@ -78,7 +78,7 @@ class Room:
 class Owner(Link):
     """What a file needs to know of the connection whose direction it is."""
 
-    __slots__ = ("carried", "files", "first_ns", "generation", "other_source", "source")
+    __slots__ = ("carried", "files", "first_ns", "generation", "link", "other_source", "session", "source")
 
     def __init__(self, generation: int, first_ns: int, source: int) -> None:
         self.owns_nothing(generation, first_ns, source)
@@ -91,6 +91,8 @@ class Owner(Link):
         self.source = self.other_source = source  # where its packets came by
         self.files = 0  # of this connection that the store has
         self.carried = False  # there was a file
+        self.session = 0  # its number among those of which there was one
+        self.link: bytes | None = None  # the Ethernet addresses, if they are wanted; see links.in_order()
 
 
 class Assembly:
@@ -440,6 +442,8 @@ class Assembly:
             flow.partial = self.partial or self.rcv_nxt > 0
             flow.unverified = self.unverified
             owner.files += 1
+            if not owner.carried:
+                owner.session, store.sessions = store.sessions, store.sessions + 1
             owner.carried = True
             self.origin = self.rcv_nxt
         self.flow = flow

@@ -39,6 +39,7 @@ cdef class Engine:
     cdef readonly Lives flows
     cdef readonly Defrag defrag
     cdef Segment segment
+    cdef object links
     cdef readonly object turn
     cdef readonly long long slice_bytes
     cdef readonly long long slice_packets
@@ -65,7 +66,7 @@ cdef class Engine:
 
     cdef long long _wanted_bytes(self) except -1
 
-    @cython.locals(packet=bytes)
+    @cython.locals(packet=bytes, count=cython.int, vlan=cython.int)
     cdef int _take_rare(
         self, int verdict, const unsigned char* base, long long start, long long end, int link_type
     ) except -1

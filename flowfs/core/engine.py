@@ -55,6 +55,7 @@ from .limits import (
     TICK_NS,
     Limits,
 )
+from .links import Links
 from .notes import About
 from .register import Event
 from .turn import Turn
@@ -104,6 +105,8 @@ class Engine:
         self.flows = Lives(limits, self.store, self.counters)
         self.defrag = Defrag(limits.fragment_bytes, self.counters)
         self.segment = Segment(limits.checksum != "off")
+        self.links = Links(self.segment, limits.links)
+        self.flows.links = self.links if limits.links else None
         self.turn = Turn()
         # In slices, the more of them the less there is: what is saved meanwhile needs not to be lost.
         self.slice_bytes = min(SLICE_BYTES, limits.payload_bytes // SLICES)
@@ -137,6 +140,7 @@ class Engine:
         count = len(view) // 4
         while packet < count:
             with self.turn:
+                self.links.begin(frames, view, link_type)
                 if patient and self.is_short():
                     break
                 self.flows.source = source
@@ -321,10 +325,12 @@ class Engine:
     def _take_rare(self, verdict: int, base: bytes, start: int, end: int, link_type: int) -> int:
         """A frame that decode() leaves to others; returns how many frames were in it."""
         self.frame_bytes = end - start
-        if verdict == RARE:
-            return self._go_the_long_way(verdict, base[start:end], link_type, 0, 0, False, False)
-        packet = base[self.segment.start : end]
-        return self._go_the_long_way(verdict, packet, link_type, self.segment.vlan, 0, False, False)
+        self.links.outer = start
+        packet = base[start if verdict == RARE else self.segment.start : end]
+        vlan = 0 if verdict == RARE else self.segment.vlan
+        count = self._go_the_long_way(verdict, packet, link_type, vlan, 0, False, False)
+        self.links.outer = -1
+        return count
 
     def _go_the_long_way(
         self,

@@ -187,6 +187,8 @@ class Flows(Table):
         peer.begin(reverse, connection, self.room)
         peer.peer = stream
         self.live += 1
+        if self.links is not None:
+            connection.link = self.links.of(key, reverse)
         return stream
 
     def _begins_anew(self, stream: Stream, segment: Segment, now_ns: int) -> bool:

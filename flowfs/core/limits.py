@@ -49,6 +49,9 @@ class Limits:
     idle_ns: int = 600 * SECOND_NS
     """A connection without a packet for so long is over [L9]."""
 
+    links: bool = False
+    """The Ethernet addresses of who opened a connection are kept."""
+
     archives: bool = False
     """Flows are saved elsewhere before they go."""
 

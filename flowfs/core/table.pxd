@@ -21,6 +21,7 @@ cdef class Table:
     cdef Recent recent
     cdef readonly long long live
     cdef public int source
+    cdef public object links
     cdef readonly object drops
 
     @cython.locals(stream=Stream, connection=Connection, low=cython.bint)

@@ -24,6 +24,7 @@ if not cython.compiled:
 from .drops import Drops
 from .flow import OPEN
 from .limits import NOTES_SHARE, Limits
+from .links import Links
 from .notes import About
 
 _ALWAYS = (1 << 63) - 1  # later than any time
@@ -41,6 +42,7 @@ class Table:
         self.recent = Recent()
         self.live = 0
         self.source = 0
+        self.links: Links | None = None
         self.drops = Drops()
 
     def whose(self, segment: Segment, base: bytes) -> Stream | None:

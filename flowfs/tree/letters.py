@@ -11,10 +11,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from socket import AF_INET6, inet_ntop
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
+from ..core.links import ADDRESSES_BYTES, NO_ADDRESSES, in_order
 from ..templates import HIDDEN, Piece, Template
-from .names import IPV4_KEY_BYTES, IPV6_KEY_BYTES
+from .names import IPV4_KEY_BYTES, IPV6_KEY_BYTES, reversed_key
 
 _SECOND_NS = 10**9
 _NO_NAMES = frozenset((b"", b".", b".."))
@@ -32,6 +33,8 @@ class Named(Protocol):
     def serial(self) -> int: ...
     @property
     def first_ns(self) -> int: ...
+    @property
+    def owner(self) -> Any: ...
 
 
 class _Facts(NamedTuple):
@@ -68,6 +71,13 @@ def _address(address: bytes) -> bytes:
     return inet_ntop(AF_INET6, address).encode()
 
 
+def _link(flow: Named, start: int) -> bytes:
+    """An Ethernet address; zeros where a connection has none."""
+    link: bytes = getattr(flow.owner, "link", None) or NO_ADDRESSES  # who went may have no owner
+    link = in_order(link, flow.key, reversed_key(flow.key))
+    return link[start : start + ADDRESSES_BYTES // 2].hex(":").encode()
+
+
 def _iso8601(time_ns: int) -> bytes:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time_ns // _SECOND_NS)).encode()
 
@@ -92,6 +102,9 @@ _WRITE: dict[str, Callable[[_Facts], bytes]] = {
     "K": _thousandth(10**3),
     "M": _thousandth(10**6),
     "G": _thousandth(10**9),
+    "S": lambda facts: b"%020d" % facts.flow.owner.session if facts.flow.owner is not None else b"",
+    "E": lambda facts: _link(facts.flow, 0),
+    "e": lambda facts: _link(facts.flow, ADDRESSES_BYTES // 2),
     "%": lambda facts: b"%",
 }
 

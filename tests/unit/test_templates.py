@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from socket import AF_INET, AF_INET6, inet_pton
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 from hypothesis import given
@@ -11,9 +11,14 @@ from hypothesis import strategies as st
 
 from flowfs.templates import DEFAULT, LETTERS, MAX_PARTS, NAME_MAX, Template, TemplateError, letters_help
 from flowfs.tree.letters import Spelling
-from flowfs.tree.names import name_of
+from flowfs.tree.names import name_of, reversed_key
 
 SECOND_NS = 10**9
+
+
+class Owner(NamedTuple):
+    link: bytes | None
+    session: int
 
 
 class Flow(NamedTuple):
@@ -21,6 +26,7 @@ class Flow(NamedTuple):
     generation: int = 0
     serial: int = 1
     first_ns: int = 1_709_631_000 * SECOND_NS + 7
+    owner: Any = None
 
 
 def key_of(source: str, sport: int, destination: str, dport: int, vlan: int = 0) -> bytes:
@@ -30,8 +36,12 @@ def key_of(source: str, sport: int, destination: str, dport: int, vlan: int = 0)
     return key + (vlan.to_bytes(2, "big") if vlan else b"")
 
 
-FLOW = Flow(key_of("10.1.2.3", 2345, "192.168.0.1", 80))
-ON_VLAN = Flow(key_of("2001:db8::1", 1, "::ffff:192.0.2.1", 65535, 42), 7, 12_003_004_005_006)
+LINK = b"\x02\0\0\0\0\x01\xfe\xdc\xba\x98\x76\x54"  # of who has the lower key, and of the other
+FLOW = Flow(key_of("10.1.2.3", 2345, "192.168.0.1", 80), owner=Owner(LINK, 41))
+BACK = FLOW._replace(key=reversed_key(FLOW.key))
+ON_VLAN = Flow(
+    key_of("2001:db8::1", 1, "::ffff:192.0.2.1", 65535, 42), 7, 12_003_004_005_006, owner=Owner(None, 7)
+)
 
 
 def path(template: str, flow: Flow = FLOW) -> str:
@@ -57,6 +67,9 @@ def path(template: str, flow: Flow = FLOW) -> str:
         ("K", "000", "005"),
         ("M", "000", "004"),
         ("G", "000", "003"),
+        ("S", f"{41:020}", f"{7:020}"),
+        ("E", "02:00:00:00:00:01", "00:00:00:00:00:00"),
+        ("e", "fe:dc:ba:98:76:54", "00:00:00:00:00:00"),
         ("%", "%", "%"),
     ],
 )
@@ -67,8 +80,13 @@ def test_each_letter(letter: str, usual: str, other: str) -> None:
     assert f"%{letter} " in letters_help()
 
 
+def test_both_directions_share_a_connection() -> None:
+    assert path("%E %e %S", BACK) == f"fe:dc:ba:98:76:54 02:00:00:00:00:01 {41:020}"
+    assert path("%E %S", FLOW._replace(owner=None)) == "00:00:00:00:00:00 "
+
+
 def test_there_is_no_other_letter() -> None:
-    assert set(LETTERS) == set("AaBbVvTtCc#NKMG%")
+    assert set(LETTERS) == set("AaBbVvTtCc#NKMGSEe%")
 
 
 @pytest.mark.parametrize("flow", [FLOW, ON_VLAN])
@@ -154,7 +172,11 @@ keys = st.one_of(
         lambda of: st.binary(min_size=of[0], max_size=of[0]).map(lambda key: key + of[1].to_bytes(2, "big"))
     ),
 )
-flows = st.builds(Flow, keys, st.integers(0, 1 << 62), st.integers(1, 1 << 48), st.integers(0, (1 << 63) - 1))
+owners = st.none() | st.builds(
+    Owner, st.binary(min_size=12, max_size=12) | st.none(), st.integers(0, 1 << 62)
+)
+numbers = st.integers(0, 1 << 62), st.integers(1, 1 << 48), st.integers(0, (1 << 63) - 1)
+flows = st.builds(Flow, keys, *numbers, owners)
 templates = st.lists(
     st.one_of(st.sampled_from([f"%{letter}" for letter in LETTERS]), st.sampled_from([*"/.-c~_", ".flowfs"])),
     min_size=1,
