@@ -6,6 +6,7 @@ import json
 import random
 import stat
 import time
+import types
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -211,13 +212,12 @@ def test_a_template_that_looks_like_a_number() -> None:
 
 
 def test_a_name_that_was_made_up_is_taken() -> None:
-    """A template of the count only: `x~2` is what the second would be called, and the third by itself."""
     directory = Directory("%t")
-    names = iter(["x", "x", "x~2", "x~4", "x"])
+    names = iter(["x", "x~3", "x"])
     directory.places._spelled = lambda flow: [next(names).encode()]  # type: ignore[assignment]
-    for number in range(5):
+    for number in range(3):
         directory.flow(40_000 + number)
-    assert directory.names() == ["x", "x~2", "x~2~3", "x~4", "x~5"]
+    assert directory.names() == ["x", "x~3", "x~3_"]
 
 
 # --- going -------------------------------------------------------------------------------------------
@@ -247,6 +247,18 @@ def test_a_name_that_is_used_again_before_the_change_was_told() -> None:
     assert directory.at("010.000.000.001").size == 5
     assert directory.tree.changes()[1] == [(ROOT, b"010.000.000.001")]
     assert directory.names() == ["010.000.000.001"]
+    assert directory.at("010.000.000.001").size == 5
+
+
+def test_a_flow_that_goes_while_it_is_taken_in(directory: Directory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody would tell of its end, which came before anybody knew of it."""
+    conversation = directory.flow()
+    flows = directory.engine.list_after(0, 9)
+    directory.evict(conversation)
+    fake = types.SimpleNamespace(list_after=lambda serial, count: [] if serial else flows)
+    monkeypatch.setattr(directory.places, "_engine", fake)
+    directory.places.ready()
+    assert vars(directory.places)["_entries"] == {}
 
 
 def test_empty_directories_vanish_by_and_by(directory: Directory, clock: Callable[[float], None]) -> None:
@@ -326,6 +338,18 @@ def test_what_went_is_forgotten(directory: Directory, clock: Callable[[float], N
         directory.tree.changes()
     kept = vars(directory.places)
     assert [kept[name] for name in ("_entries", "_folders", "_went", "_empty")] == [{}, {}, [], {}]
+
+
+def test_what_went_from_a_directory_that_stays_is_forgotten() -> None:
+    directory = Directory("%a")
+    for number in range(300):
+        directory.flow(40_000 + number)
+    directory.names()
+    for flow in directory.engine.list_after(0, 290):
+        directory.engine.remove(flow)
+    directory.tree.changes()
+    assert len(directory.names()) == 10
+    assert len(vars(directory.places)["_root"]._numbers) < 70
 
 
 # --- what else has names -----------------------------------------------------------------------------
