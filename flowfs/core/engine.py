@@ -105,7 +105,7 @@ class Engine:
         self.flows = Lives(limits, self.store, self.counters)
         self.defrag = Defrag(limits.fragment_bytes, self.counters)
         self.segment = Segment(limits.checksum != "off")
-        self.links = Links(self.segment, limits.links)
+        self.links = Links(self.segment)
         self.flows.links = self.links if limits.links else None
         self.turn = Turn()
         # In slices, the more of them the less there is: what is saved meanwhile needs not to be lost.
@@ -140,7 +140,8 @@ class Engine:
         count = len(view) // 4
         while packet < count:
             with self.turn:
-                self.links.begin(frames, view, link_type)
+                if self.flows.links is not None:
+                    self.links.begin(frames, view, link_type)
                 if patient and self.is_short():
                     break
                 self.flows.source = source
@@ -212,9 +213,7 @@ class Engine:
         with self.turn:
             store = self.store
             changes = Changes(store.appeared, store.grown, store.gone, store.take_freed())
-            store.appeared = 0
-            store.grown = []
-            store.gone = []
+            store.appeared, store.grown, store.gone = 0, [], []
             return changes
 
     def events(self) -> tuple[list[Event], int]:

@@ -1,7 +1,7 @@
 """The Ethernet addresses of the frames that open connections, for names that have them.
 
 Owns the batch that is being taken, if somebody wants these addresses, and finds the frame of a packet in it.
-It is touched once a slice and once a rare frame, and if they are wanted once a connection. Always true: what
+It is touched once a rare frame, and if they are wanted once a slice and once a connection. Always true: what
 no frame has, as on links that are none of Ethernet, is zeros.
 """
 
@@ -19,9 +19,8 @@ _HALF = 6
 class Links:
     """`segment` is the decoder's. `outer`: where a frame that is taken apart begins, -1 while none is."""
 
-    def __init__(self, segment: Any, are_wanted: bool) -> None:
+    def __init__(self, segment: Any) -> None:
         self._segment = segment
-        self._are_wanted = are_wanted
         self._frames = b""
         self._meta = memoryview(b"").cast("I")
         self._is_ethernet = False
@@ -29,9 +28,8 @@ class Links:
 
     def begin(self, frames: bytes, meta: memoryview, link_type: int) -> None:
         """A batch is taken; see Engine.feed."""
-        if self._are_wanted:
-            self._frames, self._meta = frames, meta
-            self._is_ethernet = link_type == _ETHERNET
+        self._frames, self._meta = frames, meta
+        self._is_ethernet = link_type == _ETHERNET
 
     def of(self, key: bytes, reverse: bytes) -> bytes:
         """The addresses of the frame that is being taken, whose packet has this key; see in_order()."""
