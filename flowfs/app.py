@@ -29,7 +29,7 @@ from .heap import trim
 from .keeper import Keeper, NotSaved, check_place
 from .mount import Mount, MountError, MountOptionError, MountOptions, mounted_at, unmount
 from .signals import END, is_heard, signals_raise, signals_wait
-from .tree import Tree
+from .tree import Tree, directories
 
 SPACING_S = 0.001  # the kernel is told of changes at most so often
 LOADING_SPACING_S = 0.01  # while a file is loaded every wake-up is taken from the loading
@@ -70,7 +70,7 @@ def _build(config: Config, engine: Engine, voice: Voice, stack: contextlib.ExitS
     house = _House(config, voice, engine, sources)
     stack.callback(house.put_away)  # when the mount has gone, for which somebody may wait
     with signals_wait():
-        house.mount = Mount.open(Tree(engine, house.about, options.visible), config.mountpoint, options)
+        house.mount = Mount.open(house.tree(options), config.mountpoint, options)
         stack.callback(_close, house.mount)
     for line in house.mount.warnings:
         voice.warn(line)
@@ -157,12 +157,18 @@ class _House:
         self._waker = _Waker()
         self._service = systemd.Service() if config.foreground else systemd.Background()
         self.audience = Audience()
-        self.keeper = Keeper(config.archive, engine, [source.name for source in sources], voice)
+        self._directories = directories(engine, config.names)
+        names = [source.name for source in sources]
+        self.keeper = Keeper(config.archive, engine, names, self._directories, voice)
         on_short = self.keeper.hurry if config.archive else None
         self._capture = Capture(sources, engine, self._waker.wake, follow=config.follow, on_short=on_short)
         self._warned = 0
         self._complaints = Complaints(config, engine)
         self._started_ns = time.time_ns()
+
+    def tree(self, options: MountOptions) -> Tree:
+        """What is mounted."""
+        return Tree(self._engine, self.about, options.visible, self._directories)
 
     def admit(self) -> None:
         """From now on who takes the mount away can wait for its end."""
@@ -291,6 +297,7 @@ class _House:
             "started_ns": self._started_ns,
             "sources": [source.name for source in self._capture.sources],
             "filter": self._config.filter,
+            "names": self._config.names,
             **kept(self._config.limits),
             "live": self._capture.live,
             "read_bytes": done,

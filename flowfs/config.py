@@ -19,6 +19,7 @@ from .core.limits import (
     UNLIMITED_BYTES,
     Limits,
 )
+from .templates import DEFAULT, Template, TemplateError, wants_links
 
 ANY = "any"  # libpcap's name for all interfaces together
 MAX_SNAPLEN = 262144  # libpcap's MAXIMUM_SNAPLEN
@@ -54,7 +55,8 @@ class Config:
 
     `user`: who gets the mount, "" for the caller of sudo. `wait`: return once the files are loaded.
     `lock_memory`: keep all of it from swap. `tunnels`: look into IP packets that carry others. `archive`:
-    the directory that flows are saved in, "" for none; `limits.archives` says so, too.
+    the directory that flows are saved in, "" for none; `limits.archives` says so, too. `names`: the template
+    of their names.
     """
 
     mountpoint: str
@@ -69,6 +71,7 @@ class Config:
     tunnels: bool = True
     limits: Limits = field(default_factory=Limits)
     archive: str = ""
+    names: str = DEFAULT
     mount_options: tuple[str, ...] = ()
     foreground: bool = False
     debug: bool = False
@@ -98,6 +101,12 @@ class Config:
             raise ConfigError("FILTER: a filter has no zero bytes")
         if self.archive and not limits.archives:
             raise ConfigError("--archive: the limits do not know of it")
+        try:
+            Template(self.names)
+        except TemplateError as error:
+            raise ConfigError(f"--names {self.names!a}: {error}") from None
+        if wants_links(self.names) and not limits.links:
+            raise ConfigError("--names: the limits do not know of Ethernet addresses")
         self._check_sources()
 
     def _check_sources(self) -> None:

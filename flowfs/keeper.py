@@ -17,6 +17,7 @@ from .background import Voice
 from .config import Config, ConfigError
 from .core.engine import Engine
 from .signals import signals_are_counted
+from .tree import Directories
 
 REPORT_S = 0.1
 SILENCE_S = 1.0  # then people are told what it waits for
@@ -37,18 +38,21 @@ def check_place(config: Config) -> None:
 class Keeper:
     """Of one mount. `not_saved`: in the end, what is not saved, in words; empty if nothing is left."""
 
-    def __init__(self, path: str, engine: Engine, sources: Sequence[str], voice: Voice) -> None:
+    def __init__(
+        self, path: str, engine: Engine, sources: Sequence[str], directories: Directories, voice: Voice
+    ) -> None:
         self.not_saved = ""
         self._path = path
         self._engine = engine
         self._sources = sources
+        self._directories = directories
         self._voice = voice
         self._archive: Archive | None = None
         self._told = 0
 
     def start(self) -> None:
         """From now on flows are saved, as files of whoever this process is. Raises ArchiveError."""
-        self._archive = Archive(self._path, self._engine, self._sources)
+        self._archive = Archive(self._path, self._engine, self._sources, self._directories)
         self._archive.start()
 
     def hurry(self) -> None:

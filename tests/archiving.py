@@ -18,6 +18,8 @@ from craft import ETHERNET, Conversation, Packet, batches
 from flowfs.archive import Archive, part
 from flowfs.core.engine import Engine
 from flowfs.core.limits import MIB, Limits
+from flowfs.templates import DEFAULT
+from flowfs.tree import directories
 
 PACKET_BYTES = 16  # of a batch's description
 STEP_BYTES = 1000  # of data in a packet
@@ -38,10 +40,11 @@ def talk(data: bytes, port: int = 40_000, close: bool = True) -> Conversation:
 class Archived:
     """An engine that is fed like a file is: it waits for the archive."""
 
-    def __init__(self, place: Path, **limits: Any) -> None:
+    def __init__(self, place: Path, names: str = DEFAULT, **limits: Any) -> None:
         self.place = place
         self.engine = Engine(Limits(**{"payload_bytes": MIB, **limits}, archives=True))
-        self.archive = Archive(str(place), self.engine, ["here"])
+        self.directories = directories(self.engine, names)
+        self.archive = Archive(str(place), self.engine, ["here"], self.directories)
 
     def feed(self, capture: Conversation | list[Packet], patient: bool = True, size: int = 256) -> None:
         packets = capture.packets if isinstance(capture, Conversation) else capture
@@ -67,9 +70,9 @@ class Archived:
 
 
 @contextmanager
-def archived(place: Path, **limits: Any) -> Iterator[Archived]:
+def archived(place: Path, names: str = DEFAULT, **limits: Any) -> Iterator[Archived]:
     """With the worker at work."""
-    made = Archived(place, **limits)
+    made = Archived(place, names, **limits)
     made.archive.start()
     try:
         yield made
@@ -124,7 +127,9 @@ def has_records(place: Path) -> bool:
 def check(place: Path) -> list[dict[str, Any]]:
     """Each file has a line, each line a file, and both say the same; nothing else is there."""
     lines = records(place)
-    names = sorted(path.name for path in place.iterdir() if path.name != "flows.jsonl")
+    files = (path for path in place.rglob("*") if not path.is_dir())
+    names = sorted(str(path.relative_to(place)) for path in files)
+    names.remove("flows.jsonl")
     assert names == sorted(line["file"] for line in lines)
     for line in lines:
         path = place / line["file"]

@@ -26,13 +26,14 @@ ROOMS: Mapping[str, frozenset[str]] = {
     for room, others in {
         "flowfs": "",
         "core": "",
-        "config": "core",
+        "templates": "",
+        "config": "core templates",
         "called": "",
         "mountpoint": "called",
         "interfaces": "config",
         "dissect": "core",
         "capture": "core config called",  # config knows the defaults and ranges of what is opened
-        "tree": "core flowfs",
+        "tree": "core templates flowfs",
         "mount": "mountpoint tree core",
         "archive": "core tree",
         "background": "",
@@ -42,13 +43,13 @@ ROOMS: Mapping[str, frozenset[str]] = {
         "summary": "",
         "signals": "",
         "ending": "",
-        "keeper": "signals archive background config core",
+        "keeper": "signals archive tree background config core",
         "heap": "",
         "systemd": "",
         "app": "keeper ending heap systemd signals complaints summary mount capture dissect tree config core"
         " background rights flowfs",
         "cli": "early app keeper ending signals archive mount mountpoint summary interfaces capture"
-        " background rights called config core flowfs",
+        " background rights called config templates core flowfs",
         "__main__": "cli",
     }.items()
 }
@@ -64,6 +65,7 @@ CORE: Mapping[str, frozenset[str]] = {
         "ranges": "",
         "records": "memory limits",
         "notes": "counters limits",
+        "links": "",
         "seq": "",
         "drops": "limits",
         "turn": "",
@@ -92,7 +94,7 @@ CORE: Mapping[str, frozenset[str]] = {
         "afar": "ends exchange assembly pending notes ranges limits",
         "stream": "afar exchange assembly flow notes ranges seq counters limits",
         "recent": "stream memory",
-        "table": "recent stream assembly store flow pending decode drops notes memory counters limits",
+        "table": "links recent stream assembly store flow pending decode drops notes memory counters limits",
         "dormant": "bundle parcel stream window exchange assembly flow evict decode notes order seq limits",
         "sleepers": "dormant parcel bundle table stream store flow evict decode notes order memory"
         " counters limits",
@@ -107,7 +109,7 @@ CORE: Mapping[str, frozenset[str]] = {
         "life": "reopening stream assembly store flow decode notes order seq counters limits",
         "gauges": "life store defrag assembly pending limits",
         "desk": "life register store flow notes turn counters limits",
-        "engine": "desk gauges recent defrag arena decode memory counters limits",
+        "engine": "desk links gauges recent defrag arena decode memory counters limits",
         "unsaved": "engine store flow limits",
         "dialogue": "engine stream flow",
     }.items()
@@ -146,6 +148,7 @@ PLAIN = {
     "unsaved": "touched once a piece that is saved, not once a packet",
     "dialogue": "touched once a look of a reader, not once a packet",
     "turn": "two locks of threading, which are C already",
+    "links": "touched once a connection, if anybody wants what it knows",
 }
 
 

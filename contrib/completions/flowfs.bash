@@ -7,7 +7,7 @@
 
 _shtab_flowfs_subparsers=(mount umount ls cat stats interfaces check)
 
-_shtab_flowfs_mount_option_strings=(-i --interface -r --read --follow -F --filter-file -s --snapshot-length --snaplen -B --buffer-size -p --no-promiscuous-mode --checksum --direction --no-tunnels --max-memory --max-out-of-order --max-table --max-fragments --evict -b --max-flow-bytes --keep --max-flows --lock-memory --archive --idle-timeout -o --options -f --foreground -d --debug --wait --no-wait -Z --user -q --quiet -v --verbose -V --version -h --help)
+_shtab_flowfs_mount_option_strings=(-i --interface -r --read --follow -F --filter-file -s --snapshot-length --snaplen -B --buffer-size -p --no-promiscuous-mode --checksum --direction --no-tunnels --max-memory --max-out-of-order --max-table --max-fragments --evict -b --max-flow-bytes --keep --max-flows --lock-memory --archive --idle-timeout -o --options -T --names -f --foreground -d --debug --wait --no-wait -Z --user -q --quiet -v --verbose -V --version -h --help)
 _shtab_flowfs_umount_option_strings=(-z --lazy -q --quiet -v --verbose -V --version -h --help)
 _shtab_flowfs_ls_option_strings=(--json --sort --state --follow -q --quiet -v --verbose -V --version -h --help)
 _shtab_flowfs_cat_option_strings=(-f --follow --both --raw -q --quiet -v --verbose -V --version -h --help)

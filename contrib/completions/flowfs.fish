@@ -51,7 +51,7 @@ function _shtab_flowfs_using
 end
 
 set -g _shtab_flowfs_commands mount umount ls cat stats interfaces check
-set -g _shtab_flowfs_opts_with_value --archive --buffer-size --checksum --direction --evict --filter-file --idle-timeout --interface --interval --keep --max-flow-bytes --max-flows --max-fragments --max-memory --max-out-of-order --max-table --options --read --snaplen --snapshot-length --sort --state --user -B -F -Z -b -i -n -o -r -s
+set -g _shtab_flowfs_opts_with_value --archive --buffer-size --checksum --direction --evict --filter-file --idle-timeout --interface --interval --keep --max-flow-bytes --max-flows --max-fragments --max-memory --max-out-of-order --max-table --names --options --read --snaplen --snapshot-length --sort --state --user -B -F -T -Z -b -i -n -o -r -s
 
 complete -c flowfs -e
 complete -c flowfs -f
@@ -81,6 +81,7 @@ complete -c flowfs -n '_shtab_flowfs_using mount' -l lock-memory -d 'keep what w
 complete -c flowfs -n '_shtab_flowfs_using mount' -l archive -xka "(__fish_complete_directories)" -d 'save flows in there as they go, and what is left in the end'
 complete -c flowfs -n '_shtab_flowfs_using mount' -l idle-timeout -x -d 'a connection silent for so long is over (10m)'
 complete -c flowfs -n '_shtab_flowfs_using mount' -s o -l options -x -d 'mount options: ro (not even rm works), rw; visible (.flowfs is listed); allow_other (whom the modes let in), uid=, gid=, umask= (077: the modes of files and directories are 0400 and 0500), allow_root (the owner and root); and without effect those that mount(8) and fstab pass on: defaults, [no]auto, nofail, [no]user, users, owner, group, _netdev, [no]dev, [no]suid, [no]exec, [no]atime, [no]relatime, [no]diratime, sync, async, x-*'
+complete -c flowfs -n '_shtab_flowfs_using mount' -s T -l names -x -d 'what files are called, / makes directories; letters are tcpflow'"'"'s: %A source address, %a source port, %B destination address, %b destination port, %V -- on a VLAN, %v VLAN, %T time of the first packet, as in 2024-03-05T09:30:00Z, %t the same in seconds since 1970, %C c if %c says anything, %c count of earlier connections on these ports, if any, %# the same, 0 too, %N flow number modulo 1000, %K the same of thousands, %M of millions, %G of milliards, %S number of the connection, that both directions share, %E source Ethernet address, %e destination Ethernet address, %% a percent sign. A name that another has gets ~ and a number behind it (%A.%a-%B.%b%V%v%C%c)'
 complete -c flowfs -n '_shtab_flowfs_using mount' -s f -l foreground -d 'stay in the foreground'
 complete -c flowfs -n '_shtab_flowfs_using mount' -s d -l debug -d 'say everything; implies -f'
 complete -c flowfs -n '_shtab_flowfs_using mount' -l wait -l no-wait -d 'until files are loaded (yes)'

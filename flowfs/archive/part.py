@@ -14,6 +14,7 @@ from typing import NamedTuple
 from ..core.engine import Engine
 from ..core.flow import STATE_NAMES, Evicted, Flow
 from ..core.notes import About
+from ..tree import Directories
 from ..tree.meta import described
 from .place import Place
 
@@ -39,14 +40,21 @@ class Read(NamedTuple):
 
 
 class Part:
-    """The bytes [begin, end) of a flow, in the file `name` of the scratch directory."""
+    """The bytes [begin, end) of a flow, in the file `name` of the scratch directory.
 
-    def __init__(self, engine: Engine, place: Place, flow: Flow, begin: int, name: str) -> None:
+    `wanted`: what it is to be called, which is the flow's path in the mount; asked for while it has one.
+    """
+
+    def __init__(
+        self, engine: Engine, directories: Directories, place: Place, flow: Flow, begin: int, name: str
+    ) -> None:
         self.flow = flow
+        self.wanted = directories.wanted(flow)
         self.name = name
         self.begin = self.end = begin
         self.gaps: list[Gap] = []
         self._engine = engine
+        self._directories = directories
         self._place = place
         self._hash = hashlib.sha256()
         self._about: About | None = None
@@ -150,7 +158,9 @@ class Part:
         """
         flow, about = self.flow, self._about
         assert about is not None
-        known = described(flow, about._replace(origin=about.origin + self.begin, holes=self.gaps), sources)
+        about = about._replace(origin=about.origin + self.begin, holes=self.gaps)
+        called = self._directories.called(flow)._replace(name=self.wanted)
+        known = described(flow, about, sources, called)
         del known["freed_bytes"]  # nothing of a file that is saved
         size = self.end - self.begin
         state = known["state"] if self.end == flow.size else STATE_NAMES[0]

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from ..core.engine import Engine
 from ..core.flow import Evicted, Flow
 from ..core.unsaved import Unsaved
-from ..tree.names import name_of
+from ..tree import Directories
 from .part import Part
 from .place import Place
 
@@ -31,8 +31,16 @@ NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 class Parts:
     """Of one archive."""
 
-    def __init__(self, engine: Engine, place: Place, unsaved: Unsaved, sources: Sequence[str]) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        place: Place,
+        unsaved: Unsaved,
+        sources: Sequence[str],
+        directories: Directories,
+    ) -> None:
         self._engine = engine
+        self._directories = directories
         self._place = place
         self._unsaved = unsaved
         self._sources = sources
@@ -56,7 +64,8 @@ class Parts:
     def begin(self, flow: Flow, start: int) -> Part:
         """A new part, empty."""
         self._number += 1
-        part = self._drafts[flow] = Part(self._engine, self._place, flow, start, str(self._number))
+        number = str(self._number)
+        part = self._drafts[flow] = Part(self._engine, self._directories, self._place, flow, start, number)
         return part
 
     def write(self, part: Part, end: int, goes_on: Callable[[], bool], safe: bool) -> None:
@@ -175,9 +184,8 @@ class Parts:
             self.lose(part)
 
     def _name(self, part: Part) -> None:
-        wanted = name_of(part.flow.key, part.flow.generation).decode()
-        self._place.journal.reserve(part.record(wanted, self._sources))
-        name = self._place.publish(part.name, wanted)
+        self._place.journal.reserve(part.record(part.wanted, self._sources))
+        name = self._place.publish(part.name, part.wanted)
         self._named_s = self._named_s if self._named else time.monotonic()
         self._named.append(part)
         del self._batch[part.flow]

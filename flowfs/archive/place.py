@@ -15,6 +15,7 @@ import fcntl
 import os
 import secrets
 import stat
+from collections.abc import Sequence
 
 from . import system
 from .journal import Journal
@@ -42,6 +43,7 @@ class Place:
         self.journal = Journal()
         self._directory = self._scratch = -1
         self._scratch_name = ""
+        self._has_folders = False  # in which names are not safe yet
         self._open()
 
     @classmethod
@@ -165,36 +167,40 @@ class Place:
             os.unlink(name, dir_fd=self._scratch)
 
     def publish(self, name: str, wanted: str) -> str:
-        """Let a part appear as `wanted`, or with the next number that is free; returns its name."""
-        number = self._first_free(wanted)
-        while True:
-            final = numbered(wanted, number)
-            try:
-                system.move(self._scratch, name, self._directory, final)
-            except FileExistsError:
-                number += 1
-            else:
-                return final
+        """Let a part appear as `wanted`, or with the next number that is free; returns its path.
 
-    def _first_free(self, wanted: str) -> int:
-        """By steps that double, and then halve: there may be thousands."""
-        used, free = -1, 0
-        while self._is_used(numbered(wanted, free)):
-            free, used = 2 * free - used + 1, free
-        while free - used > 1:
-            middle = (used + free) // 2
-            if self._is_used(numbered(wanted, middle)):
-                used = middle
-            else:
-                free = middle
-        return free
-
-    def _is_used(self, name: str) -> bool:
+        Directories are made; where one cannot be, since there is something else, it gets a number as well.
+        """
+        *folders, last = wanted.split("/")
+        path, directory = self._open_folders(folders)
+        self._has_folders = self._has_folders or bool(folders)
         try:
-            os.stat(name, dir_fd=self._directory, follow_symlinks=False)
-        except FileNotFoundError:
-            return False
-        return True
+            number = _first_free(last, directory)
+            while True:
+                final = numbered(last, number)
+                try:
+                    system.move(self._scratch, name, directory, final)
+                except FileExistsError:
+                    number += 1
+                else:
+                    return "/".join((*path, final))
+        finally:
+            os.close(directory)
+
+    def _open_folders(self, folders: Sequence[str]) -> tuple[list[str], int]:
+        """What the directories, one in the other, are called in the end; the last one, open."""
+        path: list[str] = []
+        directory = os.dup(self._directory)
+        try:
+            for folder in folders:
+                name, inner = _open_folder(directory, folder)
+                os.close(directory)
+                directory = inner
+                path.append(name)
+        except OSError:
+            os.close(directory)
+            raise
+        return path, directory
 
     # --- the disk --------------------------------------------------------------------------------------
 
@@ -206,13 +212,54 @@ class Place:
         """So are the names and the journal."""
         if self._directory < 0:
             raise OSError(errno.EBADF, "the directory cannot be opened again")
-        os.fsync(self._directory)
+        if self._has_folders:
+            system.sync_all(self._directory)
+            self._has_folders = False
+        else:
+            os.fsync(self._directory)
         self.journal.sync()
 
 
 def numbered(name: str, number: int) -> str:
     """The first part has the flow's name, those that follow sort behind it."""
     return f"{name}+{number:04}" if number else name
+
+
+def _first_free(wanted: str, directory: int) -> int:
+    """By steps that double, and then halve: there may be thousands."""
+    used, free = -1, 0
+    while _is_used(numbered(wanted, free), directory):
+        free, used = 2 * free - used + 1, free
+    while free - used > 1:
+        middle = (used + free) // 2
+        if _is_used(numbered(wanted, middle), directory):
+            used = middle
+        else:
+            free = middle
+    return free
+
+
+def _is_used(name: str, directory: int) -> bool:
+    try:
+        os.stat(name, dir_fd=directory, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _open_folder(directory: int, wanted: str) -> tuple[str, int]:
+    """A directory in another, made if it is not there: its name, and a descriptor."""
+    number = 0
+    while True:
+        name = numbered(wanted, number)
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(name, 0o700, dir_fd=directory)
+        try:
+            return name, os.open(name, _DIRECTORY | os.O_NOFOLLOW, dir_fd=directory)
+        except OSError as error:
+            if error.errno not in (errno.ENOTDIR, errno.ELOOP):
+                raise
+        number += 1
 
 
 def _lock(directory: int) -> bool:

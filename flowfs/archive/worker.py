@@ -21,6 +21,7 @@ from rich.filesize import decimal
 from ..core.engine import Engine
 from ..core.flow import Evicted, Flow
 from ..core.unsaved import Errand, Unsaved
+from ..tree import Directories, Flat
 from .part import BrokenOff, Part
 from .parts import NO_ROOM, Parts
 from .place import Place
@@ -37,7 +38,13 @@ PATIENCE_S = 20.0  # at the end, for a disk that fails
 class Archive:
     """One directory that an engine's flows are saved in. Raises ArchiveError if that cannot be."""
 
-    def __init__(self, path: str, engine: Engine, sources: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        path: str,
+        engine: Engine,
+        sources: Sequence[str] = (),
+        directories: Directories | None = None,
+    ) -> None:
         self.path = path
         self.trouble = Trouble(path)
         self.fault: BaseException | None = None
@@ -45,7 +52,8 @@ class Archive:
         self._place = Place.make(path)
         self._engine = engine
         self._unsaved = Unsaved(engine)
-        self._parts = Parts(engine, self._place, self._unsaved, sources)
+        named = Flat(engine) if directories is None else directories
+        self._parts = Parts(engine, self._place, self._unsaved, sources, named)
         self._postponed = 0
         self._too_large_bytes = sys.maxsize  # there is no room for so many
         self._last_round = False

@@ -58,7 +58,7 @@ def _shown(line: bytes, for_people: bool) -> str:
     try:
         event = json.loads(line)
         what, time_ns = printable(event["event"]), int(event.get("time_ns", time.time_ns()))
-        name = printable(event.get("name", NOTHING))
+        name = printable(event.get("name") or NOTHING)
         size = int(event.get("size", event.get("count", 0)))
     except (ValueError, LookupError, TypeError, AttributeError):
         raise Unreadable(EVENTS) from None

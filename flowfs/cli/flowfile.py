@@ -20,13 +20,13 @@ class NoFlow(Exception):
 
 
 class FlowFile:
-    """An open flow. `position`: of the next byte."""
+    """An open flow. `position`: of the next byte; `name`: its path from the root of the mount."""
 
     def __init__(self, path: str) -> None:
         """Raises NoFlow."""
         self.path = path
         self.place = os.path.realpath(path)
-        self.name = os.path.basename(self.place)
+        self.name = ""
         self.position = 0
         self._told_bytes = 0  # of gaps, up to here
         try:
@@ -37,9 +37,11 @@ class FlowFile:
             self.attribute("state")
             if not stat.S_ISREG(os.fstat(self.file).st_mode):
                 raise OSError
+            self._root = _root_of(self.place, os.fstat(self.file).st_dev)
         except OSError:
             self.close()
             raise NoFlow(f"{path}: not a flow, that is a file in a mount of flowfs") from None
+        self.name = os.path.relpath(self.place, self._root)
 
     def close(self) -> None:
         with contextlib.suppress(OSError):  # the mount may have gone
@@ -55,7 +57,10 @@ class FlowFile:
 
     def peer(self) -> str:
         """The path of what the other side sent, which need not be there. Raises OSError."""
-        return os.path.join(os.path.dirname(self.place), os.path.basename(self.attribute("peer")))
+        peer = self.attribute("peer")
+        if not peer or ".." in peer.split("/"):  # of another program, that only says it is flowfs
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+        return os.path.join(self._root, peer.lstrip("/"))
 
     def read(self) -> tuple[bytes, str, str]:
         """The next bytes, none at the end of what is there; what is to be said about them, and about bytes
@@ -103,6 +108,14 @@ class FlowFile:
         more = f" and {len(gaps) - MOST_GAPS:,} more places" if len(gaps) > MOST_GAPS else ""
         count = sum(end - start for start, end in gaps)
         return f"{count:,} bytes were lost and read as zeros, at {places}{more}"
+
+
+def _root_of(place: str, device: int) -> str:
+    """The root of the mount that a file is in. Raises OSError."""
+    root = os.path.dirname(place)
+    while os.stat(above := os.path.dirname(root)).st_dev == device and above != root:
+        root = above
+    return root
 
 
 def _why(error: OSError) -> str:

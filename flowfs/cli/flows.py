@@ -20,7 +20,10 @@ NOTHING = "-"
 
 
 class Row(NamedTuple):
-    """One flow. Sizes in bytes, times in ns since 1970; `line` is its JSON, with the newline."""
+    """One flow. Sizes in bytes, times in ns since 1970; `line` is its JSON, with the newline.
+
+    `canonical`: what it is called in `.flowfs`, if that is something else.
+    """
 
     name: str
     size: int
@@ -30,6 +33,7 @@ class Row(NamedTuple):
     role: str
     peer: str
     line: bytes
+    canonical: str = ""
 
     def is_in(self, state: str) -> bool:
         """Whether it is in one of STATES; closed are all that are not open."""
@@ -60,6 +64,7 @@ def _row(line: bytes) -> Row:
         _word(known["role"]),
         _word(known["peer"]),
         line,
+        str(known.get("canonical", "")),
     )
 
 

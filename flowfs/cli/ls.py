@@ -87,7 +87,7 @@ def ls_parser() -> Parser:
 
 def _list(told: argparse.Namespace, terminal: Terminal, mount: Path) -> int:
     try:
-        told.names = _meant(told.places, mount)
+        told.meant = _meant(told.places, mount)
     except FileNotFoundError as error:
         terminal.error(f"{printable(error.filename)}: no such flow")
         return FAILED
@@ -106,29 +106,50 @@ def _list(told: argparse.Namespace, terminal: Terminal, mount: Path) -> int:
     return 0
 
 
-def _meant(places: Sequence[str], mount: Path) -> set[str] | None:
-    """The names of flows that are named, or that links in directories lead to; None for all flows.
+class _Meant:
+    """Flows by their names, by the directories that they are in, and by what they are called in `.flowfs`."""
 
-    Raises FileNotFoundError.
-    """
-    names: set[str] = set()
+    def __init__(self) -> None:
+        self._names: set[str] = set()
+        self._folders: tuple[str, ...] = ()
+        self._canonical: set[str] = set()
+
+    def add(self, path: Path, mount: Path) -> bool:
+        """A flow, a directory of flows, or one of links to flows; False if it is none of these."""
+        name = str(path.relative_to(mount))
+        if not path.is_dir():
+            self._names.add(name)
+            return not path.is_relative_to(mount / CONTROL)
+        if path.is_relative_to(mount / CONTROL):
+            self._canonical.update(entry.name for entry in path.iterdir())
+        else:
+            self._folders += (name + "/",)
+        return True
+
+    def __contains__(self, row: Row) -> bool:
+        return (
+            row.name in self._names
+            or (row.canonical or row.name) in self._canonical
+            or row.name.startswith(self._folders)
+        )
+
+
+def _meant(places: Sequence[str], mount: Path) -> _Meant | None:
+    """The flows that are named, or that are in directories; None for all flows. Raises FileNotFoundError."""
+    meant = _Meant()
     for place in places:
         path = Path(place).resolve(strict=True)
         if path in (mount, mount / CONTROL):
             return None
-        if path.parent == mount:
-            names.add(path.name)
-        elif path.is_dir():
-            names.update(entry.name for entry in path.iterdir())
-        else:
+        if not path.is_relative_to(mount) or not meant.add(path, mount):
             raise FileNotFoundError(errno.ENOENT, "", place)
-    return names if places else None
+    return meant if places else None
 
 
 def _chosen(told: argparse.Namespace, lines: Iterable[bytes]) -> Iterable[Row]:
     found: Iterator[Row] = rows(lines)
-    if told.names is not None:
-        found = (row for row in found if row.name in told.names)
+    if told.meant is not None:
+        found = (row for row in found if row in told.meant)
     if told.state:
         found = (row for row in found if row.is_in(told.state))
     return in_order(found, told.sort) if told.sort else found
@@ -136,7 +157,7 @@ def _chosen(told: argparse.Namespace, lines: Iterable[bytes]) -> Iterable[Row]:
 
 def _pass_on(told: argparse.Namespace, lines: IO[bytes]) -> None:
     out = sys.stdout.buffer
-    if told.state or told.sort or told.names is not None:
+    if told.state or told.sort or told.meant is not None:
         out.writelines(row.line for row in _chosen(told, lines))
     else:
         shutil.copyfileobj(lines, out, 1 << 18)

@@ -14,6 +14,7 @@ from flowfs import __version__
 from flowfs.called import command
 from flowfs.config import BUFFER_KIB, MAX_SNAPLEN, Config, ConfigError, duration, number, size
 from flowfs.core.limits import CHECKSUM_MODES, EVICT_POLICIES, KEEP_ENDS, Limits
+from flowfs.templates import DEFAULT, letters_help, wants_links
 
 from .exits import USAGE
 
@@ -50,6 +51,10 @@ _EVICT_HELP = (
     " holds most (closed-first)"
 )
 _KEEP_HELP = "of a file that has -b: head, it stops growing; tail, at least its last bytes can be read (head)"
+_NAMES_HELP = (
+    "what files are called, / makes directories; letters are tcpflow's: %s. A name that another has gets ~"
+    " and a number behind it (%s)"
+)
 _USER_HELP = (
     "root: whose mount it is; nobody else can read it, not even root, unless -o says so (who called sudo)"
 )
@@ -164,6 +169,8 @@ def _add_budgets(group: Group) -> None:
 def _add_mounting(group: Group) -> None:
     add = group.add_argument
     add("-o", "--options", action="append", metavar="OPT[,OPT]", help=_OPTIONS_HELP)
+    names_help = _NAMES_HELP % (letters_help(), DEFAULT)
+    add("-T", "--names", metavar="TEMPLATE", help=names_help.replace("%", "%%"))  # argparse formats it
     add("-f", "--foreground", action="store_true", help="stay in the foreground")
     add("-d", "--debug", action="store_true", help="say everything; implies -f")
     add("--wait", action=argparse.BooleanOptionalAction, default=True, help="until files are loaded (yes)")
@@ -208,6 +215,7 @@ def mount_config(arguments: Sequence[str]) -> Config:
         tunnels=not told.no_tunnels,
         limits=_limits(told),
         archive=_archive(told.archive),
+        names=DEFAULT if told.names is None else told.names,
         mount_options=tuple(told.options or ()),
         foreground=told.foreground or told.debug,
         debug=told.debug,
@@ -240,6 +248,7 @@ def _limits(told: argparse.Namespace) -> Limits:
         keep=told.keep,
         idle_ns=_given(duration, "--idle-timeout", told.idle_timeout, usual.idle_ns),
         archives=told.archive is not None,
+        links=wants_links(told.names or ""),
         checksum=told.checksum,
     )
 

@@ -441,6 +441,8 @@ class Assembly:
             flow.partial = self.partial or self.rcv_nxt > 0
             flow.unverified = self.unverified
             owner.files += 1
+            if not owner.carried and store.sessions >= 0:
+                owner.session, store.sessions = store.sessions, store.sessions + 1
             owner.carried = True
             self.origin = self.rcv_nxt
         self.flow = flow

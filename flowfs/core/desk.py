@@ -40,6 +40,13 @@ class Changes(NamedTuple):
     freed: list[Flow]  # those that were open at some time and of which bytes were freed
 
 
+class Origin(NamedTuple):
+    """Of a connection; None where that is known no more, or was not recorded."""
+
+    link: bytes | None  # the Ethernet addresses, see links.in_order()
+    session: int | None  # its number among those of which there was a file
+
+
 class Desk:
     """The side of an engine that readers see."""
 
@@ -139,6 +146,17 @@ class Desk:
         with self.turn:
             found = self.store.get(flow.serial)
             return self.flows.about(flow) if found is None else self.flows.told(found)[1]
+
+    def origin(self, flow: Flow) -> Origin:
+        """What frames and numbers its connection began with, if that is recorded: see `limits.links`."""
+        with self.turn:
+            connection, is_copy = self.flows.connection_of(flow)
+            if connection is None:
+                return Origin(None, None)
+            origin = Origin(connection.link, connection.session)
+            if is_copy:
+                self.flows.drop(connection)
+            return origin
 
     def remove(self, flow: Flow) -> Flow:
         """Take the file out of the directory and free it, as a reader wants, who needs not be told of it.

@@ -46,7 +46,7 @@ _ONE, _OTHER = 1, 2  # sides; in `marks`: its file is charged as it is, since it
 # How far to the left of that stands in `marks` that the name of a packed file was given away, or its size.
 NAMED, WATCHED = 2, 4
 WHOLE = _ONE | _OTHER
-_NOTHING_KEPT = (None, None, None, None, None, None, None)
+_NOTHING_KEPT = (None,) * 8
 
 
 class Dormant(Link):
@@ -71,7 +71,7 @@ class Dormant(Link):
         self.files = 0
         self.one_flow: Any = None  # a Flow, or what stands for it while it is packed
         self.other_flow: Any = None
-        self.kept: tuple[Any, ...] | None = None  # notes, cuts and what was lost, of both directions; turns
+        self.kept: tuple[Any, ...] | None = None  # notes, cuts, what was lost; turns, link
         self.packed = b""
         self.marks = 0  # of its files
         self.charged_bytes = 0
@@ -112,7 +112,8 @@ def sleep(connection: Connection, bundle: Bundle, packs: bool) -> Dormant:
     record.other_flow = _put_file(bundle, other, record, packs, _OTHER)
     record.packed = bundle.packed()
     lost = _lost_of(record.one_flow, one.flow), _lost_of(record.other_flow, other.flow)
-    kept = (one.notes, one.cuts, lost[0], other.notes, other.cuts, lost[1], connection.turns)
+    of_both = connection.turns, connection.link
+    kept = (one.notes, one.cuts, lost[0], other.notes, other.cuts, lost[1], *of_both)
     if kept != _NOTHING_KEPT:
         record.kept = kept
     take_apart(connection)
@@ -196,8 +197,8 @@ def wake(record: Dormant, room: Room, bundle: Bundle) -> Connection:
     connection.tracked = record.tracked
     connection.files = record.files
     kept = _NOTHING_KEPT if record.kept is None else record.kept
-    one.notes, one.cuts, one_lost, other.notes, other.cuts, other_lost, turns = kept
-    connection.turns = turns
+    one.notes, one.cuts, one_lost, other.notes, other.cuts, other_lost, *of_both = kept
+    connection.turns, connection.link = of_both
     bundle.open(record.packed)
     _pass_connection(bundle, connection)
     _take_file(bundle, one, record.one_flow, one_lost, record.marks)
@@ -258,6 +259,7 @@ def _pass_connection(bundle: Bundle, connection: Connection) -> None:
         connection.closed_ns, 0 if connection.state == OPEN else connection.last_ns
     )
     connection.carried = bundle.flag(connection.carried)
+    connection.session = bundle.number(connection.session, 0)
     connection.generation = bundle.number(connection.generation, 0)
     connection.source = bundle.number(connection.source, 0)
     connection.other_source = bundle.number(connection.other_source, connection.source)

@@ -33,6 +33,7 @@ cdef class Engine(Desk):
     cdef object dissect
     cdef readonly Defrag defrag
     cdef Segment segment
+    cdef object links
     cdef readonly long long slice_bytes
     cdef readonly long long slice_packets
     cdef long long fraction_ns
@@ -56,7 +57,7 @@ cdef class Engine(Desk):
 
     cdef long long _wanted_bytes(self) except -1
 
-    @cython.locals(packet=bytes)
+    @cython.locals(packet=bytes, count=cython.int, vlan=cython.int)
     cdef int _take_rare(
         self, int verdict, const unsigned char* base, long long start, long long end, int link_type
     ) except -1

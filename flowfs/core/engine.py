@@ -51,6 +51,7 @@ from .limits import (
     TICK_NS,
     Limits,
 )
+from .links import Links
 
 _SECOND_NS = SECOND_NS  # C integers when compiled, wide enough for any field of a capture
 _MICROSECOND_NS = 1000
@@ -85,6 +86,8 @@ class Engine(Desk):
         self.dissect = dissect
         self.defrag = Defrag(limits.fragment_bytes, self.counters)
         self.segment = Segment(limits.checksum != "off")
+        self.links = Links(self.segment)
+        self.flows.links = self.links if limits.links else None
         # In slices, the more of them the less there is: what is saved meanwhile needs not to be lost.
         self.slice_bytes = min(SLICE_BYTES, limits.payload_bytes // SLICES)
         places = min(limits.max_flows or SLICES * SLICE_PACKETS, self.flows.live_limit)
@@ -115,6 +118,8 @@ class Engine(Desk):
         count = len(view) // 4
         while packet < count:
             with self.turn:
+                if self.flows.links is not None:
+                    self.links.begin(frames, view, link_type)
                 if patient and self.is_short():
                     break
                 self.flows.source = source
@@ -236,10 +241,12 @@ class Engine(Desk):
     def _take_rare(self, verdict: int, base: bytes, start: int, end: int, link_type: int) -> int:
         """A frame that decode() leaves to others; returns how many frames were in it."""
         self.frame_bytes = end - start
-        if verdict == RARE:
-            return self._go_the_long_way(verdict, base[start:end], link_type, 0, 0, False, False)
-        packet = base[self.segment.start : end]
-        return self._go_the_long_way(verdict, packet, link_type, self.segment.vlan, 0, False, False)
+        self.links.outer = start
+        packet = base[start if verdict == RARE else self.segment.start : end]
+        vlan = 0 if verdict == RARE else self.segment.vlan
+        count = self._go_the_long_way(verdict, packet, link_type, vlan, 0, False, False)
+        self.links.outer = -1
+        return count
 
     def _go_the_long_way(
         self,

@@ -23,6 +23,8 @@ cdef class Owner(Link):
     cdef public int files
     cdef public long long first_ns
     cdef public long long generation
+    cdef public bytes link
+    cdef public long long session
     cdef public int other_source
     cdef public int source
     cdef public int speaker

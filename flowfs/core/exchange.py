@@ -57,8 +57,8 @@ class Owner(Link):
     """What a file needs to know of the connection whose direction it is, and who of it spoke when."""
 
     __slots__ = (
-        *("answer_ns", "answer_place", "carried", "files", "first_ns", "generation", "opening_ns"),
-        *("opening_place", "other_source", "said_ns", "source", "speaker", "turn_count", "turns"),
+        *("answer_ns", "answer_place", "carried", "files", "first_ns", "generation", "link", "opening_ns"),
+        *("opening_place", "other_source", "said_ns", "session", "source", "speaker", "turn_count", "turns"),
         "turns_gone",
     )
 
@@ -73,6 +73,8 @@ class Owner(Link):
         self.source = self.other_source = source  # where its packets came by
         self.files = 0  # of this connection that the store has
         self.carried = False  # there was a file
+        self.session = 0  # its number among those of which there was one, if that is wanted
+        self.link: bytes | None = None  # the Ethernet addresses, if they are wanted; see links.in_order()
         self.speaker = NOBODY  # the side whose turn it is
         self.said_ns = 0  # when it was last added to
         self.turn_count = 0

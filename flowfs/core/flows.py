@@ -180,6 +180,8 @@ class Flows(Sleepers):
         peer.peer = stream
         self.live += 1
         self.used_bytes += CONNECTION_BYTES
+        if self.links is not None:
+            connection.link = self.links.of(key, reverse)
         return stream
 
     def _begins_anew(self, stream: Stream, segment: Segment, now_ns: int) -> bool:

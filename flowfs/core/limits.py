@@ -49,6 +49,9 @@ class Limits:
     idle_ns: int = 600 * SECOND_NS
     """A connection without a packet for so long is over [L9]."""
 
+    links: bool = False
+    """Of each connection the Ethernet addresses of who opened it are kept, and its number."""
+
     archives: bool = False
     """Flows are saved elsewhere before they go."""
 

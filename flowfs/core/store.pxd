@@ -26,6 +26,7 @@ cdef class Store(Register):
     cdef readonly long long tail_bytes
     cdef bint keeps_tail
     cdef readonly long long pinned_bytes
+    cdef public long long sessions
     cdef readonly long long pin_limit_bytes
 
     @cython.locals(flow=Flow)

@@ -57,6 +57,7 @@ class Store(Register):
             ranking = ranking_of(limits.evict, 2 * LARGEST_BLOCK_BYTES)
             self.saving = Saving(counters, ranking, self.tail_bytes)
         self.now_ns = 0
+        self.sessions = 0 if limits.links else -1  # connections that had files, if somebody wants that
         self.pinned_bytes = 0  # of evicted flows that somebody still has open
         self.pin_limit_bytes = self.arena.capacity_bytes // PINNED_SHARE
 

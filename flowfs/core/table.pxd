@@ -20,6 +20,7 @@ cdef class Table:
     cdef readonly dict entries
     cdef Recent recent
     cdef public int source
+    cdef public object links
     cdef readonly object drops
 
     @cython.locals(stream=Stream, connection=Connection, low=cython.bint)

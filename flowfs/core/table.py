@@ -26,6 +26,7 @@ if not cython.compiled:
 from .drops import Drops
 from .flow import OPEN
 from .limits import NOTES_SHARE, TURNS_SHARE, Limits
+from .links import Links
 from .notes import About
 
 _ALWAYS = (1 << 63) - 1  # later than any time
@@ -43,6 +44,7 @@ class Table:
         self.entries: dict[bytes, Any] = {}  # a Connection, or what stands for one that sleeps
         self.recent = Recent()
         self.source = 0
+        self.links: Links | None = None
         self.drops = Drops()
 
     def whose(self, segment: Segment, base: bytes) -> Stream | None:

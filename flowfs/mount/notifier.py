@@ -21,7 +21,7 @@ from collections.abc import Callable, Sequence
 import pyfuse3
 import trio
 
-from ..tree import ROOT, Tree
+from ..tree import Name, Tree
 from .waiters import Waiters
 
 MAX_NAMES = 65536  # names to take away that wait for their turn, ~100 bytes each
@@ -57,17 +57,17 @@ def forget_pages(inodes: Sequence[int]) -> None:
             _log.debug("inode %d: %s", inode, error)
 
 
-def forget_names(names: Sequence[bytes]) -> list[bytes]:
-    """Tell the kernel that names in the root have gone; returns those that it does not know.
+def forget_names(names: Sequence[Name]) -> list[Name]:
+    """Tell the kernel that names have gone from their directories; returns those that it does not know.
 
     Waits for the directory's lock.
     """
     unknown = []
-    for name in names:
+    for directory, name in names:
         try:
-            pyfuse3.invalidate_entry(ROOT, name)
+            pyfuse3.invalidate_entry(directory, name)
         except FileNotFoundError:
-            unknown.append(name)
+            unknown.append((directory, name))
         except OSError as error:
             _log.debug("name %r: %s", name, error)
     return unknown
@@ -86,7 +86,7 @@ class Notifier:
         tree: Tree,
         waiters: Waiters,
         attributes: Callable[[int], bool] = forget_attributes,
-        names: Callable[[Sequence[bytes]], list[bytes]] = forget_names,
+        names: Callable[[Sequence[Name]], list[Name]] = forget_names,
         pages: Callable[[Sequence[int]], None] = forget_pages,
     ) -> None:
         self._tree = tree
@@ -97,7 +97,7 @@ class Notifier:
         self._changed = trio.Event()
         self._grown: OrderedDict[int, None] = OrderedDict()  # inodes; a dict is slow to pop at the front
         self._unknown: dict[int, float] = {}  # inode: when the kernel first did not know it
-        self._names: list[bytes] = []
+        self._names: list[Name] = []
         self._names_wait = trio.Event()
         self._freed: dict[int, None] = {}  # inodes
         self._freed_wait = trio.Event()

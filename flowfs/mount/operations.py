@@ -47,6 +47,7 @@ _ERRNO = {
     Reason.STALE: errno.ESTALE,  # the VFS then looks the name up again
     Reason.FREED: errno.EIO,
     Reason.NOT_OPEN: errno.EBADF,
+    Reason.NOT_EMPTY: errno.ENOTEMPTY,
 }
 _SPACE_UNIT_BYTES = 1024  # of statfs
 _READABLE = select.POLLIN | select.POLLRDNORM
@@ -243,8 +244,12 @@ class Operations(pyfuse3.Operations):
         self._tree.unlink(parent_inode, name)
         self._settle(ROOT)  # as in release()
 
+    @_handler
+    def rmdir(self, parent_inode: int, name: bytes, ctx: pyfuse3.RequestContext) -> None:
+        self._tree.rmdir(parent_inode, name)
+
     async def _refuse(self, *args: Any, **kwargs: Any) -> NoReturn:
         raise pyfuse3.FUSEError(errno.EROFS)
 
-    create = link = mkdir = mknod = rename = rmdir = symlink = write = _refuse
+    create = link = mkdir = mknod = rename = symlink = write = _refuse
     removexattr = setattr = setxattr = _refuse

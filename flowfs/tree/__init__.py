@@ -1,15 +1,27 @@
 """What the directory looks like: names, inodes, attributes, generated files.
 
 Knows the engine's files and no kernel: no FUSE, no trio, nothing that waits. `tree` is the directory with its
-flows, which stand on the `shelf`; `names` writes and reads their names, `numbers` inode numbers, `answers` is
+flows, which stand on the `shelf`; `names` writes and reads their names, `directories` says where they are, by
+a template `places` and `letters` do, `numbers` inode numbers, `answers` is
 what is answered, `xattrs` what is attached to a flow. `control` is what `.flowfs` holds: `guide`, `status`,
 `metrics`, `roll`, `events`, `groups`, and `meta` and `conversations` of each flow.
 """
 
-from .answers import DIRECTORY_MODE, STREAM_MODE, Attributes, Opened, Readiness, Reason, Space, TreeError
+from .answers import (
+    DIRECTORY_MODE,
+    STREAM_MODE,
+    Attributes,
+    Opened,
+    Readiness,
+    Reason,
+    Space,
+    TreeError,
+    Unready,
+)
+from .directories import Called, Directories, Flat
 from .numbers import ROOT
-from .roll import Unready
-from .tree import BLOCK_BYTES, FOLLOW, MAX_NAME_BYTES, PAGE_BYTES, READ_BYTES, ROOT_MODE, Tree
+from .places import directories
+from .tree import BLOCK_BYTES, FOLLOW, MAX_NAME_BYTES, PAGE_BYTES, READ_BYTES, ROOT_MODE, Name, Tree
 
 __all__ = [
     "BLOCK_BYTES",
@@ -22,6 +34,10 @@ __all__ = [
     "ROOT_MODE",
     "STREAM_MODE",
     "Attributes",
+    "Called",
+    "Directories",
+    "Flat",
+    "Name",
     "Opened",
     "Readiness",
     "Reason",
@@ -29,4 +45,5 @@ __all__ = [
     "Tree",
     "TreeError",
     "Unready",
+    "directories",
 ]

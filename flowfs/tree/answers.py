@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import stat
+from collections.abc import Callable
 from typing import NamedTuple
 
 DIRECTORY_MODE = stat.S_IFDIR | 0o500  # of those below the root
@@ -28,6 +29,7 @@ class Reason(enum.Enum):
     STALE = "the flow was evicted"
     FREED = "the bytes asked for were freed"
     NOT_OPEN = "no such handle"
+    NOT_EMPTY = "something is in the directory"
 
 
 class TreeError(Exception):
@@ -36,6 +38,14 @@ class TreeError(Exception):
     def __init__(self, reason: Reason) -> None:
         super().__init__(reason.value)
         self.reason = reason
+
+
+class Unready(Exception):
+    """It has to be made before: call `work` in some thread, and ask again."""
+
+    def __init__(self, work: Callable[[], None]) -> None:
+        super().__init__("not made yet")
+        self.work = work
 
 
 class Attributes(NamedTuple):

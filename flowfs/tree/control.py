@@ -25,6 +25,7 @@ from .answers import (
     Attributes,
     Reason,
     TreeError,
+    Unready,
 )
 from .conversations import Conversation, Conversations
 from .events import Events, Log
@@ -34,7 +35,7 @@ from .meta import meta_json
 from .metrics import metrics_text
 from .names import name_of
 from .numbers import FIRST_STREAM, Fixed, Kind, fixed, inode_of, kind_of, stream_inode, stream_of
-from .roll import Roll, Text, Unready
+from .roll import Roll, Text
 from .shelf import Shelf
 from .status import status, status_json
 
@@ -78,7 +79,7 @@ class Control:
         self._about = about
         self._changed_ns = changed_ns
         self._roll = Roll(shelf, self.sources)
-        self._events = Events(self._engine)
+        self._events = Events(self._engine, shelf.directories)
         self._conversations = Conversations(shelf)
         self._groups: dict[Kind, Groups] = {
             Kind.HOST: Hosts(),
@@ -145,7 +146,7 @@ class Control:
             return self._conversations.numbered(number)
         if kind == Kind.LOG:
             return self._log_attributes(self._log(number))
-        if self._groups[kind].name(number) is None:
+        if kind not in self._groups or self._groups[kind].name(number) is None:
             raise TreeError(Reason.STALE)
         return self._directory_attributes(inode)
 
@@ -179,7 +180,7 @@ class Control:
         return Attributes(inode, FILE_MODE, 1, size, 0, *times, AT_ONCE_S, AT_ONCE_S)
 
     def _meta_attributes(self, flow: Flow, about: About) -> Attributes:
-        size = len(meta_json(flow, about, self.sources()))
+        size = len(self._meta(flow, about))
         inode, links = inode_of(Kind.META, flow.serial), 0 if flow.evicted else 1
         changed_ns = max(flow.last_ns, flow.changed_ns)
         return Attributes(
@@ -188,7 +189,7 @@ class Control:
 
     def _link_attributes(self, flow: Flow) -> Attributes:
         """A link stays as it is; the groups that it is in need not."""
-        inode, size = inode_of(Kind.LINK, flow.serial), len(_target(flow))
+        inode, size = inode_of(Kind.LINK, flow.serial), len(self._target(flow))
         times = flow.first_ns, flow.first_ns, flow.first_ns
         return Attributes(inode, LINK_MODE, 1, size, 0, *times, DIRECTORY_S, DIRECTORY_S)
 
@@ -272,7 +273,8 @@ class Control:
             return self._text(what)
         known = kind_of(inode)
         if known is not None and known[0] == Kind.META:
-            return self._meta(self._shelf.numbered(known[1]))
+            flow = self._shelf.numbered(known[1])
+            return self._meta(flow, self._engine.about(flow))
         if known is not None and known[0] == Kind.LOG:
             return self._log(known[1])
         if known is not None and known[0] == Kind.CONVERSATION:
@@ -291,7 +293,10 @@ class Control:
         known = kind_of(inode)
         if known is None or known[0] != Kind.LINK:
             raise TreeError(Reason.NOT_A_LINK)
-        return _target(self._shelf.numbered(known[1]))
+        return self._target(self._shelf.numbered(known[1]))
+
+    def _target(self, flow: Flow) -> bytes:
+        return UP + self._shelf.directories.path(flow)
 
     def _text(self, what: Fixed) -> bytes | Text:
         if what == Fixed.FLOWS:
@@ -316,8 +321,8 @@ class Control:
             raise TreeError(Reason.NOT_FOUND)
         return log
 
-    def _meta(self, flow: Flow) -> bytes:
-        return meta_json(flow, self._engine.about(flow), self.sources())
+    def _meta(self, flow: Flow, about: About) -> bytes:
+        return meta_json(flow, about, self.sources(), self._shelf.directories.called(flow))
 
 
 _INDEX = {
@@ -331,7 +336,3 @@ _INDEX = {
 def _serial_of(cookie: int, first: int) -> int:
     """That of the flow whose inode the cookie is, where that of the flow 0 would be `first`."""
     return max(cookie - first, 0)
-
-
-def _target(flow: Flow) -> bytes:
-    return UP + name_of(flow.key, flow.generation)

@@ -13,6 +13,7 @@ import time
 from ..core.engine import Engine
 from ..core.flow import STATE_NAMES
 from ..core.register import EVICTED, NEW, REMOVED, Event
+from .directories import Directories
 from .names import name_of
 
 FULL_BYTES = 4 << 20  # some 30,000 events
@@ -45,8 +46,9 @@ class Log:
 class Events:
     """The log that is written, and the one before it. Nothing is recorded until catch_up() is called."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, directories: Directories) -> None:
         self._engine = engine
+        self._directories = directories
         self._is_wanted = False
         self.log = Log(self, 1)
         self.before: Log | None = None
@@ -61,7 +63,7 @@ class Events:
         self._is_wanted = True
         events, lost = self._engine.events()
         for event in events:
-            self._add(described(event))
+            self._add(described(event, self._directories))
         if lost:
             self._add({"event": "lost", "count": lost})
         if events or lost:
@@ -73,11 +75,14 @@ class Events:
         self.log.add(line)
 
 
-def described(event: Event) -> dict[str, object]:
+def described(event: Event, directories: Directories) -> dict[str, object]:
     """As JSON can hold it."""
-    return {
+    line: dict[str, object] = {
         "event": _NAMES[event.what],
         "time_ns": event.time_ns,
-        "name": name_of(event.key, event.generation).decode("ascii"),
+        "name": directories.path(event).decode(),
         "size": event.size,
     }
+    if directories.by_template:
+        line["canonical"] = name_of(event.key, event.generation).decode("ascii")
+    return line

@@ -4,6 +4,9 @@ GUIDE = b"""\
 Each file in the directory above is what one side of a TCP connection sent to the other. The bytes of
 128.129.130.131.02345-010.011.012.013.45103 went from port 2345 of 128.129.130.131 to port 45103 of
 10.11.12.13. At the end, --42: on VLAN 42; c1: a later connection with the same addresses and ports.
+With --names they have other names, and may lie in directories: "names" of status.json has the template. A
+name that another file has already gets ~ and a number behind it. In this directory, NAME is what a file is
+called without --names, which is its attribute user.flowfs.canonical; there are no directories.
 Files grow as packets come. What was read never changes; lost bytes read as zeros and are listed.
 rm frees a file, all else is read-only.
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from ..core.flow import STATE_NAMES, Flow
 from ..core.notes import About
-from .names import name_of, reversed_key
+from .directories import Called
 
 
 def source_of(flow: Flow, sources: Sequence[str]) -> str:
@@ -18,7 +18,7 @@ def source_of(flow: Flow, sources: Sequence[str]) -> str:
     return sources[flow.source] if flow.source < len(sources) else str(flow.source)
 
 
-def described(flow: Flow, about: About, sources: Sequence[str]) -> dict[str, object]:
+def described(flow: Flow, about: About, sources: Sequence[str], called: Called) -> dict[str, object]:
     """All of it, as JSON can hold it; `sources` are the names of interfaces and files by their numbers."""
     known = about._asdict()
     known["holes"] = [
@@ -26,8 +26,7 @@ def described(flow: Flow, about: About, sources: Sequence[str]) -> dict[str, obj
     ]
     known["conflicts"] = [conflict._asdict() for conflict in about.conflicts]
     return {
-        "name": name_of(flow.key, flow.generation).decode("ascii"),
-        "peer": name_of(reversed_key(flow.key), flow.generation).decode("ascii"),
+        **called.named(),
         "state": STATE_NAMES[flow.state],
         "source": source_of(flow, sources),
         "size": flow.size,
@@ -39,6 +38,6 @@ def described(flow: Flow, about: About, sources: Sequence[str]) -> dict[str, obj
     }
 
 
-def meta_json(flow: Flow, about: About, sources: Sequence[str]) -> bytes:
+def meta_json(flow: Flow, about: About, sources: Sequence[str], called: Called) -> bytes:
     """UTF-8 JSON, one object, a line each."""
-    return json.dumps(described(flow, about, sources), indent=2, ensure_ascii=False).encode() + b"\n"
+    return json.dumps(described(flow, about, sources, called), indent=2, ensure_ascii=False).encode() + b"\n"

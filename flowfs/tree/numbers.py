@@ -47,6 +47,7 @@ class Kind(enum.IntEnum):
     STATE = 5
     HOUR = 6
     CONVERSATION = 8  # a serial: that of the flow whose name it has
+    PLACE = 32  # a directory of flows, by its number
     LOG = 7  # of events, by its number; what `Fixed` has are but their places
 
 

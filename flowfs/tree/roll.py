@@ -16,20 +16,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from ..core.flow import Flow
 from ..core.notes import About
+from .answers import Unready
 from .meta import described
 from .shelf import Shelf
 
 FRESH_S = 1.0  # a text made for a stat(2) is also for the open(2) that follows
 BLOCK_BYTES = 1 << 18  # are compressed together, to some 5 %
 _LEVEL = 1
-
-
-class Unready(Exception):
-    """It has to be made before: call `work` in some thread, and ask again."""
-
-    def __init__(self, work: Callable[[], None]) -> None:
-        super().__init__("not made yet")
-        self.work = work
 
 
 class Text:
@@ -111,5 +104,5 @@ class Roll:
                 yield self._line(flow, about, sources)
 
     def _line(self, flow: Flow, about: About, sources: Sequence[str]) -> bytes:
-        record = described(flow, about, sources)
+        record = described(flow, about, sources, self._shelf.directories.called(flow))
         return json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"

@@ -12,26 +12,23 @@ from ..core.engine import Engine
 from ..core.flow import Flow
 from ..core.notes import About
 from .answers import Reason, TreeError
-from .names import parse
+from .directories import Directories, flow_of
 
-_LIST_COUNT = 64  # flows taken from the engine at once
+_LIST_COUNT = 256  # flows taken from the engine at once
 
 
 class Shelf:
-    """All flows of one engine. A number is a flow's `serial`."""
+    """All flows of one engine. A number is a flow's `serial`; `directories`: where they are in the mount."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, directories: Directories) -> None:
         self.engine = engine
+        self.directories = directories
         self.held: dict[int, Flow] = {}
         """By number: those that are open."""
 
     def named(self, name: bytes) -> Flow:
-        """The flow of this name. NOT_FOUND."""
-        parsed = parse(name)
-        flow = self.engine.find(*parsed) if parsed is not None else None
-        if flow is None:
-            raise TreeError(Reason.NOT_FOUND)
-        return flow
+        """The flow of this canonical name. NOT_FOUND."""
+        return flow_of(self.engine, name)
 
     def numbered(self, serial: int) -> Flow:
         """The flow of this number. STALE once it was evicted and nobody has it open."""

@@ -43,8 +43,9 @@ from .answers import (
     TreeError,
 )
 from .control import CONTROL_NAME, Control, Entry, Held
+from .directories import PLACE_MODE, Directories, Flat
+from .folder import Folder
 from .meta import source_of
-from .names import name_of, reversed_key
 from .numbers import FIRST_FLOW, ROOT, Fixed, is_flow, stream_of
 from .shelf import Shelf
 
@@ -55,6 +56,8 @@ ROOT_MODE = stat.S_IFDIR | 0o700
 BLOCK_BYTES = 512  # the unit of st_blocks
 READ_BYTES = 131072  # st_blksize: cat and cp read so much at once
 PAGE_BYTES = 4096  # the same, of files that do not hold all their bytes
+
+Name = tuple[int, bytes]  # in which directory, by its inode, and what
 
 _DOT_COOKIE, _DOT_DOT_COOKIE = 1, 2
 _CONTROL_COOKIE = 3  # where `.flowfs` is listed; those of flows are higher
@@ -83,10 +86,15 @@ class Tree:
     """
 
     def __init__(
-        self, engine: Engine, about: Callable[[], Mapping[str, object]] = dict, visible: bool = False
+        self,
+        engine: Engine,
+        about: Callable[[], Mapping[str, object]] = dict,
+        visible: bool = False,
+        directories: Directories | None = None,
     ) -> None:
         self._engine = engine
-        self._shelf = Shelf(engine)
+        self._directories = Flat(engine) if directories is None else directories
+        self._shelf = Shelf(engine, self._directories)
         self._control = Control(self._shelf, about, self._directory_time)
         self._visible = visible
         self._numbers = itertools.count(1)
@@ -102,35 +110,46 @@ class Tree:
 
     def lookup(self, parent: int, name: bytes) -> Attributes:
         """The attributes of `name` in the directory `parent`. NOT_FOUND, NOT_A_DIRECTORY, STALE; Unready."""
-        if parent == ROOT:
-            if name == CONTROL_NAME:
-                return self._control.attributes(Fixed.CONTROL)
-            return self._named_attributes(self._shelf.named(name))
+        if parent == ROOT and name == CONTROL_NAME:
+            return self._control.attributes(Fixed.CONTROL)
+        if parent == ROOT or self._directories.folder(parent) is not None:
+            found = self._directories.find(parent, name)
+            if isinstance(found, Folder):
+                return self._folder_attributes(found)
+            return self._named_attributes(found)
         self._require_directory(parent)
+        self._directories.ready()
         return self._control.lookup(parent, name)
 
     def attributes(self, inode: int) -> Attributes:
         """The attributes of an inode. STALE once its flow was evicted and nobody has it open; Unready."""
         if is_flow(inode):
             return self._flow_attributes(self._shelf.numbered(inode - FIRST_FLOW))
-        return self._root_attributes() if inode == ROOT else self._control.attributes(inode)
+        if inode == ROOT:
+            return self._root_attributes()
+        folder = self._directories.folder(inode)
+        if folder is not None:
+            return self._folder_attributes(folder)
+        self._directories.ready()
+        return self._control.attributes(inode)
 
     def target(self, inode: int) -> bytes:
-        """Where a symbolic link leads. NOT_A_LINK, STALE."""
+        """Where a symbolic link leads. NOT_A_LINK, STALE; Unready."""
+        self._directories.ready()
         return self._control.target(inode)
 
     def xattr(self, inode: int, name: bytes) -> bytes:
-        """An extended attribute. NO_ATTRIBUTE, STALE."""
-        if not is_flow(inode) or name not in xattrs.NAMES:
+        """An extended attribute. NO_ATTRIBUTE, STALE; Unready."""
+        if name not in self.xattr_names(inode):
             raise TreeError(Reason.NO_ATTRIBUTE)
         flow = self._shelf.numbered(inode - FIRST_FLOW)
-        peer = name_of(reversed_key(flow.key), flow.generation).decode()
         source = source_of(flow, self._control.sources())
-        return xattrs.value(name, flow, self._engine.about(flow), peer, source)
+        self._directories.ready()
+        return xattrs.value(name, flow, self._engine.about(flow), self._directories.called(flow), source)
 
     def xattr_names(self, inode: int) -> tuple[bytes, ...]:
         """The extended attributes that an inode has: those of flows have all."""
-        return xattrs.NAMES if is_flow(inode) else ()
+        return xattrs.names(self._directories.by_template) if is_flow(inode) else ()
 
     def followed(self, inode: int) -> int:
         """The inode of the flow that a FIFO of `.flowfs/follow` is for. STALE."""
@@ -166,30 +185,28 @@ class Tree:
         if listing is not None:
             yield from itertools.islice(listing, cookie, None)  # cookies count from 1
             return
+        self._directories.ready()
         yield from self._dots(handle)[cookie:]
-        if handle != ROOT:
+        if handle != ROOT and self._directories.folder(handle) is None:
             yield from self._control.entries(handle, cookie)
             return
-        if self._visible and cookie < _CONTROL_COOKIE:
+        if self._visible and handle == ROOT and cookie < _CONTROL_COOKIE:
             yield CONTROL_NAME, self._control.attributes(Fixed.CONTROL), _CONTROL_COOKIE
-        yield from self._flow_entries(max(cookie - FIRST_FLOW, 0))
+        for name, found in self._directories.after(handle, cookie):
+            if isinstance(found, Folder):
+                yield name, self._folder_attributes(found), found.inode
+                continue
+            if not found.evicted:
+                attributes = self._flow_attributes(found)
+                yield name, attributes, attributes.inode
 
     def _dots(self, inode: int) -> list[Entry]:
-        return [
-            (b".", self.attributes(inode), _DOT_COOKIE),
-            (b"..", self._root_attributes(), _DOT_DOT_COOKIE),
-        ]
-
-    def _flow_entries(self, serial: int) -> Iterator[Entry]:
-        while flows := self._engine.list_after(serial, _LIST_COUNT):
-            for flow in flows:
-                if not flow.evicted:
-                    attributes = self._flow_attributes(flow)
-                    yield name_of(flow.key, flow.generation), attributes, attributes.inode
-            serial = flows[-1].serial
+        folder = self._directories.folder(inode)
+        above = self.attributes(folder.up) if folder is not None else self._root_attributes()
+        return [(b".", self.attributes(inode), _DOT_COOKIE), (b"..", above, _DOT_DOT_COOKIE)]
 
     def _require_directory(self, inode: int) -> None:
-        if inode == ROOT or self._control.is_directory(inode):
+        if inode == ROOT or self._control.is_directory(inode) or self._directories.folder(inode) is not None:
             return
         self.attributes(inode)
         raise TreeError(Reason.NOT_A_DIRECTORY)
@@ -218,7 +235,13 @@ class Tree:
 
     def _root_attributes(self) -> Attributes:
         now_ns = self._directory_time()
-        return Attributes(ROOT, ROOT_MODE, 2, 0, 0, now_ns, now_ns, now_ns, DIRECTORY_S, DIRECTORY_S)
+        links = self._directories.root_links()
+        return Attributes(ROOT, ROOT_MODE, links, 0, 0, now_ns, now_ns, now_ns, DIRECTORY_S, DIRECTORY_S)
+
+    @staticmethod
+    def _folder_attributes(folder: Folder) -> Attributes:
+        times = folder.changed_ns, folder.changed_ns, folder.changed_ns
+        return Attributes(folder.inode, PLACE_MODE, folder.links, 0, 0, *times, DIRECTORY_S, DIRECTORY_S)
 
     def _directory_time(self) -> int:
         """When a flow appeared or went: the time at which somebody first asked afterwards."""
@@ -241,8 +264,9 @@ class Tree:
         """
         if is_flow(inode):
             return self._open_flow(inode)
-        if inode == ROOT:
+        if inode == ROOT or self._directories.folder(inode) is not None:
             raise TreeError(Reason.IS_A_DIRECTORY)
+        self._directories.ready()
         text = self._control.open(inode)
         handle = next(self._numbers)
         self._texts[handle] = text
@@ -315,19 +339,37 @@ class Tree:
     def unlink(self, parent: int, name: bytes) -> None:
         """Evict the flow of this name, which `changes()` does not give: the caller knows.
 
-        NOT_FOUND; READ_ONLY for everything but flows.
+        NOT_FOUND, IS_A_DIRECTORY; READ_ONLY for everything but flows; Unready.
         """
-        if parent != ROOT:
-            self.lookup(parent, name)
-            raise TreeError(Reason.READ_ONLY)
-        if name == CONTROL_NAME:
-            raise TreeError(Reason.READ_ONLY)
+        flow = self._removable(parent, name)
+        if isinstance(flow, Folder):
+            raise TreeError(Reason.IS_A_DIRECTORY)
         try:
-            flow = self._engine.remove(self._shelf.named(name))
+            flow = self._engine.remove(flow)
         except Evicted:
             raise TreeError(Reason.NOT_FOUND) from None
+        self._control.tidy()  # an event has the name, too
+        self._directories.removed(flow)
         if flow.opens:
             self._removed.append(FIRST_FLOW + flow.serial)
+
+    def rmdir(self, parent: int, name: bytes) -> None:
+        """Remove a directory of flows.
+
+        NOT_FOUND, NOT_A_DIRECTORY, NOT_EMPTY; READ_ONLY for all others; Unready.
+        """
+        folder = self._removable(parent, name)
+        if not isinstance(folder, Folder):
+            raise TreeError(Reason.NOT_A_DIRECTORY)
+        self._directories.remove_folder(folder)
+
+    def _removable(self, parent: int, name: bytes) -> Flow | Folder:
+        if parent == ROOT or self._directories.folder(parent) is not None:
+            if parent != ROOT or name != CONTROL_NAME:
+                return self._directories.find(parent, name)
+        else:
+            self.lookup(parent, name)
+        raise TreeError(Reason.READ_ONLY)
 
     def space(self) -> Space:
         """How much the directory may hold, and holds."""
@@ -339,12 +381,11 @@ class Tree:
         """Whether `changes()` has anything. Cheap."""
         return self._engine.changed() or bool(self._removed) or self._engine.finished != self._finished
 
-    def changes(self) -> tuple[list[int], list[bytes], list[int]]:
+    def changes(self) -> tuple[list[int], list[Name], list[int]]:
         """Since it was last asked: inodes whose attributes, or whose readiness, were given away and hold no
-        more, names in the root that were given away and have gone, and inodes that were once open and of
-        which bytes went.
+        more, names that were given away and have gone, each with the inode of its directory, and inodes that
+        were once open and of which bytes went.
         """
-        self._control.tidy()
         finished = self._engine.finished
         changes = self._engine.changes()
         grown = [FIRST_FLOW + flow.serial for flow in changes.grown]
@@ -355,4 +396,5 @@ class Tree:
             self._finished = finished
             grown += [FIRST_FLOW + serial for serial in self._shelf.held]
         freed = [FIRST_FLOW + flow.serial for flow in changes.freed]
-        return grown, [name_of(flow.key, flow.generation) for flow in changes.gone], freed
+        self._control.tidy()  # an event of what has gone has its name, too
+        return grown, self._directories.took_away(changes.gone), freed

@@ -12,13 +12,14 @@ from collections.abc import Callable, Iterable, Mapping
 from ..core.flow import STATE_NAMES, Flow
 from ..core.notes import About
 from .answers import Reason, TreeError
+from .directories import Called
 
 PREFIX = b"user.flowfs."
 MAX_VALUE_BYTES = 65536  # XATTR_SIZE_MAX of limits.h
 _MORE = ",..."  # there are more ranges than fit
 
 _SECOND_NS = 10**9
-_Value = Callable[[Flow, About, str, str], str]
+_Value = Callable[[Flow, About, Called, str], str]
 
 
 def when(time_ns: int) -> str:
@@ -41,28 +42,38 @@ def ranges(pairs: Iterable[tuple[int, int]]) -> str:
 
 
 _VALUES: Mapping[bytes, _Value] = {
-    b"state": lambda flow, about, peer, source: STATE_NAMES[flow.state],
-    b"first": lambda flow, about, peer, source: when(flow.first_ns),
-    b"last": lambda flow, about, peer, source: when(flow.last_ns),
-    b"packets": lambda flow, about, peer, source: str(about.packets),
-    b"gaps": lambda flow, about, peer, source: ranges(hole[:2] for hole in about.holes),
-    b"missing": lambda flow, about, peer, source: str(
+    b"state": lambda flow, about, called, source: STATE_NAMES[flow.state],
+    b"first": lambda flow, about, called, source: when(flow.first_ns),
+    b"last": lambda flow, about, called, source: when(flow.last_ns),
+    b"packets": lambda flow, about, called, source: str(about.packets),
+    b"gaps": lambda flow, about, called, source: ranges(hole[:2] for hole in about.holes),
+    b"missing": lambda flow, about, called, source: str(
         sum(hole[1] for hole in about.holes) + about.tail_missing_bytes
     ),
-    b"freed": lambda flow, about, peer, source: str(flow.start),
-    b"conflicts": lambda flow, about, peer, source: ranges(conflict[:2] for conflict in about.conflicts),
-    b"retransmitted": lambda flow, about, peer, source: str(about.bytes_by_fate.get("duplicate_bytes", 0)),
-    b"peer": lambda flow, about, peer, source: peer,
-    b"role": lambda flow, about, peer, source: about.role,
-    b"source": lambda flow, about, peer, source: source,
-    b"checksum": lambda flow, about, peer, source: "unverified" if about.unverified else "ok",
+    b"freed": lambda flow, about, called, source: str(flow.start),
+    b"conflicts": lambda flow, about, called, source: ranges(conflict[:2] for conflict in about.conflicts),
+    b"retransmitted": lambda flow, about, called, source: str(about.bytes_by_fate.get("duplicate_bytes", 0)),
+    b"peer": lambda flow, about, called, source: called.peer,
+    b"role": lambda flow, about, called, source: about.role,
+    b"source": lambda flow, about, called, source: source,
+    b"checksum": lambda flow, about, called, source: "unverified" if about.unverified else "ok",
 }
 NAMES = tuple(PREFIX + name for name in _VALUES)
+_BY_TEMPLATE: Mapping[bytes, _Value] = {
+    b"canonical": lambda flow, about, called, source: called.canonical or "",
+}
+_ALL = {**_VALUES, **_BY_TEMPLATE}
+_ALL_NAMES = tuple(PREFIX + name for name in _ALL)
 
 
-def value(name: bytes, flow: Flow, about: About, peer: str, source: str) -> bytes:
+def names(by_template: bool) -> tuple[bytes, ...]:
+    """Those of a flow, whose name may come by a template."""
+    return _ALL_NAMES if by_template else NAMES
+
+
+def value(name: bytes, flow: Flow, about: About, called: Called, source: str) -> bytes:
     """What an attribute says. NO_ATTRIBUTE."""
-    say = _VALUES.get(name.removeprefix(PREFIX)) if name.startswith(PREFIX) else None
+    say = _ALL.get(name.removeprefix(PREFIX)) if name.startswith(PREFIX) else None
     if say is None:
         raise TreeError(Reason.NO_ATTRIBUTE)
-    return say(flow, about, peer, source).encode()
+    return say(flow, about, called, source).encode()

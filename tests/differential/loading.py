@@ -11,12 +11,14 @@ from flowfs.capture.sources import Damage
 from flowfs.core.engine import Engine
 from flowfs.core.limits import MIB, Limits
 from flowfs.dissect import dissect
-from flowfs.tree.names import name_of
+from flowfs.templates import DEFAULT, Template
+from flowfs.tree.letters import Spelling
 
 
-def files_of_flowfs(path: Path) -> dict[str, Content]:
-    """The files of a capture, by name."""
+def files_of_flowfs(path: Path, template: str = DEFAULT) -> dict[str, Content]:
+    """The files of a capture, by what a template makes of them."""
     engine = Engine(Limits(payload_bytes=64 * MIB), dissect)
+    spell = Spelling(Template(template), engine.origin)
     source = open_file(str(path), 0)
     with suppress(Damage):  # what comes before it is there
         while not source.ended:
@@ -27,7 +29,7 @@ def files_of_flowfs(path: Path) -> dict[str, Content]:
     files = {}
     for flow in engine.list_after(0, 1 << 20):
         holes = [(offset, offset + length) for offset, length, _ in flow.gaps()]
-        name = name_of(flow.key, flow.generation).decode()
+        name = b"/".join(spell(flow)).decode()
         files[name] = Content(engine.read(flow, 0, flow.size), holes)
     engine.close()
     return files

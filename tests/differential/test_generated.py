@@ -31,3 +31,15 @@ def test_tcpflow_agrees(tmp_path: Path, number: int) -> None:
     path = write_pcap(tmp_path / "capture", packets, RAW)
     assert files_of_tcpflow(path, tmp_path / "flows") == sent
     assert files_of_flowfs(path) == {name: Content(data, []) for name, data in sent.items()}
+
+
+@pytest.mark.needs("tcpflow")
+@pytest.mark.parametrize(
+    "template", ["%A/%a/%B/%b/%#.flow", "%B.%b_%A.%a%C%c", "%T/%t-%a-%b-%#%%", "%v-%A%V/%b/%a%c"]
+)
+def test_tcpflow_agrees_on_names_by_templates(tmp_path: Path, template: str) -> None:
+    """Where each flow has one of its own; tcpflow has no answer where two have the same."""
+    packets, _ = conversations(0, clean=True)
+    path = write_pcap(tmp_path / "capture", packets, RAW)
+    found = {name: content.data for name, content in files_of_flowfs(path, template).items()}
+    assert found == files_of_tcpflow(path, tmp_path / "flows", "-T", template)

@@ -75,7 +75,8 @@ def _seen(row: list[str]) -> Seen | None:
     return Seen(int(vlan or "0", 0), *ends, int(seq), syn, bytes.fromhex(payload))
 
 
-def files_of_tcpflow(path: Path, folder: Path) -> dict[str, bytes]:
-    """What tcpflow writes for a capture, by name."""
-    subprocess.run(["tcpflow", "-r", str(path), "-o", str(folder)], capture_output=True, check=True)
-    return {file.name: file.read_bytes() for file in folder.iterdir() if "-" in file.name}
+def files_of_tcpflow(path: Path, folder: Path, *options: str) -> dict[str, bytes]:
+    """What tcpflow writes for a capture, by name, or path where options make directories."""
+    subprocess.run(["tcpflow", "-r", str(path), "-o", str(folder), *options], capture_output=True, check=True)
+    files = (file for file in folder.rglob("*") if file.is_file() and file.name != "report.xml")
+    return {str(file.relative_to(folder)): file.read_bytes() for file in files}

@@ -2,7 +2,7 @@
 
 Each line is a JSON list, a command and its arguments; each is answered with one line. The commands run in a
 thread, as the capture does in the program, so that the mount is read while the engine is fed. With a UID
-other than 0 root mounts for that user and gives its rights up.
+other than 0 root mounts for that user and gives its rights up. `names` among the limits is a template.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ import trio
 from flowfs.core.engine import Engine
 from flowfs.core.limits import Limits
 from flowfs.mount import Mount, MountError
-from flowfs.tree import Tree
+from flowfs.templates import DEFAULT
+from flowfs.tree import Tree, directories
 
 PACKET_BYTES = 16  # of a batch's description
 
@@ -93,8 +94,9 @@ class Steering:
 
 
 async def main(mountpoint: str, uid: int, limits: dict[str, Any]) -> None:
+    names = limits.pop("names", DEFAULT)
     engine = Engine(Limits(**limits))
-    tree = Tree(engine)
+    tree = Tree(engine, directories=directories(engine, names))
     if uid:
         os.setresuid(uid, 0, 0)
     mount = Mount.open(tree, mountpoint)

@@ -29,6 +29,7 @@ from archiving import (
 from craft import Conversation
 from flowfs.archive import ArchiveError, part
 from flowfs.core.limits import KIB, SECOND_NS
+from flowfs.tree import Flat
 from flowfs.tree.meta import meta_json
 from waiting import eventually
 
@@ -70,7 +71,8 @@ def test_what_is_known_of_a_flow_is_said_in_the_words_of_the_mount(place: Path) 
         one.feed(conversation.server_ack(10).wait(1).client(10, b"y").close())
         one.end()
         (flow,) = one.engine.list_after(0, 9)
-        known = json.loads(meta_json(flow, one.engine.about(flow), ["here"]))
+        called = Flat(one.engine).called(flow)
+        known = json.loads(meta_json(flow, one.engine.about(flow), ["here"], called))
     (line,) = check(place)
     assert known["holes"]
     assert known["conflicts"]
@@ -204,7 +206,7 @@ def test_a_draft_of_what_a_reader_removes_is_discarded(place: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["flows", "table"])
 def test_flows_that_go_for_the_sake_of_others_are_saved_as_well(place: Path, kind: str) -> None:
-    limits = {"flows": {"max_flows": 20}, "table": {"table_bytes": 64 * KIB}}[kind]
+    limits: dict[str, Any] = {"flows": {"max_flows": 20}, "table": {"table_bytes": 64 * KIB}}[kind]
     with archived(place, **limits) as one:
         for port in range(300):
             one.feed(talk(b"%d" % port, 1000 + port))

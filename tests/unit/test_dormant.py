@@ -31,6 +31,7 @@ STRUCTURE = {
     "turns",
 }
 KEPT = {"notes", "cuts", "key"}  # objects
+OF_BOTH = {"link", "turns"}  # the same, of the connection
 WAITING = {"afar", "incumbent", "pending", "rival", "tentative"}  # objects that nobody has who sleeps
 NARROW = {"state": 2, "scale": 14, "files": 2}  # their largest value
 
@@ -41,7 +42,7 @@ def fields(of: type) -> list[str]:
 
 
 def numbers(of: type) -> list[str]:
-    return [name for name in fields(of) if name not in STRUCTURE | KEPT | WAITING | {"flow"}]
+    return [name for name in fields(of) if name not in STRUCTURE | KEPT | OF_BOTH | WAITING | {"flow"}]
 
 
 def unusual(name: str, value: Any, salt: int) -> Any:
@@ -192,17 +193,19 @@ def test_who_sleeps_takes_few_bytes(engine: Engine) -> None:
     assert len(record.packed) < 120
 
 
-def test_turns(engine: Engine) -> None:
-    """Who spoke when is the same; a long talk's is the same object."""
+def test_turns_and_addresses(engine: Engine) -> None:
+    """Who spoke when is the same; a long talk's is the same object, and so are Ethernet addresses."""
     connection = talk(engine)
     known = connection.turns_from(0)
     copy = slept(engine, connection)
     assert copy.turns_from(0) == known
     assert (copy.one.side, copy.other.side) == (0, 1)
     take_apart(copy)
+    connection.link = b"addresses"
     for number in range(9):
         connection.take_turn(number % 2, 10 + number, 10**9 + number, engine.flows.room.turns)
     copy = slept(engine, connection)
     assert copy.turns is connection.turns is not None
     assert copy.turns_from(3) == connection.turns_from(3)
+    assert copy.link is connection.link
     take_apart(copy)

@@ -12,17 +12,17 @@ import trio.testing
 from flowfs.mount import notifier as module
 from flowfs.mount.notifier import GIVE_UP_S, MAX_UNKNOWN, RETRY_S, Notifier
 from flowfs.mount.waiters import Waiters
-from flowfs.tree import Tree
+from flowfs.tree import ROOT, Name, Tree
 
 
 class Kernel:
     """Notes what it is told; `unknown` are inodes and names that it does not know."""
 
     def __init__(self) -> None:
-        self.pending: tuple[list[int], list[bytes], list[int]] = ([], [], [])
-        self.unknown: set[int | bytes] = set()
+        self.pending: tuple[list[int], list[Name], list[int]] = ([], [], [])
+        self.unknown: set[int | Name] = set()
         self.inodes: list[int] = []
-        self.names: list[bytes] = []
+        self.names: list[Name] = []
         self.batches = 0
         self.pages: list[list[int]] = []
         self.waiters = Waiters()
@@ -32,7 +32,7 @@ class Kernel:
     def changed(self) -> bool:
         return self.pending != ([], [], [])
 
-    def changes(self) -> tuple[list[int], list[bytes], list[int]]:
+    def changes(self) -> tuple[list[int], list[Name], list[int]]:
         pending, self.pending = self.pending, ([], [], [])
         return pending
 
@@ -42,7 +42,7 @@ class Kernel:
         self.inodes.append(inode)
         return inode not in self.unknown
 
-    def forget_names(self, names: Sequence[bytes]) -> list[bytes]:
+    def forget_names(self, names: Sequence[Name]) -> list[Name]:
         self.batches += 1
         self.names += names
         return [name for name in names if name in self.unknown]
@@ -76,7 +76,7 @@ async def change(
     kernel: Kernel,
     notifier: Notifier,
     inodes: Sequence[int] = (),
-    names: Sequence[bytes] = (),
+    names: Sequence[Name] = (),
     freed: Sequence[int] = (),
 ) -> None:
     kernel.pending = (list(inodes), list(names), list(freed))
@@ -86,13 +86,13 @@ async def change(
 
 def test_it_is_told_of_each_change_once() -> None:
     async def script(kernel: Kernel, notifier: Notifier) -> None:
-        await change(kernel, notifier, [1025, 1026], [b"a"])
+        await change(kernel, notifier, [1025, 1026], [(ROOT, b"a")])
         await trio.sleep(100)
         await change(kernel, notifier, [1025])
 
     kernel = played(script)
     assert kernel.inodes == [1025, 1026, 1025]
-    assert kernel.names == [b"a"]
+    assert kernel.names == [(ROOT, b"a")]
 
 
 def test_it_is_told_nothing_without_being_asked_to() -> None:
@@ -148,23 +148,23 @@ def test_unknown_inodes_are_bounded() -> None:
 
 def test_names_that_it_does_not_know_yet_are_said_once_more() -> None:
     async def script(kernel: Kernel, notifier: Notifier) -> None:
-        kernel.unknown = {b"b", b"c"}
-        await change(kernel, notifier, names=[b"a", b"b", b"c"])
+        kernel.unknown = {(ROOT, b"b"), (ROOT, b"c")}
+        await change(kernel, notifier, names=[(ROOT, b"a"), (ROOT, b"b"), (ROOT, b"c")])
         await trio.sleep(100)
 
     kernel = played(script)
-    assert kernel.names == [b"a", b"b", b"c", b"b", b"c"]
+    assert kernel.names == [(ROOT, b"a"), (ROOT, b"b"), (ROOT, b"c"), (ROOT, b"b"), (ROOT, b"c")]
 
 
 def test_names_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_NAMES", 10)
 
     async def script(kernel: Kernel, notifier: Notifier) -> None:
-        await change(kernel, notifier, names=[b"%d" % number for number in range(25)])
+        await change(kernel, notifier, names=[(ROOT, b"%d" % number) for number in range(25)])
         assert notifier.dropped == 15
-        await change(kernel, notifier, names=[b"x"])
+        await change(kernel, notifier, names=[(ROOT, b"x")])
 
-    assert played(script).names == [*(b"%d" % number for number in range(10)), b"x"]
+    assert played(script).names == [*((ROOT, b"%d" % number) for number in range(10)), (ROOT, b"x")]
 
 
 def test_settling_tells_of_that_inode_alone() -> None:
@@ -207,7 +207,7 @@ def test_others_have_their_turn_meanwhile() -> None:
 
 def test_pages_are_forgotten_once_and_apart_from_the_rest() -> None:
     async def script(kernel: Kernel, notifier: Notifier) -> None:
-        await change(kernel, notifier, [1], [b"a"], [7, 8, 7])
+        await change(kernel, notifier, [1], [(ROOT, b"a")], [7, 8, 7])
         await change(kernel, notifier, [2])
         await change(kernel, notifier, freed=[7])
 

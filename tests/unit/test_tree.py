@@ -331,7 +331,7 @@ def test_only_what_was_given_away_is_told_of(directory: Directory) -> None:
     assert directory.tree.changes() == ([], [], [])  # it was told already that it knows nothing
     for conversation in (known, unknown):
         directory.evict(conversation)
-    assert directory.tree.changes() == ([], [known.client_name().encode()], [])
+    assert directory.tree.changes() == ([], [(ROOT, known.client_name().encode())], [])
 
 
 def test_bytes_that_were_freed_are_told_of_if_somebody_had_the_file_open(directory: Directory) -> None:
@@ -376,7 +376,7 @@ def test_what_was_listed_was_given_away(directory: Directory) -> None:
     assert directory.names() == [conversation.client_name().encode()]
     directory.feed(conversation.client(3, b"def"))
     directory.evict(conversation)
-    assert directory.tree.changes() == ([FIRST_FLOW + 1], [conversation.client_name().encode()], [])
+    assert directory.tree.changes() == ([FIRST_FLOW + 1], [(ROOT, conversation.client_name().encode())], [])
 
 
 def test_what_has_just_grown_is_known_for_the_moment_alone(directory: Directory) -> None:
@@ -605,7 +605,7 @@ def test_what_sleeps_is_told_of_though_changes_are_asked_for_between_two_entries
     directory.engine.flows.lay_down_all()
     for conversation in flows:
         directory.evict(conversation)
-    assert directory.tree.changes()[1] == names
+    assert directory.tree.changes()[1] == [(ROOT, name) for name in names]
 
 
 def test_what_sleeps_is_looked_up_read_and_removed() -> None:
