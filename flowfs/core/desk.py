@@ -134,7 +134,7 @@ class Desk:
     def read(self, flow: Flow, offset: int, size: int) -> bytes:
         """At most `size` bytes at `offset`; empty at the end. Raises Evicted if they were freed."""
         with self.turn:
-            if not flow.opens:
+            if not flow.opens and not flow.evicted:
                 found = self.store.get(flow.serial)
                 if found is None:
                     raise Evicted

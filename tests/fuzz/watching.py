@@ -66,8 +66,7 @@ class Watched:
             self.engine.release(self._opened.pop())
         elif flows and choice % 3 == 1:
             flow = flows[choice // 3 % len(flows)]
-            self.engine.open(flow)
-            self._opened.append(flow)
+            self._opened.append(self.engine.open(flow))
         elif flows:
             self.engine.remove(flows[choice // 3 % len(flows)])
 
@@ -128,7 +127,11 @@ def check_gaps(flow: Flow) -> None:
 
 def compare(engine: Engine, old: Glance) -> bool:
     """What was seen of a flow is there still, or gone for good; returns whether its end was none."""
-    flow = old.flow
+    flow = engine.get(old.flow.serial) or old.flow
+    if flow is old.flow and not flow.evicted and engine.get(flow.serial) is None:
+        for offset, _ in old.pieces:  # a copy of what has gone since
+            check_evicted(engine, flow, offset)
+        return False
     assert flow.size >= old.size  # [R2]
     assert flow.start >= old.start
     for offset, data in old.pieces:

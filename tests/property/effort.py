@@ -9,7 +9,10 @@ import os
 
 import hypothesis
 
+from flowfs.core import compiled
+
 EFFORT = float(os.environ.get("FLOWFS_EFFORT", "0"))
+INTERPRETED_EFFORT = 1 / 3  # as much time as the compiled core takes for all of them
 
 
 def examples(count: int, steps: int = 50) -> hypothesis.settings:
@@ -17,7 +20,8 @@ def examples(count: int, steps: int = 50) -> hypothesis.settings:
 
     Also the settings of a machine that takes up to so many steps in each.
     """
-    number = max(1, round(count * EFFORT)) if EFFORT else count
+    effort = EFFORT or (1 if compiled() else INTERPRETED_EFFORT)
+    number = max(1, round(count * effort))
     return hypothesis.settings(
         max_examples=number, stateful_step_count=steps, derandomize=not EFFORT, deadline=None
     )

@@ -318,7 +318,9 @@ def test_a_name_is_not_used_twice_while_its_file_is_there() -> None:
         feed(engine, conversation.wait(200).again(77_000_000, 5).handshake().client(0, b"2"))
         third = engine.list_after(second.serial, 9)[0]
         assert (third.generation, third.serial) == (2, 3)
-        assert engine.find(conversation.client_key(), 1) is second
+        found = engine.find(conversation.client_key(), 1)
+        assert found is not None
+        assert found.serial == second.serial
 
 
 def test_states_of_the_directions() -> None:

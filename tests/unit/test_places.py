@@ -469,7 +469,8 @@ def test_each_flow_has_one_path_and_each_path_one_flow(
             server = f"10.0.0.{2 + one % 3}"
             directory.flow(40_000 + other % 5, client_address=f"10.0.1.{1 + one % 2}", server_address=server)
         elif what == "go" and there:
-            directory.engine.remove(there[one % len(there)])
+            gone = there[one % len(there)]
+            evict(directory.engine, gone.key, gone.generation)
         elif what == "remove" and there:
             flow = there[one % len(there)]
             directory.unlink(directory.places.path(flow).decode())
