@@ -84,3 +84,4 @@ LIVE: dict[str, Shape] = {
     "mix": Shape("live-mix", 3_000, 0, 384, "mix"),
     "requests": Shape("live-requests", 15_000, 6144, 384, "requests"),
 }
+LIVE_SMALL = Shape("live-small", 300, 0, 50, "mix")

@@ -27,6 +27,7 @@ def test_load_several_captures(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("flowfs-bench/run-*"))
 
 
+@pytest.mark.needs("tcpdump")
 def test_load_beside_a_peer(tmp_path: Path) -> None:
     drawing, stored = tmp_path / "load.svg", tmp_path / "ratios.json"
     only = (*ONE, "--only", "bulk", "--ratios", stored)
