@@ -138,7 +138,7 @@ class Bench:
 
 def peers(options: argparse.Namespace) -> Iterator[str]:
     """Those that are here and wanted; says which are missing."""
-    for peer in () if options.no_peers else PEERS:
+    for peer in () if options.no_peers else options.peer or PEERS:
         if peer == "copying" or shutil.which(peer):
             yield peer
         else:
@@ -230,6 +230,9 @@ def arguments() -> argparse.Namespace:
         "--only", action="append", choices=shapes.LOADS, help="this capture; repeatable (default: all)"
     )
     parser.add_argument("--small", action="store_true", help="small captures: for trying, not for judging")
+    parser.add_argument(
+        "--peer", action="append", choices=PEERS, help="flowfs and this one; repeatable (default: all)"
+    )
     parser.add_argument("--no-peers", action="store_true", help="flowfs alone")
     parser.add_argument("--limit-s", type=float, default=300, help="a run that takes longer is ended (300)")
     parser.add_argument("--plot", type=Path, metavar="FILE.svg", help="draw the medians")

@@ -30,7 +30,7 @@ def test_load_several_captures(tmp_path: Path) -> None:
 @pytest.mark.needs("tcpdump")
 def test_load_beside_a_peer(tmp_path: Path) -> None:
     drawing, stored = tmp_path / "load.svg", tmp_path / "ratios.json"
-    only = (*ONE, "--only", "bulk", "--ratios", stored)
+    only = (*ONE, "--only", "bulk", "--peer", "tcpdump", "--ratios", stored)
     done = run_bench("load", tmp_path, *only, "--plot", drawing, "--store")
     assert done.returncode == 0, done.stderr
     assert "| 64 connections x 500000 B |" in done.stdout
