@@ -79,7 +79,8 @@ need_packages() {
 need_peers() {
     local peer
     for peer; do
-        command -v "$peer" >/dev/null || (need_packages "$peer") || say "there is no $peer to be had; going on without it"
+        command -v "$peer" >/dev/null || (need_packages "$peer") ||
+            say "there is no $peer to be had; going on without it"
     done
 }
 
