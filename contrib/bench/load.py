@@ -204,7 +204,7 @@ def judge(results: dict[str, Result], stored: Mapping[str, float], options: argp
     judged = [*ratios.TARGETS, *(name for name in found if ratios.is_steady(name))]
     for name in dict.fromkeys(name for name in judged if name in found):
         judging = name in ratios.TARGETS and not options.small
-        print(f"  {name:<28} {found[name]:7.3f}", f"(at most {ratios.TARGETS[name]:.2f})" if judging else "")
+        print(f"  {name:<28} {found[name]:7.3f}", f"(at most {ratios.TARGETS[name]:.3f})" if judging else "")
     wrong = [] if options.small else [*ratios.missed(found), *memory_missed(results)]
     wrong += ratios.regressions(found, stored)
     if options.store:

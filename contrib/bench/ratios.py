@@ -45,7 +45,7 @@ def ratios_of(medians: Medians) -> dict[str, float]:
 def missed(ratios: Mapping[str, float]) -> list[str]:
     """The targets that were missed, a line each."""
     return [
-        f"{name} is {ratios[name]:.2f}, and may be {limit:.2f}"
+        f"{name} is {ratios[name]:.3f}, and may be {limit:.3f}"
         for name, limit in TARGETS.items()
         if name in ratios and not ratios[name] <= limit
     ]
@@ -74,7 +74,7 @@ def is_steady(name: str) -> bool:
 def regressions(ratios: Mapping[str, float], stored: Mapping[str, float]) -> list[str]:
     """What is worse than before by more than WORSE, a line each."""
     return [
-        f"{name} is {ratios[name]:.2f}, and was {before:.2f}"
+        f"{name} is {ratios[name]:.3f}, and was {before:.3f}"
         for name, before in stored.items()
         if name in ratios and not ratios[name] <= before * WORSE
     ]
