@@ -74,6 +74,16 @@ need_packages() {
         install "${missing[@]}"
 }
 
+# need_peers NAME...: installs programs to compare with, by the names of their packages; goes on without one that is
+# not to be had. (In need_venv they would make it another environment than that of contrib/run.)
+need_peers() {
+    local peer
+    for peer; do
+        command -v "$peer" >/dev/null || (need_packages "$peer") ||
+            say "there is no $peer to be had; going on without it"
+    done
+}
+
 need_python() {
     [[ -x $python ]] || die "there is no $python"
     "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || die "flowfs needs Python 3.11 or newer," \

@@ -1,22 +1,30 @@
-"""The programs of contrib/bench, which are no package, as modules."""
+"""The programs of contrib/bench, as modules and as commands."""
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
+import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
+
+from running import ENVIRONMENT, to_its_end
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
 def bench_module(name: str) -> ModuleType:
     """contrib/bench/NAME.py."""
-    path = ROOT / "contrib" / "bench" / f"{name}.py"
-    spec = importlib.util.spec_from_file_location(f"bench_{name}", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # where a dataclass looks for its own annotations
-    spec.loader.exec_module(module)
-    return module
+    if str(ROOT) not in sys.path:
+        sys.path.append(str(ROOT))  # at the end: an installed flowfs comes first
+    return importlib.import_module(f"contrib.bench.{name}")
+
+
+def run_bench(
+    name: str, cache: Path, *arguments: str | Path, timeout_s: float = 120
+) -> subprocess.CompletedProcess[str]:
+    """contrib/bench/NAME.py with the flowfs that is tested, and its captures in `cache`."""
+    command = [sys.executable, ROOT / f"contrib/bench/{name}.py", *arguments]
+    command += ["--flowfs", f"{sys.executable} -P -m flowfs"]
+    environment = {**ENVIRONMENT, "XDG_CACHE_HOME": str(cache)}
+    return to_its_end(command, environment, timeout_s)

@@ -120,6 +120,7 @@ LACKS: dict[str, Callable[[], str | None]] = {
     "fuse": functools.cache(lacks_fuse),
     "netns": functools.cache(lacks_netns),
     "captures": functools.cache(lacks_captures),
+    "tcpdump": functools.partial(lacks_program, "tcpdump"),
     "tshark": functools.partial(lacks_program, "tshark"),
     "tcpflow": functools.partial(lacks_program, "tcpflow"),
     "swaks": functools.partial(lacks_program, "swaks"),

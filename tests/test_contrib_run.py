@@ -211,3 +211,16 @@ def test_every_specification_is_one_that_pip_can_be_given(tmp_path: Path) -> Non
         extras = [extra for extra in specification.strip("[]").split(",") if extra]
         more = [one for extra in extras for one in project["optional-dependencies"][extra]]
         assert requirements(tmp_path, specification) == project["dependencies"] + more
+
+
+def test_a_program_to_compare_with_that_is_not_to_be_had() -> None:
+    script = f"""
+        . {ROOT}/contrib/common.sh
+        need_packages() {{ die "cannot install $*"; }}
+        need_peers sh no-such-program
+        echo 'goes on'
+    """
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
+    assert done.stdout == "goes on\n"
+    assert "there is no no-such-program to be had" in done.stderr
+    assert "cannot install sh" not in done.stderr

@@ -19,7 +19,7 @@ from pathlib import Path
 
 sys.path.append(str(Path(__file__).resolve().parents[2]))  # at the end: an installed flowfs comes first
 
-from contrib.bench import captures
+from contrib.bench import captures, shapes
 from flowfs.capture import open_file
 from flowfs.capture.sources import META_BYTES, Batch
 from flowfs.core import engine
@@ -57,12 +57,13 @@ def show(what: str, packets: int, seconds: float, worked: float) -> None:
     print(f"  {what:<16} {packets:>10,} packets  {seconds:6.2f} s  {rate:>10,.0f}/s  {worked:6.2f} s CPU")
 
 
-def measure(shape: captures.Shape, options: argparse.Namespace) -> None:
+def measure(load: shapes.Load, options: argparse.Namespace) -> None:
+    shape = load.small if options.small else load.full
     path = captures.cached(shape)
-    print(shape.title())
+    print(load.what)
     show("reading alone", *run(path, options.packets, lambda _: None))
     for _ in range(options.repeat):
-        house = engine.Engine(Limits())
+        house = engine.Engine(Limits(payload_bytes=load.payload_bytes, table_bytes=load.table_bytes))
         feed = partial(feed_batch, house)
         show("into the engine", *run(path, options.packets, feed))
         begin = time.perf_counter()
@@ -78,7 +79,7 @@ def measure(shape: captures.Shape, options: argparse.Namespace) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description="batches straight into the engine: packets a second")
     parser.add_argument("--repeat", type=int, default=3)
-    parser.add_argument("--only", choices=["bulk", "short"], help="one of the two captures")
+    parser.add_argument("--only", choices=shapes.LOADS, help="one of the captures (bulk and short)")
     parser.add_argument("--small", action="store_true", help="small captures")
     parser.add_argument("--packets", type=int, default=10**9, help="no more packets than this")
     parser.add_argument("--counters", action="store_true", help="print the engine's counters")
@@ -86,14 +87,12 @@ def main() -> None:
     options = parser.parse_args()
     print(f"engine: {'interpreted' if str(engine.__file__).endswith('.py') else 'compiled'}")
     profile = cProfile.Profile()
-    for shape in (
-        [captures.SMALL_BULK, captures.SMALL_SHORT] if options.small else [captures.BULK, captures.SHORT]
-    ):
-        if options.only in (None, shape.name):
-            if options.profile:
-                profile.runcall(measure, shape, options)
-            else:
-                measure(shape, options)
+    for name in [options.only] if options.only else ["bulk", "short"]:
+        load = shapes.LOADS[name]
+        if options.profile:
+            profile.runcall(measure, load, options)
+        else:
+            measure(load, options)
     if options.profile:
         pstats.Stats(profile).sort_stats("tottime").print_stats(30)
 

@@ -21,7 +21,7 @@ from typing import Literal, NamedTuple
 
 sys.path.append(str(Path(__file__).resolve().parents[2]))  # at the end: an installed flowfs comes first
 
-from contrib.bench import captures, load
+from contrib.bench import captures, programs
 
 MILLION = 10**6
 CONNECTIONS = 5000  # in a block: a second of the capture
@@ -90,21 +90,21 @@ class Seen(NamedTuple):
 
 
 def look(mountpoint: Path, daemon: int, connections: int) -> Seen:
-    """What the mount says, and the system of its process. Raises load.Failed."""
+    """What the mount says, and the system of its process. Raises programs.Failed."""
     status = json.loads((mountpoint / ".flowfs/status.json").read_text())
-    return Seen(connections, load.resident_memory(daemon), status["statistics"])
+    return Seen(connections, programs.resident_memory(daemon), status["statistics"])
 
 
 def run(flowfs: list[str], block: Block, millions: int, memory: str, mountpoint: Path) -> Iterator[Seen]:
-    """Feeds a mount, to the end; what is seen of it after each million, and then. Raises load.Failed."""
+    """Feeds a mount, to the end; what is seen of it after each million, and then. Raises programs.Failed."""
     command = [*flowfs, "mount", "-r", "-", "--no-wait", "--max-memory", memory, str(mountpoint)]
     with subprocess.Popen(command, stdin=subprocess.PIPE) as feeder:
         assert feeder.stdin is not None
         feeder.stdin.write(block.header)
         feeder.stdin.flush()
-        if feeder.wait(load.PATIENCE_S):
-            raise load.Failed(f"{command[0]} ended with {feeder.returncode}")
-        daemon = load.find_daemon(mountpoint)
+        if feeder.wait(programs.PATIENCE_S):
+            raise programs.Failed(f"{command[0]} ended with {feeder.returncode}")
+        daemon = programs.find_daemon(mountpoint)
         for number in range(millions * MILLION // CONNECTIONS):
             block.renew(number)
             feeder.stdin.write(block.records)
@@ -112,7 +112,7 @@ def run(flowfs: list[str], block: Block, millions: int, memory: str, mountpoint:
                 feeder.stdin.flush()
                 yield look(mountpoint, daemon, done)
         feeder.stdin.close()
-        load.wait_until_finished(mountpoint)
+        programs.wait_until_finished(mountpoint)
         yield look(mountpoint, daemon, done)
 
 
@@ -122,9 +122,9 @@ def complaints(seen: list[Seen], packets: int) -> Iterator[str]:
     settled = next((one for one in seen if one.connections >= SETTLED * MILLION), seen[-1])
     most = max(one.resident_bytes for one in seen)
     if most > settled.resident_bytes * MAY_GROW:
-        yield f"memory grew from {settled.resident_bytes / load.MIB:.1f} to {most / load.MIB:.1f} MiB"
+        yield f"memory grew from {settled.resident_bytes / programs.MIB:.1f} to {most / programs.MIB:.1f} MiB"
     connections = seen[-1].connections
-    sent = connections * (len(captures.request(0)) + SHAPE.answer_bytes)
+    sent = connections * (len(captures.request(SHAPE, 0)) + SHAPE.answer_bytes)
     for name, wanted in (
         ("packets", connections * packets),
         ("connections", connections),
@@ -143,7 +143,9 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="connections one after another through a small mount")
     parser.add_argument("--millions", type=int, default=MOST_MILLIONS, choices=range(1, MOST_MILLIONS + 1))
     parser.add_argument("--max-memory", default="64M")
-    parser.add_argument("--flowfs", default=load.default_flowfs(), help="the command (default: %(default)s)")
+    parser.add_argument(
+        "--flowfs", default=programs.default_flowfs(), help="the command (default: %(default)s)"
+    )
     return parser.parse_args()
 
 
@@ -151,8 +153,8 @@ def show(one: Seen) -> None:
     """A row of the table."""
     held, used = one.statistics["flows"], one.statistics["payload_used_bytes"]
     print(
-        f"{one.connections / MILLION:8.0f} M {one.resident_bytes / load.MIB:12.1f} MiB"
-        f" {held:10,} {used / load.MIB:12.1f} MiB",
+        f"{one.connections / MILLION:8.0f} M {one.resident_bytes / programs.MIB:12.1f} MiB"
+        f" {held:10,} {used / programs.MIB:12.1f} MiB",
         flush=True,
     )
 
@@ -160,7 +162,7 @@ def show(one: Seen) -> None:
 def main() -> int:
     """0: as small as it was, and all there; 1: not so; 2: the mount failed."""
     options = arguments()
-    print(f"{load.machine()}; --max-memory {options.max_memory}")
+    print(f"{programs.machine()}; --max-memory {options.max_memory}")
     print(f"{'connections':>10} {'resident':>14} {'flows held':>12} {'payload held':>16}")
     block, seen = Block(), list[Seen]()
     with tempfile.TemporaryDirectory() as folder:
@@ -168,11 +170,11 @@ def main() -> int:
             for one in run(options.flowfs.split(), block, options.millions, options.max_memory, Path(folder)):
                 seen.append(one)
                 show(one)
-        except (load.Failed, OSError, subprocess.TimeoutExpired) as error:
+        except (programs.Failed, OSError, subprocess.TimeoutExpired) as error:
             print(f"endless: {error}", file=sys.stderr)
             return 2
         finally:
-            load.unmount(options.flowfs.split(), Path(folder))
+            programs.unmount(options.flowfs.split(), Path(folder))
     found = list(complaints(seen, len(block.packets)))
     print("\n".join(found) or "memory is flat, and every packet, connection and byte is accounted for")
     return 1 if found else 0

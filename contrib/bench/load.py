@@ -1,285 +1,221 @@
-"""How long flowfs takes to load a capture, beside tcpflow, tcpdump and a mere copy, and the memory it takes.
+"""How long flowfs takes to load captures, and how much memory, beside its peers and a mere copy.
 
-Owns the runs, the medians and the verdict: exit status 1 where a target is missed, 2 where a program
-does not do its work. Every run is timed from its start until it returns; flowfs has then mounted and
-loaded. Unmounting, removing and writing back to the disk are outside of the timing, and the capture is
-in the page cache. The programs take turns, so that a busy minute of the machine hits all of them.
+Owns the turns, the medians and the verdict: exit status 1 where a target is missed, or, with `--check`, a
+ratio is worse than the stored one; 2 where flowfs does not do its work. The captures are in the page cache.
+The programs take turns, and so do the captures, so that a busy minute of the machine hits all of them.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
+import math
 import os
-import platform
 import shutil
 import signal
 import statistics
 import subprocess
 import sys
-import tempfile
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 sys.path.append(str(Path(__file__).resolve().parents[2]))  # at the end: an installed flowfs comes first
 
-from contrib.bench import captures, copying
+from contrib.bench import captures, plot, ratios, shapes
+from contrib.bench.programs import (
+    MIB,
+    Failed,
+    Run,
+    TooLong,
+    default_flowfs,
+    machine,
+    note,
+    run_copying,
+    run_flowfs,
+    run_tcpdump,
+    run_tcpflow,
+    run_tshark,
+    warm,
+    work_folder,
+)
 
-MIB = 2**20
-PATIENCE_S = 600  # for one run
-
-# The targets: how much of another program's time flowfs may take.
-OF_TCPFLOW, OF_TCPDUMP = 0.25, 4.0
-
-
-class Failed(Exception):
-    """A program did not do its work: one line."""
+PEERS = ("tcpdump", "copying", "tcpflow", "tshark")
+SLOW = ("tcpflow", "tshark")
 
 
 @dataclass
 class Result:
-    """What was measured on one capture: seconds by program, and of flowfs the memory and the counters."""
+    """What was measured on one capture: each program's runs, and of flowfs the counters."""
 
+    load: shapes.Load
     shape: captures.Shape
-    size: int
-    seconds: dict[str, list[float]] = field(default_factory=dict)
-    peak_bytes: int = 0
+    runs: dict[str, list[Run]] = field(default_factory=dict)
+    limit_s: float = 0
     counters: dict[str, int] = field(default_factory=dict)
     verified: int = 0
 
-    def median(self, program: str) -> float:
-        return statistics.median(self.seconds[program])
+    def title(self) -> str:
+        return self.load.what if self.shape is self.load.full else self.shape.title()
 
+    def seconds(self, program: str) -> list[float]:
+        return [run.seconds for run in self.runs[program]]
 
-# --- the programs ------------------------------------------------------------------------------
+    def medians(self) -> dict[str, float]:
+        return {program: statistics.median(self.seconds(program)) for program in self.runs}
 
-
-def timed(command: list[str]) -> float:
-    """Seconds of wall time. Raises Failed."""
-    # A file, not a pipe: a daemon may keep it open.
-    with tempfile.TemporaryFile() as said:
-        begin = time.perf_counter()
-        done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, stdout=said, stderr=said, timeout=PATIENCE_S, check=False
-        )
-        seconds = time.perf_counter() - begin
-        if done.returncode:
-            said.seek(0)
-            line = said.read().decode(errors="replace").strip()[-500:]
-            raise Failed(f"{command[0]} ended with {done.returncode}: {line}")
-    return seconds
-
-
-def run_flowfs(flowfs: list[str], capture: Path, work: Path, result: Result) -> float:
-    mountpoint = work / "mnt"
-    mountpoint.mkdir()
-    try:
-        seconds = timed([*flowfs, "mount", "-r", str(capture), str(mountpoint)])
-        daemon = find_daemon(mountpoint)
-        result.peak_bytes = max(result.peak_bytes, peak_memory(daemon))
-        result.counters = json.loads((mountpoint / ".flowfs/status.json").read_text())["statistics"]
-        result.verified = verify(result.shape, mountpoint)
-    finally:
-        unmount(flowfs, mountpoint)
-    wait_for_end(daemon)
-    mountpoint.rmdir()
-    return seconds
-
-
-def run_tcpflow(capture: Path, work: Path) -> float:
-    folder = work / "tcpflow"
-    folder.mkdir()
-    try:
-        return timed(["tcpflow", "-r", str(capture), "-o", str(folder)])
-    finally:
-        remove(folder)
-
-
-def remove(folder: Path) -> None:
-    """Removes a flat folder; in the order of inodes, which suits ext4."""
-    with os.scandir(folder) as entries:
-        for path in [entry.path for entry in sorted(entries, key=os.DirEntry.inode)]:
-            os.unlink(path)
-    folder.rmdir()
-
-
-def run_tcpdump(capture: Path) -> float:
-    return timed(["tcpdump", "-r", str(capture), "-w", "/dev/null"])
-
-
-def run_copying(capture: Path) -> float:
-    """What a program takes that only reads the file and copies it into as much memory: the floor."""
-    return timed([sys.executable, copying.__file__, str(capture)])
-
-
-# --- the daemon --------------------------------------------------------------------------------
-
-
-def find_daemon(mountpoint: Path) -> int:
-    """The process that serves the mount, by its command line. Raises Failed."""
-    wanted = os.fsencode(mountpoint)
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and int(entry.name) != os.getpid():
-            try:
-                arguments = (entry / "cmdline").read_bytes().split(b"\0")
-            except OSError:
-                continue  # it has just ended
-            if wanted in arguments:
-                return int(entry.name)
-    raise Failed(f"no process serves {mountpoint}")
-
-
-def peak_memory(process: int) -> int:
-    """The greatest resident memory so far, in bytes. Raises Failed."""
-    return memory(process, "VmHWM")
-
-
-def resident_memory(process: int) -> int:
-    """The memory in use, in bytes. Raises Failed."""
-    return memory(process, "VmRSS")
-
-
-def memory(process: int, row: str) -> int:
-    """A row of /proc/PROCESS/status, in bytes. Raises Failed."""
-    for line in Path(f"/proc/{process}/status").read_text().splitlines():
-        if line.startswith(f"{row}:"):
-            return int(line.split()[1]) * 1024
-    raise Failed(f"process {process} has no {row}")
-
-
-def wait_until_finished(mountpoint: Path) -> None:
-    """Until all that was to be read is. Raises Failed."""
-    deadline_s = time.monotonic() + PATIENCE_S
-    while time.monotonic() < deadline_s:
-        if json.loads((mountpoint / ".flowfs/status.json").read_text())["finished"]:
-            return
-        time.sleep(0.05)  # a mount in the background tells nobody that it has loaded
-    raise Failed(f"{mountpoint} is not loaded after {PATIENCE_S} s")
-
-
-def unmount(flowfs: list[str], mountpoint: Path) -> None:
-    if not mountpoint.is_mount():
-        return
-    if subprocess.run([*flowfs, "umount", str(mountpoint)], check=False, timeout=60).returncode:
-        subprocess.run(["fusermount3", "-uz", str(mountpoint)], check=False, timeout=60)
-
-
-def wait_for_end(process: int) -> None:
-    for _ in range(600):
-        if not Path(f"/proc/{process}").exists():
-            return
-        time.sleep(0.05)
-    raise Failed(f"process {process} did not end after its mount had gone")
-
-
-def verify(shape: captures.Shape, mountpoint: Path) -> int:
-    """Reads the end of some flows, all over the capture; those evicted are left out. Returns how many.
-
-    Raises Failed where one is not what was sent, or none is there.
-    """
-    seen = 0
-    for connection in range(0, shape.connections, max(1, shape.connections // 500)):
-        sent = captures.request(connection), captures.stream(shape, connection)
-        for name, data in zip(captures.names(connection), sent, strict=True):
-            if (path := mountpoint / name).exists():
-                seen += 1
-                if path.stat().st_size != len(data) or tail(path, 4096) != data[-4096:]:
-                    raise Failed(f"{name} is not what was sent")
-    if not seen:
-        raise Failed("none of the flows looked for is there")
-    return seen
-
-
-def tail(path: Path, size: int) -> bytes:
-    with path.open("rb", buffering=0) as file:
-        file.seek(max(0, path.stat().st_size - size))
-        return file.read(size)
+    def peak_bytes(self, program: str) -> int:
+        return max(run.peak_bytes for run in self.runs[program])
 
 
 # --- the runs ----------------------------------------------------------------------------------
 
 
-def measure(shape: captures.Shape, flowfs: list[str], repeat: int, programs: list[str], work: Path) -> Result:
-    capture = captures.cached(shape)
-    result = Result(shape, capture.stat().st_size)
-    runs: dict[str, Callable[[], float]] = {
-        "flowfs": lambda: run_flowfs(flowfs, capture, work, result),
-        "tcpflow": lambda: run_tcpflow(capture, work),
-        "tcpdump": lambda: run_tcpdump(capture),
-        "copying": lambda: run_copying(capture),
-    }
-    for turn in range(repeat):
-        for program in programs:
-            warm(capture)
-            os.sync()  # what the one before wrote is not written back on this one's time
-            note(f"{shape.title()}: run {turn + 1} of {repeat}: {program}")
-            result.seconds.setdefault(program, []).append(runs[program]())
-    note("")
-    return result
+class Bench:
+    """Takes the captures and the programs by turns, but for a program that failed on a capture before."""
+
+    def __init__(self, options: argparse.Namespace, work: Path) -> None:
+        self._options = options
+        self._work = work
+        self._programs = ["flowfs", *peers(options)]
+        names = [name for name in shapes.LOADS if not options.only or name in options.only]
+        self.results = {name: self._result(name) for name in names}
+        self._given_up: set[tuple[str, str]] = set()
+
+    def _result(self, name: str) -> Result:
+        load = shapes.LOADS[name]
+        return Result(load, load.small if self._options.small else load.full, limit_s=self._options.limit_s)
+
+    def run(self) -> None:
+        """Raises Failed where flowfs does."""
+        for name, result in self.results.items():
+            note(f"{name}: generating the capture")
+            captures.cached(result.shape)
+        for turn in range(self._options.repeat):
+            for name, result in self.results.items():
+                for program in self._wanted(name, result.load):
+                    note(f"{name}: run {turn + 1} of {self._options.repeat}: {program}")
+                    self._one(name, result, program)
+        note("")
+
+    def _wanted(self, name: str, load: shapes.Load) -> list[str]:
+        some = self._programs if load.slow_peers else [one for one in self._programs if one not in SLOW]
+        return [program for program in some if (name, program) not in self._given_up]
+
+    def _one(self, name: str, result: Result, program: str) -> None:
+        warm(captures.cached(result.shape))
+        os.sync()  # what the one before wrote is not written back on this one's time
+        try:
+            run = self._runs(result)[program]()
+        except Failed as failed:
+            if program == "flowfs":
+                raise
+            self._given_up.add((name, program))
+            note("")
+            print(f"load: {name}: {failed}; going on without it", file=sys.stderr)
+            if not isinstance(failed, TooLong):
+                return
+            run = Run(math.inf, 0)
+        result.runs.setdefault(program, []).append(run)
+
+    def _runs(self, result: Result) -> dict[str, Callable[[], Run]]:
+        capture, limit_s = captures.cached(result.shape), self._options.limit_s
+        return {
+            "flowfs": lambda: self._flowfs(result),
+            "tcpflow": lambda: run_tcpflow(capture, limit_s, self._work),
+            "tcpdump": lambda: run_tcpdump(capture, limit_s),
+            "tshark": lambda: run_tshark(capture, limit_s),
+            "copying": lambda: run_copying(capture, limit_s),
+        }
+
+    def _flowfs(self, result: Result) -> Run:
+        command, capture = self._options.flowfs.split(), captures.cached(result.shape)
+        loaded = run_flowfs(
+            command, result.load.options(), capture, result.shape, self._options.limit_s, self._work
+        )
+        result.counters, result.verified = loaded.counters, loaded.verified
+        return loaded.run
 
 
-def warm(capture: Path) -> None:
-    """Reads the capture into the page cache."""
-    with capture.open("rb", buffering=0) as file:
-        while file.read(MIB):
-            pass
-
-
-def note(line: str) -> None:
-    """What is going on, on a terminal."""
-    if sys.stderr.isatty():
-        sys.stderr.write(f"\r\033[K{line}")
-        sys.stderr.flush()
+def peers(options: argparse.Namespace) -> Iterator[str]:
+    """Those that are here and wanted; says which are missing."""
+    for peer in () if options.no_peers else options.peer or PEERS:
+        if peer == "copying" or shutil.which(peer):
+            yield peer
+        else:
+            print(f"load: there is no {peer} here; going on without it", file=sys.stderr)
 
 
 # --- the table ---------------------------------------------------------------------------------
 
 
-def report(result: Result, judging: bool) -> bool:
-    """Prints what was measured; whether every target that could be judged was met."""
+def report(name: str, result: Result) -> None:
+    """What was measured on a capture, a line for each program."""
+    size = captures.cached(result.shape).stat().st_size
     packets, flows = result.counters["packets"], result.counters["flows"]
-    print(f"\n{result.shape.title()} ({result.size / 1e6:,.0f} MB, {packets:,} packets)")
-    for program, seconds in result.seconds.items():
-        spread = f"({min(seconds):.2f} to {max(seconds):.2f})"
-        print(f"  {program:<8} {result.median(program):8.2f} s  {spread}")
+    print(f"\n{name}: {result.title()} ({size / 1e6:,.0f} MB, {packets:,} packets)")
+    medians = result.medians()
+    for program, median in medians.items():
+        compared = f"{medians['flowfs'] / median:6.2f}" if 0 < median < math.inf else ""
+        peak = f"{result.peak_bytes(program) / MIB:6,.0f} MiB" if median < math.inf else ""
+        took = said(result, program, "{:.2f} s  ({:.2f} to {:.2f})", "> {:g} s")
+        print(f"  {program:<8} {took:<28} flowfs / it {compared:>6}   peak {peak}")
     print(f"  {result.verified:,} of {flows:,} flows held were compared with what was sent")
-    judged = [judge(*row, judging) for row in comparisons(result)]
-    return all(judged) or not judging
 
 
-def comparisons(result: Result) -> Iterator[tuple[str, float, float, str]]:
-    """What is compared, the value, its limit, and how both are written."""
-    for program, limit in (("tcpflow", OF_TCPFLOW), ("tcpdump", OF_TCPDUMP)):
-        if program in result.seconds:
-            yield f"flowfs / {program}", result.median("flowfs") / result.median(program), limit, "{:.2f}"
-    yield "peak memory", result.peak_bytes / MIB, allowed_memory() / MIB, "{:.0f} MiB"
+def said(result: Result, program: str, written: str, ended: str) -> str:
+    """Median, least and most; or by what limit the program was ended."""
+    seconds = result.seconds(program)
+    median = statistics.median(seconds)
+    if median == math.inf:
+        return ended.format(result.limit_s)
+    return written.format(median, min(seconds), max(seconds))
 
 
-def judge(what: str, value: float, limit: float, written: str, judging: bool) -> bool:
-    met = value <= limit
-    verdict = ("ok" if met else "MISSED") if judging else ""
-    print(f"  {what:<18} {written.format(value):>9}  (at most {written.format(limit)})  {verdict}")
-    return met
+def table(results: dict[str, Result]) -> Iterator[str]:
+    """All of it for the README, in Markdown."""
+    programs = ["flowfs", *(peer for peer in PEERS if any(peer in one.runs for one in results.values()))]
+    yield f"| capture | {' | '.join(programs)} | peak memory |"
+    yield f"|{'---|' * (len(programs) + 2)}"
+    for result in results.values():
+        cells = [
+            said(result, program, "{:.1f} ({:.1f} to {:.1f})", "> {:g}") if program in result.runs else ""
+            for program in programs
+        ]
+        peak = f"{result.peak_bytes('flowfs') / MIB:.0f} MiB"
+        yield f"| {' | '.join([result.title(), *cells, peak])} |"
 
 
-def allowed_memory() -> int:
-    """All budgets, 15 % on top, and 60 MiB for the rest."""
+def memory_missed(results: dict[str, Result]) -> Iterator[str]:
+    """The captures for which flowfs took more than its budgets, 15 % on top, and 60 MiB for the rest."""
     from flowfs.core.limits import Limits
 
-    limits = Limits()
-    budgets = limits.payload_bytes + limits.out_of_order_bytes + limits.table_bytes + limits.fragment_bytes
-    return budgets * 115 // 100 + 60 * MIB
+    for name, result in results.items():
+        payload, table = result.load.payload_bytes, result.load.table_bytes
+        budgets = payload + table + Limits().out_of_order_bytes + Limits().fragment_bytes
+        allowed = budgets * 115 // 100 + 60 * MIB
+        if (peak := result.peak_bytes("flowfs")) > allowed:
+            yield f"{name}: peak memory is {peak / MIB:.0f} MiB, and may be {allowed / MIB:.0f} MiB"
 
 
-def machine() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    model = next(
-        (line.partition(": ")[2] for line in lines if line.startswith("model name")), platform.machine()
-    )
-    return f"{model}, {os.cpu_count()} cores, Linux {platform.release()}, Python {platform.python_version()}"
+def judge(results: dict[str, Result], stored: Mapping[str, float], options: argparse.Namespace) -> bool:
+    """Prints the ratios that mean something, and what is wrong with them; whether nothing is."""
+    found = ratios.ratios_of({name: result.medians() for name, result in results.items()})
+    print("\nratios")
+    judged = [*ratios.TARGETS, *(name for name in found if ratios.is_steady(name))]
+    for name in dict.fromkeys(name for name in judged if name in found):
+        judging = name in ratios.TARGETS and not options.small
+        print(f"  {name:<28} {found[name]:7.3f}", f"(at most {ratios.TARGETS[name]:.3f})" if judging else "")
+    wrong = [] if options.small else [*ratios.missed(found), *memory_missed(results)]
+    wrong += ratios.regressions(found, stored)
+    if options.store:
+        ratios.store(options.ratios, size_of(options), found, machine())
+    print("\n".join(f"MISSED: {line}" for line in wrong) or "nothing missed")
+    return not wrong
+
+
+def size_of(options: argparse.Namespace) -> str:
+    """Of the captures, as the file of ratios calls it."""
+    return "small" if options.small else "full"
 
 
 # --- the command -------------------------------------------------------------------------------
@@ -287,54 +223,55 @@ def machine() -> str:
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        description="medians of flowfs mount -r beside tcpflow -r, tcpdump -r, and a mere copy in memory"
+        description="medians of flowfs mount -r beside tcpflow, tcpdump, tshark, and a mere copy in memory"
     )
     parser.add_argument("--repeat", type=int, default=3, help="runs of each program on each capture")
-    parser.add_argument("--only", choices=["bulk", "short"], help="one of the two captures")
+    parser.add_argument(
+        "--only", action="append", choices=shapes.LOADS, help="this capture; repeatable (default: all)"
+    )
     parser.add_argument("--small", action="store_true", help="small captures: for trying, not for judging")
-    parser.add_argument("--flowfs", default=default_flowfs(), help="the command (default: %(default)s)")
+    parser.add_argument(
+        "--peer", action="append", choices=PEERS, help="flowfs and this one; repeatable (default: all)"
+    )
     parser.add_argument("--no-peers", action="store_true", help="flowfs alone")
+    parser.add_argument("--limit-s", type=float, default=300, help="a run that takes longer is ended (300)")
+    parser.add_argument("--plot", type=Path, metavar="FILE.svg", help="draw the medians")
+    parser.add_argument(
+        "--check", action="store_true", help="fail where a ratio is 15 %% above the stored one"
+    )
+    parser.add_argument("--store", action="store_true", help="store the ratios")
+    parser.add_argument("--ratios", type=Path, default=ratios.STORED, help="where (default: %(default)s)")
+    parser.add_argument("--flowfs", default=default_flowfs(), help="the command (default: %(default)s)")
     return parser.parse_args()
 
 
-def default_flowfs() -> str:
-    """The flowfs that is installed beside this Python, or the one in the path."""
-    beside = Path(sys.executable).with_name("flowfs")
-    return str(beside) if beside.exists() else "flowfs"
-
-
-@contextmanager
-def work_folder() -> Iterator[Path]:
-    """A folder on the disk of the captures, where tcpflow writes; it goes with all that is in it."""
-    captures.cache_folder().mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix="run-", dir=captures.cache_folder()))
-    try:
-        yield work
-    finally:
-        if not (work / "mnt").is_mount():
-            shutil.rmtree(work)
+def show(results: dict[str, Result], stored: Mapping[str, float], options: argparse.Namespace) -> bool:
+    """Whether nothing was missed."""
+    for name, result in results.items():
+        report(name, result)
+    good = judge(results, stored, options)
+    print("", *table(results), sep="\n")
+    if options.plot:
+        medians = {result.title(): result.medians() for result in results.values()}
+        options.plot.write_text(plot.draw(medians))
+    return good
 
 
 def main() -> int:
-    """0: every target met; 1: one missed; 2: a program failed."""
+    """0: nothing missed; 1: a target, or with --check what was reached before; 2: a program failed."""
     options = arguments()
-    shapes = [captures.SMALL_BULK, captures.SMALL_SHORT] if options.small else [captures.BULK, captures.SHORT]
-    programs = ["flowfs"] if options.no_peers else ["flowfs", "tcpflow", "tcpdump", "copying"]
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # on the way out everything is taken away
     print(f"{machine()}; medians of {options.repeat} runs (least to most)")
     try:
+        stored = ratios.load(options.ratios, size_of(options)) if options.check else {}
         with work_folder() as work:
-            results = [
-                measure(shape, options.flowfs.split(), options.repeat, programs, work)
-                for shape in shapes
-                if options.only in (None, shape.name)
-            ]
-    except (Failed, OSError, subprocess.TimeoutExpired) as error:
+            bench = Bench(options, work)
+            bench.run()
+        return 0 if show(bench.results, stored, options) else 1
+    except (Failed, OSError, ValueError, KeyError, subprocess.TimeoutExpired) as error:
         note("")
         print(f"load: {error}", file=sys.stderr)
         return 2
-    met = [report(result, judging=not options.small) for result in results]
-    return 0 if all(met) else 1
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from typing import NamedTuple
 sys.path.append(str(Path(__file__).resolve().parents[2]))  # at the end: an installed flowfs comes first
 
 from contrib.bench import captures
-from contrib.bench.load import Failed, default_flowfs, machine, note, timed, unmount, work_folder
+from contrib.bench.programs import Failed, default_flowfs, machine, note, timed, unmount, work_folder
 
 GIB = 1 << 30
 
@@ -60,7 +60,8 @@ WHOLE = (
 def run(task: Task, folder: Path) -> float:
     """Seconds. Raises Failed."""
     command = task.command.replace("{}", str(folder))
-    return timed(["sh", "-c", f"{{ {command}; }} > /dev/null; test $? -le 1"])  # grep: 1 is nothing found
+    # grep: 1 is nothing found
+    return timed(["sh", "-c", f"{{ {command}; }} > /dev/null; test $? -le 1"]).seconds
 
 
 class Sides:
