@@ -31,7 +31,7 @@ from waiting import eventually
 pytestmark = pytest.mark.needs("netns", "fuse")
 
 KIB, MIB = 1 << 10, 1 << 20
-SECONDS = float(os.environ.get("FLOWFS_SOAK_SECONDS", "20"))
+SECONDS = float(os.environ.get("FLOWFS_SOAK_SECONDS", "12"))
 SHORTEST_S = 4  # resident memory is read once a second: before half of the time, then, and after it
 LONGEST_S = 1800  # each short connection has a port of its own, some 34 a second: they last for 31 minutes
 if not SHORTEST_S <= SECONDS <= LONGEST_S:

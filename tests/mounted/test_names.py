@@ -23,7 +23,7 @@ DEMO = Path(__file__).resolve().parents[2] / "contrib/demo.pcap"
 TEMPLATE = "%A/%B/%a-%b%V%v%C%c"
 MAIL = "192.000.002.010/192.000.002.025/49152-00025"
 ANSWER = "192.000.002.025/192.000.002.010/00025-49152"
-MANY = 100_000
+MANY = 20_000
 
 
 @pytest.fixture
