@@ -281,8 +281,8 @@ def _pass_connection(bundle: Bundle, connection: Connection) -> None:
 
 
 def _pass_turns(bundle: Bundle, connection: Connection) -> None:
-    """Usually each side with a file has had one turn, first the one that opened the connection."""
-    connection.turn_count = bundle.number(connection.turn_count, connection.files)
+    """Usually each side has had one turn, first the one that opened the connection, or none."""
+    connection.turn_count = bundle.number(connection.turn_count, 2 if connection.carried else 0)
     connection.turns_gone = bundle.number(connection.turns_gone, 0)
     known = bundle.flag(connection.turn_count > 0)
     connection.opening_ns = bundle.number(connection.opening_ns, connection.first_ns if known else 0)

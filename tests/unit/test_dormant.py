@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from craft import Conversation
-from engines import SMALL, feed, started
+from engines import SMALL, evict, feed, started
 from flowfs.core.bundle import Bundle
 from flowfs.core.dormant import last_ns_of, may_sleep, sleep, take_apart, wake
 from flowfs.core.engine import Engine
@@ -209,3 +209,18 @@ def test_turns_and_addresses(engine: Engine) -> None:
     assert copy.turns_from(3) == connection.turns_from(3)
     assert copy.link is connection.link
     take_apart(copy)
+
+
+def test_turns_of_who_lost_a_file_asleep() -> None:
+    """They are all there, though there is less of what was said."""
+    with started(SMALL) as engine:
+        conversation = Conversation().handshake().client(0, b"abc").server(0, b"de")
+        connection = connection_of(engine, conversation)
+        known = connection.turns_from(0)
+        engine.flows.lay_down_all()
+        evict(engine, conversation.client_key())
+        conversation.packets.clear()
+        feed(engine, conversation.wait(1).client_ack(2))
+        stream = engine.flows.stream_of(conversation.client_key())
+        assert stream is not None
+        assert stream.connection.turns_from(0) == known
