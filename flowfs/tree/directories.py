@@ -8,28 +8,17 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from ..core.engine import Engine
 from ..core.flow import Flow
 from .answers import DIRECTORY_MODE, Reason, TreeError
 from .folder import Folder
-from .names import name_of, parse, reversed_key
+from .names import Keyed, name_of, parse, reversed_key
 from .numbers import FIRST_FLOW, ROOT
 
 PLACE_MODE = DIRECTORY_MODE | 0o200  # something in it can be removed
 _LIST_COUNT = 512  # flows taken from the engine at once; the kernel asks for some 600 entries
-
-
-class Keyed(Protocol):
-    """What of a flow, or of what happened to one, says which flow it is."""
-
-    @property
-    def key(self) -> bytes: ...
-    @property
-    def generation(self) -> int: ...
-    @property
-    def serial(self) -> int: ...
 
 
 class Called(NamedTuple):
@@ -53,7 +42,7 @@ class Directories(ABC):
 
     by_template = False
 
-    def ready(self) -> None:  # noqa: B027  nothing is the usual
+    def ready(self) -> None:  # noqa: B027  without an index there is nothing to do
         """Called before names are asked for. Raises Unready if there is a lot to be made before."""
 
     @abstractmethod
@@ -87,10 +76,10 @@ class Directories(ABC):
     def took_away(self, flows: Iterable[Flow]) -> list[tuple[int, bytes]]:
         """Flows have gone; returns names that went since the last call, each with its directory's inode."""
 
-    def removed(self, flow: Flow) -> None:  # noqa: B027  the same
+    def removed(self, flow: Flow) -> None:  # noqa: B027  without an index there is nothing to do
         """A flow went of which took_away() is not told, since the kernel knows."""
 
-    def remove_folder(self, folder: Folder) -> None:  # noqa: B027  the same
+    def remove_folder(self, folder: Folder) -> None:  # noqa: B027  without directories there is none
         """Remove an empty directory. NOT_EMPTY."""
 
     def root_links(self) -> int:

@@ -16,22 +16,16 @@ from typing import Any, NamedTuple, Protocol
 from ..core.desk import Origin
 from ..core.links import ADDRESSES_BYTES, NO_ADDRESSES, in_order
 from ..templates import HIDDEN, Piece, Template
-from .names import IPV4_KEY_BYTES, IPV6_KEY_BYTES, reversed_key
+from .names import IPV4_KEY_BYTES, IPV6_KEY_BYTES, Keyed, reversed_key
 
 _SECOND_NS = 10**9
 _NO_NAMES = frozenset((b"", b".", b".."))
 _HIDDEN = HIDDEN.encode()
 
 
-class Named(Protocol):
+class Named(Keyed, Protocol):
     """What of a flow names are made of; see Flow."""
 
-    @property
-    def key(self) -> bytes: ...
-    @property
-    def generation(self) -> int: ...
-    @property
-    def serial(self) -> int: ...
     @property
     def first_ns(self) -> int: ...
 

@@ -11,6 +11,7 @@ Always true: every flow has one name, and only that name finds it. `parse(name_o
 import re
 import struct
 from socket import AF_INET6, inet_ntop, inet_pton
+from typing import Protocol
 
 IPV4_KEY_BYTES = 12  # source, destination, source port, destination port, as on the wire
 IPV6_KEY_BYTES = 36
@@ -25,6 +26,17 @@ _NAME = re.compile(
 _OCTETS = {b"%03d" % octet: octet for octet in range(256)}
 _IPV4 = struct.Struct("!8B2H").unpack_from
 _PORTS = struct.Struct("!2H")
+
+
+class Keyed(Protocol):
+    """What of a flow, or of what happened to one, says which flow it is."""
+
+    @property
+    def key(self) -> bytes: ...
+    @property
+    def generation(self) -> int: ...
+    @property
+    def serial(self) -> int: ...
 
 
 def name_of(key: bytes, generation: int) -> bytes:

@@ -26,10 +26,10 @@ from ..core.engine import Engine
 from ..core.flow import Flow
 from ..templates import DEFAULT, Template
 from .answers import Reason, TreeError, Unready
-from .directories import Called, Directories, Flat, Keyed
+from .directories import Called, Directories, Flat
 from .folder import Folder
 from .letters import Spelling
-from .names import name_of, reversed_key
+from .names import Keyed, name_of, reversed_key
 from .numbers import FIRST_FLOW, ROOT, Kind, inode_of
 
 CHUNK = 256  # flows that are taken in at once

@@ -62,7 +62,6 @@ Name = tuple[int, bytes]  # in which directory, by its inode, and what
 _DOT_COOKIE, _DOT_DOT_COOKIE = 1, 2
 _CONTROL_COOKIE = 3  # where `.flowfs` is listed; those of flows are higher
 _FIRST_LISTING = 1 << 62  # handles of directories of which a list is kept; all others are inode numbers
-_LIST_COUNT = 64  # flows taken from the engine at once; the kernel asks for some 600 entries
 
 
 class _Reader:
