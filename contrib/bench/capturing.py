@@ -12,14 +12,13 @@ import re
 import signal
 import subprocess
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from contrib.bench import captures, talker, wire
-from contrib.bench.programs import Failed, find_daemon, remove, unmount, wait_for_end
+from contrib.bench.programs import Failed, eventually, find_daemon, remove, settled, unmount, wait_for_end
 
 SETTLED_S = 0.4  # a mount that sees no packets for so long has seen all
 IDLE_S = 1.5  # what tcpdump and tcpflow are at: the kernel may keep packets for a second from them
@@ -61,16 +60,17 @@ def trial(sent: wire.Sent, lost: float) -> Trial:
 
 def idle(process: int) -> None:
     """Until a program has done what there was to do."""
-    deadline_s, before = time.monotonic() + PATIENCE_S, -1
-    while (now := ticks(process)) != before and time.monotonic() < deadline_s:
-        before = now
-        time.sleep(IDLE_S)
+    settled(lambda: ticks(process), IDLE_S, PATIENCE_S)
 
 
 def ticks(process: int) -> int:
     """The time of the processor that it has used (proc_pid_stat(5))."""
     fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
     return int(fields[11]) + int(fields[12])
+
+
+def told(said: Path) -> str:
+    return said.read_text(errors="replace")
 
 
 @contextmanager
@@ -81,11 +81,9 @@ def started(
     with said.open("wb") as output:
         process = subprocess.Popen(command, stdout=output, stderr=output, env={**os.environ, **environment})
     try:
-        deadline_s = time.monotonic() + PATIENCE_S
-        while ready not in said.read_text(errors="replace"):
-            if process.poll() is not None or time.monotonic() > deadline_s:
-                raise Failed(f"{command[3]} does not capture: {said.read_text(errors='replace')[-300:]}")
-            time.sleep(0.02)
+        eventually(lambda: ready in told(said) or process.poll() is not None, PATIENCE_S)
+        if ready not in told(said) or process.poll() is not None:
+            raise Failed(f"{command[3]} does not capture: {told(said)[-300:]}")
         yield process
         process.send_signal(signal.SIGINT)
         process.wait(PATIENCE_S)
@@ -159,15 +157,10 @@ def status(mountpoint: Path) -> dict[str, Any]:
     return known
 
 
-def settled(mountpoint: Path) -> dict[str, Any]:
+def last_status(mountpoint: Path) -> dict[str, Any]:
     """The status, once no packets come any more."""
-    deadline_s = time.monotonic() + PATIENCE_S
-    before, known = -1, status(mountpoint)
-    while known["statistics"]["packets"] != before and time.monotonic() < deadline_s:
-        before = known["statistics"]["packets"]
-        time.sleep(SETTLED_S)
-        known = status(mountpoint)
-    return known
+    settled(lambda: int(status(mountpoint)["statistics"]["packets"]), SETTLED_S, PATIENCE_S)
+    return status(mountpoint)
 
 
 def try_flowfs(cable: Wire, plan: Plan, rate: float) -> Trial:
@@ -176,7 +169,7 @@ def try_flowfs(cable: Wire, plan: Plan, rate: float) -> Trial:
     with mounted(captures_, plan) as mountpoint, followed(sends, mountpoint, plan) as markers:
         sent = send(sends, plan, rate)
         told = markers()
-        known = settled(mountpoint)
+        known = last_status(mountpoint)
         packets = sent.packets + told.packets
         lost = max(known["dropped_by_kernel"], packets - known["statistics"]["packets"]) / packets
         if not lost:
@@ -253,9 +246,7 @@ def followed(sends: wire.Side, mountpoint: Path, plan: Plan) -> Iterator[Callabl
 def hear(speaker: wire.Talker, shown: Path) -> Told:
     packets, sent_ns = speaker.end()
     payload_bytes = sum(map(len, sent_ns)) * len(talker.MARKER.data)
-    deadline_s = time.monotonic() + TAIL_S
-    while shown.stat().st_size < payload_bytes and time.monotonic() < deadline_s:
-        time.sleep(0.1)
+    eventually(lambda: shown.stat().st_size >= payload_bytes, TAIL_S)
     return Told(packets, payload_bytes, payload_bytes - shown.stat().st_size)
 
 
@@ -265,11 +256,9 @@ def talking(
 ) -> Iterator[wire.Talker]:
     """A talker whose connections have all appeared in the mount. Raises Failed."""
     with wire.talker(sends, flows, rate, seconds) as speaker:
-        deadline_s = time.monotonic() + PATIENCE_S
-        while not all((mountpoint / talker.name(number)).exists() for number in range(flows)):
-            if time.monotonic() > deadline_s:
-                raise Failed(f"flows of the talker did not appear in {PATIENCE_S} s")
-            time.sleep(0.02)
+        paths = [mountpoint / talker.name(number) for number in range(flows)]
+        if not eventually(lambda: all(path.exists() for path in paths), PATIENCE_S):
+            raise Failed(f"flows of the talker did not appear in {PATIENCE_S} s")
         yield speaker
 
 

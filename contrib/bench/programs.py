@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -26,6 +26,8 @@ from contrib.bench.captures import Shape
 
 MIB = 2**20
 PATIENCE_S = 600  # for one run
+END_S = 30  # for a process whose mount has gone
+PAUSE_S = 0.02  # costs who is measured little
 LOOK_S = 0.01  # how often the memory of a program is looked at
 
 
@@ -184,14 +186,29 @@ def memory(process: int, row: str) -> int:
     raise Failed(f"process {process} has no {row}")
 
 
+def eventually(is_so: Callable[[], bool], patience_s: float) -> bool:
+    """Whether it becomes so in time."""
+    deadline_s = time.monotonic() + patience_s
+    while not is_so():
+        if time.monotonic() > deadline_s:
+            return False
+        time.sleep(PAUSE_S)  # programs that are measured do not tell what they are at
+    return True
+
+
+def settled(ask: Callable[[], int], still_s: float, patience_s: float) -> None:
+    """Wait until a number has not changed for so long."""
+    deadline_s, before = time.monotonic() + patience_s, -1
+    while (now := ask()) != before and time.monotonic() < deadline_s:
+        before = now
+        time.sleep(still_s)  # that it does not change is what is waited for
+
+
 def wait_until_finished(mountpoint: Path) -> None:
     """Until all that was to be read is. Raises Failed."""
-    deadline_s = time.monotonic() + PATIENCE_S
-    while time.monotonic() < deadline_s:
-        if json.loads((mountpoint / ".flowfs/status.json").read_text())["finished"]:
-            return
-        time.sleep(0.05)  # a mount in the background tells nobody that it has loaded
-    raise Failed(f"{mountpoint} is not loaded after {PATIENCE_S} s")
+    status = mountpoint / ".flowfs/status.json"
+    if not eventually(lambda: bool(json.loads(status.read_text())["finished"]), PATIENCE_S):
+        raise Failed(f"{mountpoint} is not loaded after {PATIENCE_S} s")
 
 
 def unmount(flowfs: list[str], mountpoint: Path) -> None:
@@ -202,11 +219,8 @@ def unmount(flowfs: list[str], mountpoint: Path) -> None:
 
 
 def wait_for_end(process: int) -> None:
-    for _ in range(600):
-        if not Path(f"/proc/{process}").exists():
-            return
-        time.sleep(0.05)
-    raise Failed(f"process {process} did not end after its mount had gone")
+    if not eventually(lambda: not Path(f"/proc/{process}").exists(), END_S):
+        raise Failed(f"process {process} did not end after its mount had gone")
 
 
 def verify(shape: Shape, mountpoint: Path) -> int:

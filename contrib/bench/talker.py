@@ -92,7 +92,7 @@ def main() -> None:
     sys.stdin.readline()
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        time.sleep(chance.expovariate(rate))
+        time.sleep(chance.expovariate(rate))  # so that they come at any moment of whoever captures
         talk = chance.choice(talks)
         talk.sent_ns.append(line.send(talk.mark()))
         packets += 2
