@@ -141,6 +141,15 @@ def check(place: Path) -> list[dict[str, Any]]:
     return lines
 
 
+def by_turns(one: Archived, talks: list[Conversation], datas: list[bytes]) -> None:
+    """Each says 6000 bytes, and then the next does, until all have said what they have; all say as much."""
+    for at in range(0, len(datas[0]), 6000):
+        for data, conversation in zip(datas, talks, strict=True):
+            conversation.packets.clear()
+            conversation.wait(0.01).client(at, data[at : at + 6000])
+            one.feed(conversation)
+
+
 def joined(place: Path) -> dict[str, bytes]:
     """The stream of each flow, from its parts; zeros where none has it."""
     streams: dict[str, bytearray] = {}

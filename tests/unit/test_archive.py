@@ -16,6 +16,7 @@ import pytest
 from archiving import (
     Archived,
     archived,
+    by_turns,
     check,
     hanging,
     hanging_sync,
@@ -134,11 +135,7 @@ def test_open_flows_by_turns_that_are_evicted_go_on_in_further_parts(place: Path
     datas = [some(60_000, seed) for seed in range(100)]
     talks = [Conversation(client_port=1000 + port).handshake() for port in range(100)]
     with archived(place) as one:
-        for at in range(0, 60_000, 6000):
-            for data, conversation in zip(datas, talks, strict=True):
-                conversation.packets.clear()
-                conversation.wait(0.01).client(at, data[at : at + 6000])
-                one.feed(conversation)
+        by_turns(one, talks, datas)
         one.end()
         assert one.numbers() == (100 * 60_000, 0)
     streams = joined(place)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from archiving import Archived, archived, check, hanging, joined, records, some, talk
+from archiving import Archived, archived, by_turns, check, hanging, joined, records, some, talk
 from craft import Conversation
 from flowfs.core.limits import KIB, SECOND_NS
 from waiting import eventually
@@ -80,11 +80,7 @@ def test_parts_of_flows_that_are_evicted_and_go_on(place: Path) -> None:
     datas = [some(60_000, seed) for seed in range(50)]
     talks = [Conversation(client_port=1000 + port).handshake() for port in range(50)]
     with archived(place, TEMPLATE) as one:
-        for at in range(0, 60_000, 6000):
-            for data, conversation in zip(datas, talks, strict=True):
-                conversation.packets.clear()
-                conversation.wait(0.01).client(at, data[at : at + 6000])
-                one.feed(conversation)
+        by_turns(one, talks, datas)
         one.end()
         assert one.numbers() == (50 * 60_000, 0)
     streams = joined(place)

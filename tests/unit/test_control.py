@@ -11,34 +11,25 @@ from typing import Any
 
 import pytest
 
-from craft import Conversation, batch
-from engines import evict
+from craft import Conversation
 from flowfs.core.engine import Engine
 from flowfs.core.limits import Limits
 from flowfs.tree import ROOT, Attributes, Reason, Tree, TreeError, Unready
 from flowfs.tree.groups import MAX_HOSTS, Hosts
 from flowfs.tree.numbers import Fixed
 from flowfs.tree.roll import BLOCK_BYTES, Text
+from treed import Treed
 
 IPV6 = ("2001:db8::1", "2001:db8::2")
 INDICES = (Fixed.BY_HOST, Fixed.BY_PORT, Fixed.BY_STATE, Fixed.BY_TIME)
 
 
-class Directory:
-    """A tree above an engine that is fed with conversations."""
+class Directory(Treed):
+    """One with a source that has a name."""
 
     def __init__(self) -> None:
-        self.engine = Engine(Limits())
-        self.tree = Tree(self.engine, lambda: {"sources": ["eth0"]})
-
-    def flow(self, port: int = 40_000, data: bytes = b"abc", **more: Any) -> Conversation:
-        return self.feed(Conversation(client_port=port, **more).handshake().client(0, data))
-
-    def feed(self, conversation: Conversation) -> Conversation:
-        frames, meta = batch(conversation.packets)
-        self.engine.feed(frames, meta, conversation.link_type)
-        conversation.packets.clear()
-        return conversation
+        engine = Engine(Limits())
+        super().__init__(engine, Tree(engine, lambda: {"sources": ["eth0"]}))
 
     def names(self, inode: int, cookie: int = 0) -> list[bytes]:
         handle = self.tree.open_directory(inode)
@@ -48,9 +39,6 @@ class Directory:
 
     def group(self, index: Fixed, name: bytes) -> Attributes:
         return self.tree.lookup(index, name)
-
-    def evict(self, conversation: Conversation) -> None:
-        evict(self.engine, conversation.client_key())
 
     def inode(self, conversation: Conversation) -> int:
         return self.tree.lookup(ROOT, name_of(conversation)).inode

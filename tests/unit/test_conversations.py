@@ -8,26 +8,22 @@ from typing import Any
 import pytest
 
 from conversing import Reader, conversation, inode_of, parsed
-from craft import Conversation, Tag, batch
+from craft import Conversation, Tag
 from engines import evict
 from flowfs.core.engine import Engine
 from flowfs.core.limits import KIB, MIB, Limits
 from flowfs.tree import ROOT, Reason, Tree, TreeError
 from flowfs.tree import conversations as room
 from flowfs.tree.numbers import Fixed
+from treed import Treed
 
 
-class Directory:
-    """A tree above an engine that is fed with conversations."""
+class Directory(Treed):
+    """One with limits of its own."""
 
     def __init__(self, **limits: Any) -> None:
-        self.engine = Engine(Limits(**limits))
-        self.tree = Tree(self.engine)
-
-    def feed(self, conversation: Conversation) -> Conversation:
-        self.engine.feed(*batch(conversation.packets), conversation.link_type)
-        conversation.packets.clear()
-        return conversation
+        engine = Engine(Limits(**limits))
+        super().__init__(engine, Tree(engine))
 
     def remove(self, key: bytes) -> None:
         evict(self.engine, key)

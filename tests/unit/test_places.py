@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from craft import Conversation, batch
+from craft import Conversation
 from engines import evict
 from flowfs.core.engine import Engine
 from flowfs.core.flow import Flow
@@ -23,27 +23,17 @@ from flowfs.templates import Template
 from flowfs.tree import ROOT, Attributes, Reason, Tree, TreeError, Unready
 from flowfs.tree.numbers import FIRST_FLOW, Fixed, is_flow
 from flowfs.tree.places import AT_ONCE, CHUNK, LINGER_S, Places
+from treed import Treed
 
 
-class Directory:
-    """A tree above an engine that is fed with conversations; `clock` is what time.monotonic() says."""
+class Directory(Treed):
+    """One with names by a template."""
 
     def __init__(self, template: str = "%A/%B/%a-%b%C%c", **more: Any) -> None:
-        self.engine = Engine(Limits())
-        self.places = Places(self.engine, Template(template))
-        self.tree = Tree(self.engine, lambda: {"sources": ["eth0"]}, directories=self.places, **more)
-
-    def flow(self, port: int = 40_000, data: bytes = b"abc", **more: Any) -> Conversation:
-        return self.feed(Conversation(client_port=port, **more).handshake().client(0, data))
-
-    def feed(self, conversation: Conversation) -> Conversation:
-        frames, meta = batch(conversation.packets)
-        self.engine.feed(frames, meta, conversation.link_type)
-        conversation.packets.clear()
-        return conversation
-
-    def evict(self, conversation: Conversation) -> None:
-        evict(self.engine, conversation.client_key())
+        engine = Engine(Limits())
+        self.places = Places(engine, Template(template))
+        tree = Tree(engine, lambda: {"sources": ["eth0"]}, directories=self.places, **more)
+        super().__init__(engine, tree)
 
     def at(self, path: str) -> Attributes:
         """What is there, as the kernel finds it. Raises TreeError."""
@@ -210,10 +200,10 @@ def test_a_template_that_looks_like_a_number() -> None:
     assert other.names()[:3] == ["x~0", "x~0~2", "x~0~3"]
 
 
-def test_a_name_that_was_made_up_is_taken() -> None:
+def test_a_name_that_was_made_up_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     directory = Directory("%t")
     names = iter(["x", "x~3", "x"])
-    directory.places._spelled = lambda flow: [next(names).encode()]  # type: ignore[assignment]
+    monkeypatch.setattr(directory.places, "_spelled", lambda flow: [next(names).encode()])
     for number in range(3):
         directory.flow(40_000 + number)
     assert directory.names() == ["x", "x~3", "x~3_"]

@@ -12,13 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from craft import Conversation, batch
-from engines import evict
 from flowfs.core.engine import Engine
 from flowfs.core.limits import CONNECTION_BYTES, HOT_NS, RIVALS_SHARE, Limits
 from flowfs.core.notes import About
 from flowfs.tree import ROOT, Reason, Tree, TreeError
 from flowfs.tree.control import NAMES
 from flowfs.tree.numbers import FIRST_FLOW, Fixed, Kind, inode_of
+from treed import Treed
 
 MIB = 1 << 20
 
@@ -27,28 +27,20 @@ CONTROL, STATUS, METRICS, META = Fixed.CONTROL, Fixed.STATUS, Fixed.METRICS, Fix
 FIRST_META = inode_of(Kind.META, 0)
 
 
-class Directory:
-    """A tree above an engine that is fed with conversations."""
+class Directory(Treed):
+    """One of flows that have not just grown."""
 
     def __init__(self, **limits: Any) -> None:
-        self.engine = Engine(Limits(**limits))
-        self.tree = Tree(self.engine)
+        engine = Engine(Limits(**limits))
+        super().__init__(engine, Tree(engine))
 
     def feed(self, conversation: Conversation) -> Conversation:
-        frames, meta = batch(conversation.packets)
-        self.engine.feed(frames, meta, conversation.link_type)
+        super().feed(conversation)
         self.engine.tick(self.engine.now_ns + HOT_NS)
-        conversation.packets.clear()
         return conversation
-
-    def flow(self, data: bytes = b"abc", port: int = 40_000) -> Conversation:
-        return self.feed(Conversation(client_port=port).handshake().client(0, data))
 
     def lookup(self, conversation: Conversation) -> Any:
         return self.tree.lookup(ROOT, conversation.client_name().encode())
-
-    def evict(self, conversation: Conversation) -> None:
-        evict(self.engine, conversation.client_key())
 
     def names(self) -> list[bytes]:
         return [name for name, _, _ in self.tree.entries(ROOT, 0)][2:]
@@ -151,7 +143,7 @@ def test_the_directory_changes_with_what_is_in_it(directory: Directory) -> None:
 
 
 def test_reading(directory: Directory) -> None:
-    conversation = directory.flow(b"abcdef")
+    conversation = directory.flow(data=b"abcdef")
     opened = directory.tree.open(directory.lookup(conversation).inode)
     assert not opened.cacheable
     assert directory.tree.read(opened.handle, 0, 100) == b"abcdef"
@@ -178,8 +170,8 @@ def test_handles_are_never_used_twice(directory: Directory) -> None:
 
 
 def test_a_flow_that_has_ended_may_be_cached(directory: Directory) -> None:
-    closed = directory.feed(directory.flow(b"abc", 1).server_ack(3).close())
-    going = directory.flow(b"abc", 2)
+    closed = directory.feed(directory.flow(1).server_ack(3).close())
+    going = directory.flow(2)
     assert directory.tree.open(directory.lookup(closed).inode).cacheable
     assert not directory.tree.open(directory.lookup(going).inode).cacheable
     directory.engine.finish()
@@ -246,7 +238,7 @@ def test_metrics_are_of_the_moment_of_opening(directory: Directory) -> None:
 
 def test_what_is_known_of_a_flow(directory: Directory) -> None:
     tree = Tree(directory.engine, about=lambda: {"sources": ["eth0"]})
-    conversation = directory.flow(b"abc")
+    conversation = directory.flow()
     directory.engine.drop(0, 0, 1 << 62, 5)
     name = conversation.client_name().encode() + b".json"
     found = tree.lookup(META, name)
@@ -307,7 +299,7 @@ def test_nothing_else_can_be_unlinked(directory: Directory) -> None:
 
 
 def test_space(directory: Directory) -> None:
-    directory.flow(b"x" * 1000)
+    directory.flow(data=b"x" * 1000)
     space = directory.tree.space()
     assert space.total_bytes == 256 * MIB
     assert 1000 <= space.used_bytes <= 2048
