@@ -20,7 +20,8 @@ sys.path.append(str(Path(__file__).resolve().parents[2]))  # at the end: an inst
 
 from flowfs.core import compiled
 from flowfs.core.engine import Engine
-from flowfs.core.limits import CONNECTION_BYTES, DROWSY_NS, MIB, Limits
+from flowfs.core.limits import CONNECTION_BYTES, DROWSY_NS, EVICT_POLICIES, MIB, Limits
+from flowfs.heap import trim
 
 GIB = 1 << 30
 RATE = 2000  # connections a second: a million come before the first is idle for too long
@@ -96,10 +97,16 @@ def resident_bytes() -> int:
         return int(file.read().split()[1]) * resource.getpagesize()
 
 
-def measure(count: int, data: bytes, rate: int = RATE) -> Idle:
+def measure(count: int, data: bytes, rate: int, evict: str, archives: bool) -> Idle:
     """Track so many connections at once, with these bytes each way, until all are idle."""
-    payload_bytes = MIB + 4 * count * (-(-len(data) // 256) * 256)
-    engine = Engine(Limits(payload_bytes, table_bytes=max(count, 20_000) * CONNECTION_BYTES, checksum="off"))
+    limits = Limits(
+        payload_bytes=MIB + 4 * count * (-(-len(data) // 256) * 256),
+        table_bytes=max(count, 20_000) * CONNECTION_BYTES,
+        checksum="off",
+        evict=evict,
+        archives=archives,
+    )
+    engine = Engine(limits)
     before, seconds = resident_bytes(), 0.0
     for first in range(0, count, _BATCH):
         made = batch(range(first, min(count, first + _BATCH)), data, rate)
@@ -108,6 +115,7 @@ def measure(count: int, data: bytes, rate: int = RATE) -> Idle:
         seconds += time.process_time() - begin
     del made
     engine.tick(engine.now_ns + 2 * DROWSY_NS)
+    trim()  # as a mount does every few seconds
     numbers = engine.statistics()
     blocks = numbers["payload_used_bytes"]
     found = Idle(
@@ -128,10 +136,15 @@ def main() -> None:
     parser.add_argument("--connections", type=int, default=1_000_000)
     parser.add_argument("--bytes", type=int, default=0, help="of payload each way (0)")
     parser.add_argument("--rate", type=int, default=RATE, help=f"connections a second ({RATE})")
+    parser.add_argument(
+        "--evict", choices=EVICT_POLICIES, default=EVICT_POLICIES[0], help="as of flowfs mount"
+    )
+    parser.add_argument("--archive", action="store_true", help="flows are to be saved, as with --archive DIR")
     options = parser.parse_args()
-    measure(_WARM_UP, bytes(options.bytes), options.rate)  # what any engine takes, and the interpreter
+    how = bytes(options.bytes), options.rate, options.evict, options.archive
+    measure(_WARM_UP, *how)  # what any engine takes, and the interpreter
     print(f"core: {'compiled' if compiled() else 'interpreted'}")
-    found = measure(options.connections, bytes(options.bytes), options.rate)
+    found = measure(options.connections, *how)
     print(
         f"{found.tracked:,} connections tracked, {found.asleep:,} of them asleep, {found.files:,} files,"
         f" {found.seconds:.1f} s in the engine"

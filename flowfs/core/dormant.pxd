@@ -16,7 +16,7 @@ cdef int OPEN
 cdef long long NUMBER_BYTES, PACKED_EXTENT_BYTES, PACKED_FILE_BYTES, SLEEPER_BYTES, SLEEPING_FILE_BYTES
 cdef tuple _NOTHING_KEPT
 cdef long long _SHARE_BYTES, _WINDOW_BYTES
-cdef int _NO_SYN, _ONE, _OTHER, NAMED, WATCHED, WHOLE
+cdef int _NO_SYN, _ONE, _OTHER, NAMED, WATCHED, SAVED, WHOLE
 cdef long long _FAR_BELOW, _FARTHER_BELOW
 
 
@@ -35,7 +35,7 @@ cdef class Dormant(Link):
     cdef readonly signed char closed
     cdef readonly signed char tracked
     cdef readonly signed char lacks
-    cdef public signed char marks
+    cdef public unsigned char marks
     cdef void nothing(self) noexcept
 
 
@@ -50,17 +50,20 @@ cdef object _put_file(Bundle bundle, Stream stream, Dormant record, bint packs, 
 
 cdef object _lost_of(object found, Flow flow)
 
-@cython.locals(packed=Packed, flow=Flow)
-cdef _take_file(Bundle bundle, Stream stream, object found, object lost, int marks)
+@cython.locals(packed=Packed, flow=Flow, marks=cython.int)
+cdef _take_file(Bundle bundle, Stream stream, Dormant record, object lost)
 
-@cython.locals(connection=Connection)
-cdef _pass_file(Bundle bundle, Stream stream, Flow flow)
+@cython.locals(connection=Connection, known=Flow, size=cython.longlong)
+cdef _pass_file(Bundle bundle, Stream stream, Flow flow, Dormant record)
 
 @cython.locals(connection=Connection, one=Stream, other=Stream, kept=tuple)
 cpdef Connection wake(Dormant record, Room room, Bundle bundle)
 
 @cython.locals(record=Dormant)
 cpdef mark(Packed packed, int what)
+
+@cython.locals(record=Dormant)
+cpdef bint is_saved(Packed packed) except -1
 
 @cython.locals(side=cython.int, freed_bytes=cython.longlong)
 cdef long long lose_file(Dormant record, Flow flow) except -1

@@ -43,12 +43,15 @@ _NO_SYN = -2  # as a scale, see Reach
 _FARTHER_BELOW = -(1 << 40)  # the same of any offset that two sequence numbers make, and six bytes
 _FAR_BELOW = -(1 << 33)  # any sequence number is farther from it than four bytes can say
 _ONE, _OTHER = 1, 2  # sides; in `marks`: its file is charged as it is, since it cannot be packed
-# How far to the left of that stands in `marks` that the name of a packed file was given away, or its size.
-NAMED, WATCHED = 2, 4
+# How far to the left of that stands in `marks` that the name of a packed file was given away, or its size, or
+# that it is saved.
+NAMED, WATCHED, SAVED = 2, 4, 6
 WHOLE = _ONE | _OTHER
 _NOTHING_KEPT = (None,) * 8
 
 
+@cython.no_gc
+@cython.cclass
 class Dormant(Link):
     """The record. It stands where its connection stood, which is where it can be found."""
 
@@ -140,11 +143,13 @@ def _put_file(bundle: Bundle, stream: Stream, record: Dormant, packs: bool, side
     if not bundle.flag(packs):
         flow.owner = record
         return flow
-    _pass_file(bundle, stream, flow)
+    _pass_file(bundle, stream, flow, record)
     if flow.named:
         record.marks |= side << NAMED
     if flow.watched:
         record.marks |= side << WATCHED
+    if flow.saved:
+        record.marks |= side << SAVED
     flow.owner = None  # which would be a circle
     packed = Packed.__new__(Packed)
     packed.unlinked()
@@ -156,11 +161,10 @@ def _lost_of(found: Any, flow: Any) -> Any:
     return flow.lost if isinstance(found, Packed) else None
 
 
-def _take_file(bundle: Bundle, stream: Stream, found: Any, lost: Any, marks: int) -> None:
-    """The file of a direction: what was packed is unpacked, and nobody else knows of it.
-
-    `marks`: those of the record, as many to the right as this side is.
-    """
+def _take_file(bundle: Bundle, stream: Stream, record: Dormant, lost: Any) -> None:
+    """The file of a direction: what was packed is unpacked, and nobody else knows of it."""
+    found: Any = record.other_flow if stream.side else record.one_flow
+    marks = record.marks >> stream.side
     if not bundle.flag(False):
         stream.flow = found
         return
@@ -171,13 +175,17 @@ def _take_file(bundle: Bundle, stream: Stream, found: Any, lost: Any, marks: int
     flow.lost = lost
     flow.named = marks & _ONE << NAMED != 0
     flow.watched = marks & _ONE << WATCHED != 0
-    _pass_file(bundle, stream, flow)
+    flow.saved = marks & _ONE << SAVED != 0
+    _pass_file(bundle, stream, flow, record)
     stream.flow = flow
 
 
-def _pass_file(bundle: Bundle, stream: Stream, flow: Flow) -> None:
+def _pass_file(bundle: Bundle, stream: Stream, flow: Flow, record: Dormant) -> None:
+    """Of two files in the bundle, the first, which usually appeared just before, tells of the other."""
     connection = stream.connection
-    pass_file(bundle, flow, connection.first_ns, connection.closed_ns, stream.rcv_nxt - stream.origin)
+    known = stream.peer.flow if stream.side and isinstance(record.one_flow, Packed) else None
+    size = stream.rcv_nxt - stream.origin
+    pass_file(bundle, flow, connection.first_ns, connection.closed_ns, size, known)
 
 
 def wake(record: Dormant, room: Room, bundle: Bundle) -> Connection:
@@ -201,8 +209,8 @@ def wake(record: Dormant, room: Room, bundle: Bundle) -> Connection:
     connection.turns, connection.link = of_both
     bundle.open(record.packed)
     _pass_connection(bundle, connection)
-    _take_file(bundle, one, record.one_flow, one_lost, record.marks)
-    _take_file(bundle, other, record.other_flow, other_lost, record.marks >> 1)
+    _take_file(bundle, one, record, one_lost)
+    _take_file(bundle, other, record, other_lost)
     return connection
 
 
@@ -210,6 +218,12 @@ def mark(packed: Packed, what: int) -> None:
     """The name of a packed file (NAMED) or its size (WATCHED) is given away."""
     record: Dormant = packed.record
     record.marks |= (_ONE if record.one_flow is packed else _OTHER) << what
+
+
+def is_saved(packed: Packed) -> bool:
+    """What `saved` of the file is."""
+    record: Dormant = packed.record
+    return record.marks & (_ONE if record.one_flow is packed else _OTHER) << SAVED != 0
 
 
 def lose_file(record: Dormant, flow: Flow) -> int:

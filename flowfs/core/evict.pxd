@@ -56,6 +56,8 @@ cdef class Ranking:
 
     cdef bint _can_give_its_head(self, Ranked flow) except -1
     cdef Ranked _oldest(self, Queue queue, Ranked keep)
+    cdef Ranked _brought_back(self, object found)
+    cdef replace(self, Link there, Link other, Ranked flow)
     cpdef object oldest_closed(self)
 
     @cython.locals(large=cython.bint)

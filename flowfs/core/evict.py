@@ -20,6 +20,8 @@ if not cython.compiled:
 from .limits import IDLE_VICTIM_NS, TOUCH_NS
 
 
+@cython.no_gc
+@cython.cclass
 class Ranked(Link):
     """A flow as far as the ranking sees it."""
 
@@ -40,6 +42,8 @@ class Ranked(Link):
         self.place = -1  # on the ladder of a policy that has one
 
 
+@cython.no_gc
+@cython.cclass
 class Packed(Link):
     """What stands for a flow of which nothing comes; it lies in `record`, and its owner can bring it back."""
 
@@ -134,6 +138,11 @@ class Ranking:
         else:
             self._weigh(flow)
 
+    def replace(self, there: Link, other: Link, flow: Ranked) -> None:
+        """`other` stands where `there` stands; one of them is the flow, the other what stands for it."""
+        assert there.queue is not None
+        there.queue.replace(there, other)
+
     def touch(self, flow: Ranked, now_ns: int) -> None:
         """Payload came. The order of activity is kept to TOUCH_NS."""
         flow.last_ns = now_ns
@@ -180,10 +189,14 @@ class Ranking:
         oldest: Any = queue.oldest
         if keep is not None and oldest is keep and not self._can_give_its_head(keep):
             oldest = keep.newer
-        if isinstance(oldest, Packed):
+        return self._brought_back(oldest)
+
+    def _brought_back(self, found: Any) -> Any:
+        """The flow that was found, whatever stands for it; None if nothing was."""
+        if isinstance(found, Packed):
             assert self.bring_back is not None
-            return self.bring_back(oldest)
-        return oldest
+            return self.bring_back(found)
+        return found
 
     def oldest_closed(self) -> Any:
         """The closed flow that nobody has open and that was closed first."""

@@ -1,13 +1,14 @@
 cimport cython
 from .evict cimport Ranked
+from .order cimport Link
 
 cdef long long _SPARE_RUNGS
 
 
 cdef class Ladder:
-    cdef bint is_sorted
+    cdef long long span
     cdef readonly list members
-    cdef long long[::1] rungs
+    cdef long long[::1] numbers
     cdef int[::1] after
     cdef int[::1] before
     cdef int free
@@ -16,13 +17,14 @@ cdef class Ladder:
     cdef readonly list order
     cdef long long occupied
 
-    @cython.locals(place=cython.int, behind=cython.int, following=cython.int)
-    cpdef put(self, Ranked member, long long rung)
+    @cython.locals(place=cython.int, behind=cython.int, following=cython.int, rung=cython.longlong)
+    cpdef put(self, Ranked member, long long number)
 
     @cython.locals(place=cython.int, behind=cython.int, following=cython.int)
     cpdef leave(self, Ranked member)
 
-    cdef long long rung_of(self, Ranked member) noexcept
+    cdef long long number_of(self, Ranked member) noexcept
+    cdef replace(self, int place, Link other)
 
     @cython.locals(order=list, head=cython.int)
     cpdef object first(self)
@@ -32,9 +34,11 @@ cdef class Ladder:
 
     cdef int _last_of(self, long long rung) except -1
 
-    @cython.locals(other=Ranked)
-    cdef int _appeared_before(self, Ranked member, int behind) except -1
-
     cdef _drop_empty_rungs(self)
     cdef int _take_place(self) except -1
+
+    @cython.locals(
+        count=cython.int, more=cython.int, place=cython.int, numbers="long long[::1]", before="int[::1]",
+        after="int[::1]"
+    )
     cdef _grow(self)

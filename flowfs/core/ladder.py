@@ -1,9 +1,9 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True
 """Members on rungs: whoever stands first on the lowest rung is found at once, among millions as among few.
 
-Knows rungs by their numbers, in any order and of any size; what they mean is the business of `policies`. A
-member carries its `place`, so that it can be taken out. Costs O(1), and O(log rungs) where a rung gets its
-first member; so the numbers should be coarse, such as seconds.
+Knows members by their numbers, of any size; what these mean is the business of `policies`. So many of them
+are a rung. A member carries its `place`, so that it can be taken out, or another can stand for it. Costs
+O(1), and O(log rungs) where a rung gets its first member; so rungs should be coarse, such as seconds.
 """
 
 from __future__ import annotations
@@ -16,25 +16,26 @@ import cython
 
 if not cython.compiled:
     from .evict import Ranked
+    from .order import Link
 
 _SPARE_RUNGS = 64  # empty ones that are not worth a look
 
 
 class Ladder:
-    """Who comes later stands behind; if `is_sorted`, behind those of the same rung that appeared earlier.
+    """The numbers of a rung, of which there are `span`, are in order; equal ones as they came.
 
-    That takes time with each member of the rung which appeared later.
+    That takes time with each member of the rung that has a higher number than the one that comes.
     """
 
     __slots__ = (
-        *("after", "before", "free", "heads", "is_sorted", "members", "occupied", "order", "rungs", "tails"),
+        *("after", "before", "free", "heads", "members", "numbers", "occupied", "order", "span", "tails"),
     )
 
-    def __init__(self, is_sorted: bool) -> None:
-        self.is_sorted = is_sorted
-        # By place, 24 bytes each; the number of a place + 1 leads to another, 0 to none.
-        self.members: list[Ranked | None] = []
-        self.rungs = memoryview(array("q"))
+    def __init__(self, span: int) -> None:
+        self.span = span
+        # By place, 24 bytes each; a place + 1 leads to another, 0 to none.
+        self.members: list[Link | None] = []
+        self.numbers = memoryview(array("q"))
         self.after = memoryview(array("i"))  # also from a free place to the next
         self.before = memoryview(array("i"))
         self.free = 0
@@ -43,16 +44,17 @@ class Ladder:
         self.order: list[int] = []  # a heap of the rungs; some may be empty, the lowest as well
         self.occupied = 0  # rungs
 
-    def put(self, member: Ranked, rung: int) -> None:
-        """Let `member`, which is not there, stand on a rung."""
+    def put(self, member: Ranked, number: int) -> None:
+        """Let `member`, which is not there, stand on the rung of a number."""
         place = self._take_place()
+        rung = number // self.span
         behind = self._last_of(rung)
-        if self.is_sorted:
-            behind = self._appeared_before(member, behind)
+        while behind and self.numbers[behind - 1] > number:
+            behind = self.before[behind - 1]
         following = self.heads[rung] if behind == 0 else self.after[behind - 1]
         self.members[place] = member
         member.place = place
-        self.rungs[place] = rung
+        self.numbers[place] = number
         self.before[place] = behind
         self.after[place] = following
         if behind:
@@ -76,21 +78,25 @@ class Ladder:
         if behind:
             self.after[behind - 1] = following
         else:
-            self.heads[self.rungs[place]] = following
+            self.heads[self.numbers[place] // self.span] = following
         if following:
             self.before[following - 1] = behind
         else:
-            self.tails[self.rungs[place]] = behind
+            self.tails[self.numbers[place] // self.span] = behind
         self.occupied -= behind == 0 and following == 0
         self.after[place] = self.free
         self.free = place + 1
 
-    def rung_of(self, member: Ranked) -> int:
-        """The rung of a member that is there."""
-        return self.rungs[member.place]
+    def number_of(self, member: Ranked) -> int:
+        """The number of a member that is there."""
+        return self.numbers[member.place]
+
+    def replace(self, place: int, other: Link) -> None:
+        """`other` stands for the member at a place from here on."""
+        self.members[place] = other
 
     def first(self) -> Any:
-        """The first member of the lowest rung that has any, None if nobody is there."""
+        """The first member of the lowest rung that has any, or what stands for it; None if there is none."""
         order = self.order
         while order:
             head = self.heads[order[0]]
@@ -121,16 +127,6 @@ class Ladder:
             self.occupied += 1
         return tail
 
-    def _appeared_before(self, member: Ranked, behind: int) -> int:
-        """The last that appeared before `member`, from `behind` on."""
-        while behind:
-            other = self.members[behind - 1]
-            assert other is not None
-            if other.serial < member.serial:
-                break
-            behind = self.before[behind - 1]
-        return behind
-
     def _drop_empty_rungs(self) -> None:
         """If they are many: then they are half, which makes it O(1) a rung."""
         if len(self.order) > 2 * self.occupied + _SPARE_RUNGS:
@@ -150,10 +146,14 @@ class Ladder:
         """Twice as many places; the new ones are free."""
         count = len(self.members)
         more = max(64, count)
-        self.members += [None] * more
-        self.rungs = memoryview(array("q", bytes(self.rungs) + bytes(8 * more)))
-        self.before = memoryview(array("i", bytes(self.before) + bytes(4 * more)))
-        numbers = array("i", range(count + 2, count + more + 2))
-        numbers[more - 1] = 0
-        self.after = memoryview(array("i", bytes(self.after)) + numbers)
+        self.members = self.members + [None] * more  # not +=, which would have room to spare
+        numbers = memoryview(array("q", (0,)) * (count + more))
+        before = memoryview(array("i", (0,)) * (count + more))
+        after = memoryview(array("i", (0,)) * (count + more))
+        numbers[:count] = self.numbers
+        before[:count] = self.before
+        after[:count] = self.after
+        for place in range(count, count + more - 1):
+            after[place] = place + 2
+        self.numbers, self.before, self.after = numbers, before, after
         self.free = count + 1

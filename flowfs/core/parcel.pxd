@@ -12,10 +12,12 @@ cdef long long PACKED_EXTENTS, UNLIMITED_BYTES
 cpdef bint may_pack(Flow flow) except -1
 cpdef bint is_in_hand(Flow flow) noexcept
 
-cpdef pass_file(Bundle bundle, Flow flow, long long began_ns, long long ended_ns, long long size)
+cpdef pass_file(
+    Bundle bundle, Flow flow, long long began_ns, long long ended_ns, long long size, Flow known
+)
 
 @cython.locals(has_tail=cython.bint, unit=cython.longlong, capacity=cython.longlong)
-cdef void _pass_tail(Bundle bundle, Flow flow) noexcept
+cdef void _pass_tail(Bundle bundle, Flow flow, long long usual_unit) noexcept
 
 @cython.locals(
     count=cython.longlong, known=array, made=array, start=cython.longlong, index=cython.longlong,

@@ -3,8 +3,7 @@
 
 Knows every field of a Flow. Always true: what is unpacked is what was packed, field for field: for each there
 is one line, in which it goes both in and out, or it is at its default in whoever may_pack(); a test finds one
-that was forgotten. So those are packed that nobody has in hand, that lie in a few blocks, and that stand in
-no other order than that of closed-first.
+that was forgotten. So those are packed that nobody has in hand, and that lie in a few blocks.
 """
 
 from __future__ import annotations
@@ -27,9 +26,9 @@ _NO_EXTENTS = array("q")
 
 def may_pack(flow: Flow) -> bool:
     """Whether the fields are at their defaults that are not packed, but for what is_in_hand()."""
-    if flow.evicted or flow.saved or flow.is_large:
+    if flow.evicted or flow.is_large:
         return False
-    return flow.place < 0 and flow.first_extent == 0 and extent_count(flow) <= PACKED_EXTENTS
+    return flow.first_extent == 0 and extent_count(flow) <= PACKED_EXTENTS
 
 
 def is_in_hand(flow: Flow) -> bool:
@@ -37,12 +36,16 @@ def is_in_hand(flow: Flow) -> bool:
     return flow.opens > 0 or flow.freed
 
 
-def pass_file(bundle: Bundle, flow: Flow, began_ns: int, ended_ns: int, size: int) -> None:
-    """In or out, `bundle` knows which; `touched_ns`, `lost` and `key` are told otherwise.
+def pass_file(
+    bundle: Bundle, flow: Flow, began_ns: int, ended_ns: int, size: int, known: Flow | None
+) -> None:
+    """In or out, `bundle` knows which; `touched_ns`, `lost`, `key` and `saved` are told otherwise.
 
-    Usually the connection began and ended then (0: it has not), and the file has this size.
+    Usually the connection began and ended then (0: it has not), the file has this size, and is next to one
+    that is `known`.
     """
-    flow.serial = bundle.number(flow.serial, 0)
+    flow.serial = bundle.number(flow.serial, 0 if known is None else known.serial + 1)
+    flow.place = bundle.number(flow.place, -1 if known is None or known.place < 0 else known.place + 1)
     flow.size = bundle.number(flow.size, size)
     flow.start = bundle.number(flow.start, 0)
     flow.first_ns = bundle.number(flow.first_ns, began_ns)
@@ -57,13 +60,13 @@ def pass_file(bundle: Bundle, flow: Flow, began_ns: int, ended_ns: int, size: in
     flow.cached = bundle.flag(flow.cached)
     flow.limit_bytes = bundle.number(flow.limit_bytes, UNLIMITED_BYTES)
     flow.run_start = bundle.number(flow.run_start, 0)
-    _pass_tail(bundle, flow)
+    _pass_tail(bundle, flow, 0 if known is None else known.tail_position // UNIT_BYTES + 1)
     _pass_extents(bundle, flow)
 
 
-def _pass_tail(bundle: Bundle, flow: Flow) -> None:
+def _pass_tail(bundle: Bundle, flow: Flow, usual_unit: int) -> None:
     has_tail = bundle.flag(flow.tail_position != NOWHERE)
-    unit = bundle.number(flow.tail_position // UNIT_BYTES if has_tail else 0, 0)
+    unit = bundle.number(flow.tail_position // UNIT_BYTES if has_tail else 0, usual_unit)
     flow.tail_position = unit * UNIT_BYTES if has_tail else NOWHERE
     flow.tail_class = bundle.number(flow.tail_class, 0)
     capacity = UNIT_BYTES << flow.tail_class if has_tail else 0

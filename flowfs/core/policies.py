@@ -32,23 +32,25 @@ import cython
 if not cython.compiled:
     from .evict import Ranked, Ranking
     from .ladder import Ladder
+    from .order import Link
 
 from .limits import IDLE_VICTIM_NS, SECOND_NS
 
 _SECOND_NS = SECOND_NS  # a C integer when compiled
-_APPEARED_TOGETHER = 64  # flows on a rung: one that comes back goes past so many others at most
+_EACH_ITS_OWN = 1  # a number is a rung
+_APPEARED_TOGETHER = 64  # flows are a rung: one that comes back goes past so many others at most
 
 
 class Ordered(Ranking):
-    """Flows in one order, which a subclass defines: the lowest rung goes first."""
+    """Flows in one order, which a subclass defines: the lowest number goes first."""
 
     __slots__ = ("ladder",)
 
     def __init__(self, large_bytes: int) -> None:
         Ranking.__init__(self, large_bytes)
-        self.ladder = Ladder(False)
+        self.ladder = Ladder(_EACH_ITS_OWN)
 
-    def rung(self, flow: Ranked) -> int:
+    def number(self, flow: Ranked) -> int:
         """Where `flow` stands in the order."""
         return 0
 
@@ -61,7 +63,7 @@ class Ordered(Ranking):
         if flow.opens:
             self.ladder.leave(flow)
         elif place < 0:
-            self.ladder.put(flow, self.rung(flow))
+            self.ladder.put(flow, self.number(flow))
 
     def remove(self, flow: Ranked) -> None:
         """Forget a flow."""
@@ -70,9 +72,15 @@ class Ordered(Ranking):
 
     def move(self, flow: Ranked) -> None:
         """The flow has changed: put it where it belongs, if it is in the order."""
-        if flow.place >= 0 and self.ladder.rung_of(flow) != self.rung(flow):
+        if flow.place >= 0 and self.ladder.number_of(flow) != self.number(flow):
             self.ladder.leave(flow)
-            self.ladder.put(flow, self.rung(flow))
+            self.ladder.put(flow, self.number(flow))
+
+    def replace(self, there: Link, other: Link, flow: Ranked) -> None:
+        """See Ranking.replace()."""
+        Ranking.replace(self, there, other, flow)
+        if flow.place >= 0:
+            self.ladder.replace(flow.place, other)
 
     def victim(self, now_ns: int, held_limit_bytes: int, keep: Ranked | None) -> Any:
         """The flow that should give memory next, see Ranking.victim()."""
@@ -102,8 +110,8 @@ class Ordered(Ranking):
         """The first in the order; not `keep`, unless that can give its head."""
         first = self.ladder.first()
         if keep is not None and first is keep and not self._can_give_its_head(keep):
-            return self.ladder.second()
-        return first
+            first = self.ladder.second()
+        return self._brought_back(first)
 
 
 class Oldest(Ordered):
@@ -113,11 +121,11 @@ class Oldest(Ordered):
 
     def __init__(self, large_bytes: int) -> None:
         Ordered.__init__(self, large_bytes)
-        self.ladder = Ladder(True)
+        self.ladder = Ladder(_APPEARED_TOGETHER)
 
-    def rung(self, flow: Ranked) -> int:
-        """So many at a time: among these, the ladder sorts."""
-        return flow.serial // _APPEARED_TOGETHER
+    def number(self, flow: Ranked) -> int:
+        """Which grows from flow to flow."""
+        return flow.serial
 
 
 class Largest(Ordered):
@@ -128,7 +136,7 @@ class Largest(Ordered):
 
     __slots__ = ()
 
-    def rung(self, flow: Ranked) -> int:
+    def number(self, flow: Ranked) -> int:
         """The most is the lowest."""
         return -flow.held_bytes
 
@@ -144,7 +152,7 @@ class LeastRecent(Ordered):
 
     __slots__ = ()
 
-    def rung(self, flow: Ranked) -> int:
+    def number(self, flow: Ranked) -> int:
         """The second in which it was last seen to have payload."""
         return flow.touched_ns // _SECOND_NS
 

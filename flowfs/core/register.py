@@ -90,6 +90,16 @@ class Register:
             row += 1
         return found
 
+    def serials_after(self, serial: int, count: int) -> list[int]:
+        """The numbers of what list_after() gives."""
+        found: list[int] = []
+        row = max(bisect_right(self.serials, serial), self.first_row)
+        while row < len(self.rows) and len(found) < count:
+            if self.rows[row] is not None:
+                found.append(self.serials[row])
+            row += 1
+        return found
+
     # --- what sleeps -------------------------------------------------------------------------------
 
     def put_away(self, flow: Flow, packed: Packed) -> None:

@@ -56,6 +56,8 @@ cdef class Saving:
     cpdef save(self, Flow flow)
     cpdef hand_over(self, Flow flow)
     cpdef complete(self, Flow flow)
+    cpdef forget(self, Flow flow)
+    cpdef lose(self, Flow flow, long long begin, long long end)
     @cython.locals(draft=Draft)
     cpdef fail(self, Flow flow, long long begin, long long end)
     cpdef postpone(self, Flow flow)
@@ -67,6 +69,8 @@ cdef class Saving:
     cpdef bint lacks(self, Flow flow) except -1
     @cython.locals(draft=Draft)
     cpdef object written(self, Flow flow)
+    cdef bint knows(self, Flow flow) except -1
+    cpdef begin(self, Flow flow)
     @cython.locals(flow=Flow)
     cpdef Flow head(self)
     cdef Draft _draft(self, Flow flow)

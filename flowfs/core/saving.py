@@ -191,21 +191,24 @@ class Saving:
         self.ended.pop(flow, None)
 
     def complete(self, flow: Flow) -> None:
-        """The part that was written is complete. If the flow is saved, nothing more is known of it."""
+        """All parts of a saved flow are complete: nothing more is known of it."""
+        self.drafts.pop(flow, None)
+        self.ended.pop(flow, None)
+
+    def forget(self, flow: Flow) -> None:
+        """A part of a flow that is gone is complete."""
         self.leaving.pop(flow, None)
-        if flow.saved:
-            self.drafts.pop(flow, None)
-            self.ended.pop(flow, None)
+
+    def lose(self, flow: Flow, begin: int, end: int) -> None:
+        """The bytes [begin, end) of a flow that is gone, which were taken or written, are not safe.
+
+        Of one that a reader has removed they are not wanted.
+        """
+        if (flow, -1) not in self.gone:
+            self._count_lost(flow, self.leaving.get(flow) or Draft(begin), begin, end)
 
     def fail(self, flow: Flow, begin: int, end: int) -> None:
-        """The bytes [begin, end), which were taken or written, are not safe. The flow must not be saved.
-
-        Of a flow that a reader has removed they are not wanted.
-        """
-        if flow.evicted:
-            if (flow, -1) not in self.gone:
-                self._count_lost(flow, self.leaving.get(flow) or Draft(begin), begin, end)
-            return
+        """The bytes [begin, end), which were taken or written, are not safe. The flow must not be saved."""
         draft = self._draft(flow)
         self._count_out(flow, draft)
         draft.clean_bytes = draft.clean_extents = 0
@@ -264,6 +267,14 @@ class Saving:
         """The offset from which on the flow is to be written."""
         draft = self.drafts.get(flow)
         return max(flow.start, draft.written if draft is not None else 0)
+
+    def knows(self, flow: Flow) -> bool:
+        """Whether more is known of the flow than whether it is saved."""
+        return flow in self.drafts or flow in self.ended or flow in self.later
+
+    def begin(self, flow: Flow) -> None:
+        """Whoever saves is told of the flow: it is known from here on, until it is complete()."""
+        self._draft(flow)
 
     def head(self) -> Flow | None:
         """A flow whose first block can be freed without a loss."""

@@ -66,6 +66,7 @@ cdef class Sleepers(Table):
 
     @cython.locals(record=Dormant)
     cpdef put_back(self, Flow flow)
+    cpdef settle(self, Flow flow)
 
     @cython.locals(flow=Flow)
     cdef bint _can_pack(self, object found) except -1

@@ -65,6 +65,8 @@ class Sleepers(Table):
         self.again: deque[tuple[int, bytes, int]] = deque()
         self.bundle = Bundle()
         store.ranking.bring_back = self.bring_back_to_go
+        if store.saving is not None:
+            store.saving.ranking.bring_back = self.bring_back_to_go
 
     def is_over(self, more_bytes: int) -> bool:
         """Whether with so much more there is more than all but rivals may have."""
@@ -133,6 +135,11 @@ class Sleepers(Table):
             record: Dormant = flow.owner
             if self._can_pack(record.one_flow) or self._can_pack(record.other_flow):
                 self._repack(record, True)
+
+    def settle(self, flow: Flow) -> None:
+        """The file is safe elsewhere: if its owner sleeps it can be packed, and be charged as that."""
+        if isinstance(flow.owner, Dormant):
+            self._charge_again(flow.owner)
 
     def _can_pack(self, found: Any) -> bool:
         if not isinstance(found, Flow):

@@ -259,19 +259,17 @@ class Store(Register):
 
     def may_pack(self, flow: Flow) -> bool:
         """Whether the file can be put away once nobody has it in hand: it is as most files are."""
-        return self.saving is None and may_pack(flow)
+        return may_pack(flow) and (self.saving is None or not self.saving.knows(flow))
 
     def put_away(self, flow: Flow, packed: Packed) -> None:
         """The file is `packed` from here on, in its place in the order."""
         Register.put_away(self, flow, packed)
-        assert flow.queue is not None
-        flow.queue.replace(flow, packed)
+        self._ranking_of(flow).replace(flow, packed, flow)
 
     def take_up(self, packed: Packed, flow: Flow) -> None:
         """It is a Flow again."""
         Register.take_up(self, packed, flow)
-        assert packed.queue is not None
-        packed.queue.replace(packed, flow)
+        self._ranking_of(flow).replace(packed, flow, flow)
 
     # --- memory ------------------------------------------------------------------------------------
 

@@ -1,18 +1,23 @@
 """The engine as whoever saves its flows sees it: what is to be saved next, and what became of it.
 
 Each method takes the engine's turn once, so saving holds the capture up no longer than a reader does. Knows
-no files. What is saved is in parts: each has all bytes of a flow from an offset to an end.
+no files. What is saved is in parts: each has all bytes of a flow from an offset to an end. The Flow of an
+errand is the file itself until its parts are completed() or it is settled(); from then on another may stand
+for the file, see `desk`.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
+from .dormant import is_saved
 from .engine import Engine
+from .evict import Packed
 from .flow import Flow
 from .limits import HURRY_SHARE, SLICES
 
 _LISTED = 4096  # flows looked through at once for one that is not saved, 0.2 ms
+_SHOWN = 128  # flows of which more is to be known, 0.5 ms
 
 
 class Errand(NamedTuple):
@@ -47,6 +52,7 @@ class Unsaved:
         return self._next_of_all()
 
     def _errand(self, flow: Flow) -> Errand:
+        self._saving.begin(flow)
         final = self.engine.finished or flow.state != 0
         return Errand(flow, self._saving.written(flow), flow.size, final)
 
@@ -65,16 +71,21 @@ class Unsaved:
 
     def _next_of_all(self) -> Errand | None:
         """From file to file, each once; while the capture goes on, those that are not all written."""
-        saving = self._saving
+        saving, store = self._saving, self.engine.store
         while True:
             with self._turn:
-                flows = self.engine.store.list_after(saving.serial, _LISTED)
-                for flow in flows:
-                    if saving.lacks(flow) and (self.engine.finished or not flow.saved):
-                        return self._errand(flow)
-                    saving.serial = flow.serial
-            if not flows:
+                serials = store.serials_after(saving.serial, _LISTED)
+                for serial, found in zip(serials, store.list_after(saving.serial, _LISTED), strict=True):
+                    if self._is_to_be_saved(found):
+                        return self._errand(self.engine.flows.file(found))
+                    saving.serial = serial
+            if not serials:
                 return None
+
+    def _is_to_be_saved(self, found: Flow | Packed) -> bool:
+        if isinstance(found, Packed):
+            return not is_saved(found)
+        return self._saving.lacks(found) and (self.engine.finished or not found.saved)
 
     def took(self, flow: Flow, start: int, end: int) -> bool:
         """The bytes [start, end) are read: if they go now, that is no loss. wrote() or failed() follows.
@@ -113,10 +124,21 @@ class Unsaved:
         with self._turn:
             self._settle(flow, end)
 
-    def _settle(self, flow: Flow, end: int) -> None:
-        if not flow.evicted and flow.size == end:
+    def _settle(self, known: Flow, end: int) -> None:
+        flow = self._file(known)
+        if flow is None:
+            self._saving.forget(known)
+        elif flow.size == end:  # else a later part follows
             self.engine.store.save(flow)
-        self._saving.complete(flow)
+            self._saving.complete(flow)
+            self.engine.flows.settle(flow)
+
+    def _file(self, flow: Flow) -> Flow | None:
+        """The file of which this is, or was, the Flow; None if it was evicted."""
+        if flow.evicted:
+            return None
+        found = self.engine.store.get(flow.serial)
+        return None if found is None else self.engine.flows.file(found)
 
     def failed(self, flow: Flow, begin: int, end: int) -> None:
         """The bytes [begin, end), which were taken or written, are not safe; they are to be written again.
@@ -124,8 +146,12 @@ class Unsaved:
         Those that have gone are lost.
         """
         with self._turn:
-            self.engine.store.unsave(flow)
-            self._saving.fail(flow, begin, end)
+            there = self._file(flow)
+            if there is None:
+                self._saving.lose(flow, begin, end)
+            else:
+                self.engine.store.unsave(there)
+                self._saving.fail(there, begin, end)
 
     def postpone(self, flow: Flow) -> None:
         """It cannot be saved at this time; others are next until resume()."""
@@ -157,14 +183,18 @@ class Unsaved:
         serial = flows = size = 0
         while True:
             with self._turn:
-                found = self.engine.store.list_after(serial, _LISTED)
-                for flow in found:
+                store = self.engine.store
+                serials, files = store.serials_after(serial, _SHOWN), store.list_after(serial, _SHOWN)
+                for found in files:
+                    if isinstance(found, Packed) and is_saved(found):
+                        continue
+                    flow = self.engine.flows.shown(found)
                     if not flow.saved:
                         flows += not self._has_lost(flow)
                         size += flow.size - self._saving.written(flow)
-            if not found:
+            if not serials:
                 return flows, size
-            serial = found[-1].serial
+            serial = serials[-1]
 
     def has_lost(self, flow: Flow) -> bool:
         """Whether it stands in archive_lost_flows, as far as that is known."""

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from craft import ETHERNET, Packet
 from flowfs.core.engine import Engine
 from flowfs.core.limits import CONNECTION_BYTES, MIB, SECOND_NS, Limits
+from flowfs.core.unsaved import Unsaved
 from property import cores
 from property.collected import LIMITS
 from property.cuttings import Sent, captures_of_streams
@@ -22,6 +23,7 @@ from property.readers import Reader
 NEVER_NS = 1 << 62
 OF_SLEEP = ("connections_asleep", "flows_free", "table_used_bytes")  # what tells of it
 
+Rest = Callable[[Engine], None]
 Look = tuple[cores.Tree, list[object]]
 
 
@@ -56,7 +58,7 @@ def at_once(engine: Engine) -> None:
     engine.flows.lay_down_all()
 
 
-def played(limits: Limits, script: Script, rest: Callable[[Engine], None]) -> list[Look]:
+def played(limits: Limits, script: Script, rest: Rest) -> list[Look]:
     """What is to be seen after each action and each packet before a pause, and in the end."""
     engine = cores.under_test().start(limits)
     reader = Reader(cores.under_test(), engine, limits, zeros_are_gaps=False)
@@ -92,6 +94,66 @@ def test_hostile_packets(limits: Limits, script: Script) -> None:
     assert played(limits, script, as_it_comes) == expected
 
 
+def saved_by_turns(limits: Limits, script: Script, often: int, rest: Rest) -> list[object]:
+    """All errands of an archive that takes some after each packet or action, and all in the end."""
+    engine = cores.under_test().start(limits)
+    unsaved = Unsaved(engine)
+    reader = Reader(cores.under_test(), engine, limits, zeros_are_gaps=False)
+    done: list[object] = []
+    for number, part in enumerate(parts(script, ETHERNET)):
+        if isinstance(part, Action):
+            reader.act(part)
+        for packet in part if isinstance(part, list) else []:
+            cores.feed(engine, [packet])
+            rest(engine)
+        if number % often == 0:
+            done.extend(errands(unsaved, engine, often, rest))
+        done.append(unsaved.left())
+    engine.finish()
+    reader.release_all()
+    done.extend(errands(unsaved, engine, 1000, rest))
+    numbers = engine.statistics()
+    done.extend(numbers[name] for name in sorted(numbers) if name.startswith("archive_"))
+    assert unsaved.left() == (0, 0)
+    engine.close()
+    return done
+
+
+def errands(unsaved: Unsaved, engine: Engine, most: int, rest: Rest) -> list[object]:
+    """So many, each done at once but for every fifth, which fails first."""
+    done: list[object] = []
+    while len(done) < most and (errand := unsaved.next()) is not None:
+        flow, start, end, final = errand
+        rest(engine)
+        done.append((flow.serial, start, end, final, engine.read(flow, start, end - start)))
+        if start == end:
+            unsaved.settled(flow, end)
+        elif not unsaved.took(flow, start, end):
+            done.append("gone")
+        elif len(done) % 5 == 4:
+            unsaved.failed(flow, start, end)
+        elif final:
+            unsaved.handed_over(flow, end)
+            rest(engine)
+            unsaved.completed(flow, start, end)
+        else:
+            unsaved.wrote(flow, end)
+        rest(engine)
+        for gone, _ in unsaved.gone():
+            unsaved.settled(gone, gone.size)
+    return done
+
+
+@examples(150)
+@hypothesis.given(TINY_LIMITS, scripts(), st.integers(1, 5))
+def test_what_is_saved(limits: Limits, script: Script, often: int) -> None:
+    """An archive has the same, whoever sleeps."""
+    # In a larger table, since also in a hurry is only who has little room.
+    limits = dataclasses.replace(limits, table_bytes=100_000 * CONNECTION_BYTES, archives=True)
+    expected = saved_by_turns(limits, script, often, awake)
+    assert saved_by_turns(limits, script, often, at_once) == expected
+
+
 @examples(100)
 @hypothesis.given(
     captures_of_streams(conflicting=True), st.lists(st.sampled_from((0, 0, 1, 6, 31, 61)), min_size=1)
@@ -108,7 +170,7 @@ def test_hosts(sent: Sent, pauses_s: list[int]) -> None:
     assert stepped(steps, as_it_comes) == expected
 
 
-def stepped(steps: list[list[Packet]], rest: Callable[[Engine], None]) -> list[Look]:
+def stepped(steps: list[list[Packet]], rest: Rest) -> list[Look]:
     engine = cores.under_test().start(dataclasses.replace(LIMITS, table_bytes=MIB))
     seen = []
     rest(engine)

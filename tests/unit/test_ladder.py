@@ -1,4 +1,4 @@
-"""core/ladder.py against plain lists. That it sorts a rung by appearance, test_policies.py sees."""
+"""core/ladder.py against plain lists."""
 
 from __future__ import annotations
 
@@ -11,10 +11,13 @@ from flowfs.core.ladder import Ladder
 FAR = 1 << 40
 
 
-@given(st.lists(st.tuples(st.integers(0, 150), st.sampled_from([None, -FAR, -3, 0, 1, 2, FAR]))))
-def test_like_lists(moves: list[tuple[int, int | None]]) -> None:
+@given(
+    st.lists(st.tuples(st.integers(0, 150), st.sampled_from([None, -FAR, -3, 0, 1, 2, 63, 64, FAR]))),
+    st.sampled_from([1, 64]),
+)
+def test_like_lists(moves: list[tuple[int, int | None]], span: int) -> None:
     """Members are put on rungs, or taken out (None), in any order."""
-    ladder = Ladder(False)
+    ladder = Ladder(span)
     members = [Ranked() for _ in range(151)]
     rungs: dict[int, list[Ranked]] = {}
     for number, rung in moves:
@@ -39,7 +42,7 @@ def check(ladder: Ladder, expected: list[Ranked]) -> None:
 
 def test_as_many_as_it_takes() -> None:
     """Places are used again, and all are found in order."""
-    ladder = Ladder(False)
+    ladder = Ladder(1)
     members = [Ranked() for _ in range(1000)]
     for _ in range(3):
         for number, member in enumerate(members):
@@ -54,7 +57,7 @@ def test_as_many_as_it_takes() -> None:
 
 def test_rungs_that_are_left_behind_are_forgotten() -> None:
     """One climbs a million rungs, such as a flow that grows: few are remembered."""
-    ladder = Ladder(False)
+    ladder = Ladder(1)
     below, climber = Ranked(), Ranked()
     ladder.put(below, -1)
     for rung in range(100_000):

@@ -81,8 +81,11 @@ class House:
             assert self.counters.archive_lost_bytes - before == unsaved
             before, lost = self.counters.archive_lost_bytes, end - start
         if self.chance.random() < 0.5:
-            self.store.unsave(flow)
-            self.saving.fail(flow, start, end)
+            if flow.evicted:
+                self.saving.lose(flow, start, end)
+            else:
+                self.store.unsave(flow)
+                self.saving.fail(flow, start, end)
             assert self.counters.archive_lost_bytes - before == lost
         else:
             self.saving.wrote(flow, end)
@@ -265,7 +268,7 @@ def test_what_failed_is_lost_as_far_as_it_was_wanted() -> None:
     house.store.evict(gone)
     house.store.append(there, bytes(150_000), 0, 150_000, 1)
     assert there.start > 0
-    house.saving.fail(gone, 0, 150_000)
+    house.saving.lose(gone, 0, 150_000)
     house.saving.fail(there, 0, 150_000)
     assert (house.counters.archive_lost_flows, house.counters.archive_lost_bytes) == (1, 100_000)
     assert house.saving.written(there) == there.start
@@ -299,21 +302,21 @@ def test_what_was_taken_is_not_lost_when_it_goes() -> None:
     house.store.evict(flow)
     assert lost(house) == (1, 10_000)
     assert house.saving.gone == [(flow, 0)]
-    house.saving.complete(flow)
+    house.saving.forget(flow)
     assert not house.saving.leaving
 
 
 def test_what_was_taken_is_lost_when_it_cannot_be_written_then() -> None:
     house, flow = taken()
     house.store.evict(flow)
-    house.saving.fail(flow, 0, 90_000)
+    house.saving.lose(flow, 0, 90_000)
     assert lost(house) == (1, 100_000), "of one flow"
 
 
 def test_what_a_reader_removes_is_not_lost_whenever_that_fails() -> None:
     house, flow = taken()
     house.store.remove(flow)
-    house.saving.fail(flow, 0, 90_000)
+    house.saving.lose(flow, 0, 90_000)
     assert lost(house) == (0, 0)
     assert house.saving.gone == [(flow, -1)]
     assert not house.saving.leaving

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from craft import Conversation, Packet
@@ -13,14 +15,17 @@ from flowfs.core.flow import IDLE, Evicted
 from flowfs.core.limits import (
     CONNECTION_BYTES,
     DROWSY_NS,
+    EVICT_POLICIES,
     HALF_OPEN_NS,
     MIB,
     REMEMBER_NS,
+    SAVE_SETTLE_NS,
     SECOND_NS,
     SLEEPER_BYTES,
     TICK_NS,
     Limits,
 )
+from flowfs.core.unsaved import Unsaved
 
 NEVER_NS = 1 << 62
 WIDE = Limits(payload_bytes=MIB, table_bytes=MIB)
@@ -377,3 +382,157 @@ def test_who_gives_its_head_is_packed_again_and_charged_for_the_rest() -> None:
         (flow, _) = engine.list_after(0, 9)
         assert flow.start == trimmed_bytes
         assert engine.read(flow, flow.start, 1 << 20)[-1460:] == bytes([39]) * 1460
+
+
+# --- any order of eviction, and an archive ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("policy", EVICT_POLICIES)
+def test_sleepers_go_in_the_order_of_the_policy(policy: str) -> None:
+    """The same ones as if nobody slept, and who is not asked stays packed."""
+    kept = []
+    for drowsy_ns in (NEVER_NS, 1):
+        with started(Limits(payload_bytes=256 * 1024, table_bytes=MIB, evict=policy)) as engine:
+            engine.flows.drowsy_ns = drowsy_ns
+            for number in range(40):
+                size = min(1460, 500 << number % 4)
+                conversation = numbered(number * 7 % 40).handshake()
+                feed(engine, conversation.client(0, bytes(size)).client(size, bytes(1460)))
+                pass_time(engine, SECOND_NS)
+            if drowsy_ns == 1:
+                assert packed_files(engine) == 40
+            feed(engine, numbered(50, engine.now_ns).handshake().client(0, b"abc"))
+            for number in range(130):
+                late = numbered(50, engine.now_ns)
+                feed(engine, late.client(3 + 1460 * number, bytes(1460)))
+            assert drowsy_ns != 1 or policy == "largest" or packed_files(engine) > 10
+            kept.append([(flow.serial, flow.start, flow.size) for flow in engine.seen_after(0, 99)])
+            assert engine.statistics()["flows_evicted"] + engine.statistics()["trimmed_bytes"] > 0
+    assert kept[0] == kept[1]
+
+
+def test_what_is_saved_of_who_sleeps_is_packed_and_charged_as_that() -> None:
+    """Files of which the archive still has to know stay whole until it does."""
+    with started(dataclasses.replace(WIDE, archives=True)) as engine:
+        unsaved = Unsaved(engine)
+        feed(engine, numbered(1).handshake().client(0, b"abc").server(0, b"de"))
+        feed(engine, numbered(2).handshake().client(0, b"abc").server(0, b"de").close())
+        engine.flows.lay_down_all()
+        assert packed_files(engine) == 2
+        charged = engine.statistics()["table_used_bytes"]
+        pass_time(engine, SAVE_SETTLE_NS)
+        assert save_all(unsaved, engine) == [b"abc", b"de"]
+        assert packed_files(engine) == 4
+        assert engine.statistics()["table_used_bytes"] < charged
+        assert unsaved.unsaved()[0] == 2
+
+
+@pytest.mark.parametrize("awake", [False, True])
+def test_at_the_end_all_is_saved_and_packed_again(awake: bool) -> None:
+    """Also if connections fall asleep while a part of them is written."""
+    with started(dataclasses.replace(WIDE, archives=True)) as engine:
+        unsaved = Unsaved(engine)
+        asleep_with_files(engine, 20)
+        for number in range(20 if awake else 0):
+            feed(engine, numbered(number, engine.now_ns).client_ack(2))
+        assert packed_files(engine) == (0 if awake else 40)
+        engine.finish()
+        assert unsaved.left() == (40, 100)
+        assert save_all(unsaved, engine) == [b"abc", b"de"] * 20
+        assert unsaved.left() == (0, 0)
+        assert unsaved.next() is None
+        assert packed_files(engine) == 40
+        saving = engine.store.saving
+        assert saving is not None
+        assert (saving.saved_flows, saving.clean_bytes) == (40, engine.statistics()["payload_used_bytes"])
+
+
+def test_what_is_saved_and_wakes_up_is_saved_again() -> None:
+    with started(dataclasses.replace(WIDE, archives=True)) as engine:
+        unsaved = Unsaved(engine)
+        feed(engine, numbered(1).handshake().client(0, b"abc").server(0, b"de").close())
+        engine.flows.lay_down_all()
+        pass_time(engine, SAVE_SETTLE_NS)
+        save_all(unsaved, engine)
+        assert packed_files(engine) == 2
+        feed(engine, numbered(1, engine.now_ns).rst(7))
+        assert packed_files(engine) == 0
+        assert [flow.saved for flow in engine.list_after(0, 9)] == [True, True]
+        engine.flows.lay_down_all()
+        engine.store.evict(engine.flows.file(engine.store.get(1)))
+        assert engine.statistics()["archive_lost_flows"] == 0
+        assert unsaved.gone() == []
+
+
+def test_the_first_part_of_two_is_complete() -> None:
+    """The second is written and not safe: the file stays as it is."""
+    with started(dataclasses.replace(WIDE, archives=True)) as engine:
+        unsaved = Unsaved(engine)
+        feed(engine, numbered(1).handshake().client(0, b"abc").server_ack(3))
+        (flow,) = engine.list_after(0, 9)
+        for size in (3, 6):
+            assert unsaved.took(flow, size - 3, size)
+            unsaved.handed_over(flow, size)
+            feed(engine, numbered(1, engine.now_ns).client(3, b"def"))
+        unsaved.completed(flow, 0, 3)
+        engine.flows.lay_down_all()
+        assert counted(engine) == (1, 1)
+        assert packed_files(engine) == 0
+        unsaved.failed(flow, 3, 6)
+        assert unsaved.left() == (1, 3)
+        assert unsaved.took(flow, 3, 6)
+        unsaved.handed_over(flow, 6)
+        unsaved.completed(flow, 3, 6)
+        assert packed_files(engine) == 1
+
+
+def test_saved_sleepers_go_when_memory_is_short() -> None:
+    limits = Limits(payload_bytes=64 * 1024, table_bytes=MIB, archives=True)
+    with started(limits) as engine:
+        unsaved = Unsaved(engine)
+        for number in range(20):
+            conversation = numbered(number).handshake().client(0, bytes(1000)).server_ack(1000).close()
+            feed(engine, conversation)
+        pass_time(engine, SAVE_SETTLE_NS)
+        save_all(unsaved, engine)
+        engine.flows.lay_down_all()
+        assert packed_files(engine) == 20
+        large = numbered(50, engine.now_ns).handshake()
+        for number in range(40):
+            large.client(1460 * number, bytes(1460))
+        feed(engine, large)
+        numbers = engine.statistics()
+        assert numbers["flows_evicted"] > 10
+        assert numbers["archive_lost_flows"] == 0
+        assert packed_files(engine) == 20 - numbers["flows_evicted"]
+
+
+def test_one_of_two_files_is_open_and_removed() -> None:
+    """What is packed of the other does not need it."""
+    with started(WIDE) as engine:
+        asleep_with_files(engine, 2)
+        *_, first, second = engine.list_after(0, 9)
+        flow = engine.open(first)
+        engine.flows.put_back(flow)
+        assert packed_files(engine) == 3
+        engine.remove(flow)
+        engine.release(flow)
+        (seen,) = engine.list_after(3, 9)
+        assert seen.serial == second.serial == 4
+        assert engine.read(seen, 0, 9) == b"de"
+
+
+def save_all(unsaved: Unsaved, engine: Engine) -> list[bytes]:
+    """All errands that there are; returns what was read."""
+    found: list[bytes] = []
+    while (errand := unsaved.next()) is not None:
+        assert len(found) < 100, "it does not end"
+        flow, start, end, final = errand
+        assert final
+        engine.flows.lay_down_all()
+        found.append(engine.read(flow, start, end - start))
+        assert unsaved.took(flow, start, end)
+        unsaved.handed_over(flow, end)
+        engine.flows.lay_down_all()
+        unsaved.completed(flow, start, end)
+    return found
