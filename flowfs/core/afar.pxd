@@ -10,6 +10,7 @@ cdef long long WENT_ON
 cdef long long ACKED_HOLE_NS, FORGED_GAP_NS, REMEMBER_NS, _WINDOW_BYTES
 
 
+@cython.no_gc
 cdef class Afar(Ending):
     cdef public Pending afar
     cdef public long long far_ack_packets

@@ -30,6 +30,8 @@ WENT_ON = -1
 _WINDOW_BYTES = UNKNOWN_WINDOW_BYTES  # a C integer when compiled: it is used with each ACK
 
 
+@cython.no_gc
+@cython.cclass
 class Afar(Ending):
     """A direction of which the capture may lack more than a window."""
 

@@ -1,7 +1,6 @@
 cimport cython
 from .counters cimport Counters
 from .exchange cimport Owner, TurnBudget
-from .memory cimport untrack
 from .notes cimport (
     AFTER_FIN,
     DUPLICATE,
@@ -38,6 +37,7 @@ cdef class Room:
     cpdef bint charge(self, long long count) except -1
 
 
+@cython.no_gc
 cdef class Assembly:
     cdef public bint anchored
     cdef public list cuts

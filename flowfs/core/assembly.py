@@ -20,7 +20,6 @@ if not cython.compiled:
     from .counters import Counters
     from .exchange import Owner, TurnBudget
     from .flow import Flow
-    from .memory import untrack
     from .notes import (
         AFTER_FIN,
         DUPLICATE,
@@ -78,6 +77,8 @@ class Room:
         return True
 
 
+@cython.no_gc
+@cython.cclass
 class Assembly:
     """One direction's bytes. Offset 0 is the first data byte of the stream, once `anchored`."""
 
@@ -91,7 +92,6 @@ class Assembly:
 
     def empty(self, key: bytes, owner: Owner, room: Room) -> None:
         """Begin without a byte. Subclasses call this, see Link.unlinked()."""
-        untrack(self)
         self.key = key
         self.owner = owner
         self.side = 0  # of its connection: the one, or 1 for the other

@@ -5,6 +5,7 @@ from .notes cimport TENTATIVE
 from .pending cimport Pending
 
 
+@cython.no_gc
 cdef class Doubting(Assembly):
     cdef public long long peer_ack
     cdef public Pending tentative

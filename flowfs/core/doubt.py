@@ -22,6 +22,8 @@ if not cython.compiled:
 from .ranges import ACK
 
 
+@cython.no_gc
+@cython.cclass
 class Doubting(Assembly):
     """An assembly that keeps bytes in doubt as well."""
 

@@ -9,6 +9,7 @@ cdef int OPEN
 cdef long long ACKED_HOLE_NS, FORGED_RST_NS
 
 
+@cython.no_gc
 cdef class Ending(Reach):
     cdef public long long claimed_ack
     cdef public long long deadline_ns

@@ -24,6 +24,8 @@ from .flow import OPEN
 from .limits import ACKED_HOLE_NS, FORGED_RST_NS
 
 
+@cython.no_gc
+@cython.cclass
 class Ending(Reach):
     """A direction that ends."""
 

@@ -18,6 +18,7 @@ cdef class TurnBudget:
     cdef bint take(self, long long count, long long limit_bytes) noexcept
 
 
+@cython.no_gc
 cdef class Owner(Link):
     cdef public bint carried
     cdef public int files

@@ -53,6 +53,8 @@ class TurnBudget:
         return True
 
 
+@cython.no_gc
+@cython.cclass
 class Owner(Link):
     """What a file needs to know of the connection whose direction it is, and who of it spoke when."""
 

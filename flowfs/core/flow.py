@@ -31,6 +31,8 @@ class Evicted(Exception):
     """The bytes asked for were freed."""
 
 
+@cython.no_gc
+@cython.cclass
 class Flow(Ranked):
     """One direction's file. Written by the store alone (`saved` by its `saving`); `watched` and `named` are
     set by the tree.

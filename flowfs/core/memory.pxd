@@ -217,8 +217,6 @@ cdef inline long long word_little(const unsigned char* base, Py_ssize_t position
 
 
 cdef extern from "Python.h":
-    int PyObject_IS_GC(object thing)
-    void PyObject_GC_UnTrack(object thing)
     bytes PyBytes_FromStringAndSize(const char* text, Py_ssize_t length)
     char* PyBytes_AS_STRING(object text)
     Py_ssize_t PyBytes_GET_SIZE(object text)
@@ -244,11 +242,6 @@ cdef inline bint is_low(bytes key) noexcept:
     cdef const char* known = PyBytes_AS_STRING(key)
     cdef int differ = memcmp(known, known + split, split)
     return (differ if differ else memcmp(known + 2 * split, known + 2 * split + 2, 2)) <= 0
-
-
-cdef inline void untrack(object thing) noexcept:
-    if PyObject_IS_GC(thing):
-        PyObject_GC_UnTrack(thing)
 
 
 cdef extern from *:

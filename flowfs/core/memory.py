@@ -128,11 +128,3 @@ def word(base: bytes, position: int) -> int:
 def word_little(base: bytes, position: int) -> int:
     """Four bytes, the least significant first."""
     return int.from_bytes(base[position : position + 4], "little")
-
-
-def untrack(thing: object) -> None:
-    """Keep the garbage collector from looking at `thing` ever again; nothing to do when interpreted.
-
-    For the objects of which there are millions, and whose circles are broken by hand: the collector would
-    take a quarter of the time of a capture with many short connections.
-    """

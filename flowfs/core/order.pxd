@@ -1,5 +1,4 @@
 cimport cython
-from .memory cimport untrack
 
 
 @cython.no_gc

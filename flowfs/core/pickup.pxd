@@ -10,6 +10,7 @@ cdef long long _LONE_BYTES, _WINDOW_BYTES
 cdef long long RESYNC_SEGMENTS, SETTLE_SEGMENTS
 
 
+@cython.no_gc
 cdef class Pickup(Doubting):
     cdef public long long base_seq
     cdef public int far_count

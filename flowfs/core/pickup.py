@@ -35,6 +35,8 @@ _LONE_BYTES = LONE_BYTES
 _WINDOW_BYTES = UNKNOWN_WINDOW_BYTES  # a C integer when compiled: it is used with each ACK
 
 
+@cython.no_gc
+@cython.cclass
 class Pickup(Doubting):
     """A direction that has, or has not yet, its base."""
 

@@ -12,6 +12,7 @@ cdef int _NO_SYN
 cdef int LOWER_ECHOES
 
 
+@cython.no_gc
 cdef class Reach(Pickup):
     cdef public bint closed
     cdef public long long echo

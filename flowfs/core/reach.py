@@ -32,6 +32,8 @@ _SHARE_BYTES = FLOW_OUT_OF_ORDER_BYTES
 _NO_SYN = -2  # as a scale: the SYN was not seen; ABSENT: it had none
 
 
+@cython.no_gc
+@cython.cclass
 class Reach(Pickup):
     """A direction and the limits that its peer sets."""
 

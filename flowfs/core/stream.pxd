@@ -38,6 +38,7 @@ cdef class Connection(Owner):
 
 
 @cython.final
+@cython.no_gc
 cdef class Stream(Afar):
     cdef public long long ack_count
     cdef public long long acked_ns

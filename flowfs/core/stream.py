@@ -43,6 +43,8 @@ _NOT_LOST = -1
 _WINDOW_BYTES = UNKNOWN_WINDOW_BYTES  # a C integer when compiled: it is used with each ACK
 
 
+@cython.no_gc
+@cython.cclass
 class Connection(Owner):
     """What both directions share; kept by the table of connections, which sets `one` and `other`."""
 
@@ -80,6 +82,8 @@ class Connection(Owner):
         self.disputed = self.lone or self.rival is not None or self.refused_isn != NEVER
 
 
+@cython.no_gc
+@cython.cclass
 class Stream(Afar):
     """One direction. `peer` is the other one, `connection` what they share; the table sets both up."""
 

@@ -12,7 +12,10 @@ import pytest
 import flowfs.core
 from craft import Conversation, Packet, batches, ethernet, fragment, fragments, ipv4, ipv6
 from engines import started
+from flowfs.core.dormant import Dormant
 from flowfs.core.engine import Engine
+from flowfs.core.evict import Packed
+from flowfs.core.flow import Flow
 from flowfs.core.limits import (
     CONNECTION_BYTES,
     MIB,
@@ -20,6 +23,7 @@ from flowfs.core.limits import (
     SETTLE_NS,
     Limits,
 )
+from flowfs.core.stream import Connection, Stream
 
 # What Python objects take beside the arena, to what is charged: 15 % are promised of the compiled core, whose
 # objects are smaller.
@@ -280,3 +284,10 @@ def what_is_kept(
             yield kept + arena, charged + numbers["fragments_used_bytes"]
     finally:
         tracemalloc.stop()
+
+
+@pytest.mark.skipif(not flowfs.core.compiled(), reason="of Python's classes the collector sees all objects")
+@pytest.mark.parametrize("of_many", [Connection, Stream, Dormant, Flow, Packed])
+def test_the_garbage_collector_does_not_look_at_millions(of_many: type) -> None:
+    """Nor has any of them the 16 bytes that it would need."""
+    assert not of_many.__flags__ & 1 << 14  # Py_TPFLAGS_HAVE_GC
