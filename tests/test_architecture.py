@@ -41,7 +41,7 @@ ROOMS: Mapping[str, frozenset[str]] = {
         "rights": "",
         "early": "dissect config core",
         "complaints": "config core",
-        "summary": "",
+        "summary": "config",
         "signals": "",
         "ending": "",
         "keeper": "signals archive tree background config core",
