@@ -10,8 +10,10 @@ import argparse
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from textwrap import dedent
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # these sources, not what is installed
 
@@ -19,6 +21,7 @@ from flowfs import __version__
 from flowfs.cli.helper import helper_parser
 from flowfs.cli.parse import Parser
 from flowfs.cli.parsers import parsers
+from flowfs.mount.options import OPTIONS
 
 CONTRIB = Path(__file__).resolve().parent
 
@@ -27,7 +30,8 @@ SHELLS = {"bash": "flowfs.bash", "zsh": "_flowfs", "fish": "flowfs.fish"}
 
 # What a value is, by what stands for it in the help.
 FILES, DIRECTORIES = {"FILE", "FLOW"}, {"DIR", "MOUNTPOINT", "MOUNTPOINT FILTER"}
-INTERFACES, USERS = "echo any; ls /sys/class/net", "getent passwd | cut -d: -f1"
+COMMANDS = {"IFACE": "echo any; ls /sys/class/net", "USER": "getent passwd | cut -d: -f1"}
+MOUNT_OPTIONS = "OPT[,OPT]"
 
 
 # --- man pages -----------------------------------------------------------------------------------
@@ -92,7 +96,6 @@ def roff(text: str) -> str:
 
 def all_commands() -> argparse.ArgumentParser:
     """One parser with all commands, as shtab wants them."""
-    import shtab
 
     whole = argparse.ArgumentParser("flowfs", description=SUMMARY)
     whole.add_argument("-V", "--version", action="version", version="", help="the version")
@@ -104,16 +107,40 @@ def all_commands() -> argparse.ArgumentParser:
             if action.help == argparse.SUPPRESS and not action.option_strings:
                 action.help = str(action.metavar)
             metavar = str(action.metavar)
-            if metavar in FILES:
-                complete = shtab.FILE
-            elif metavar in DIRECTORIES:
-                complete = shtab.DIRECTORY
-            elif metavar in ("IFACE", "USER"):
-                complete = shtab.cmd(INTERFACES if metavar == "IFACE" else USERS)
-            else:
-                continue
-            action.complete = complete  # type: ignore[attr-defined]  # shtab's way
+            complete = completed(metavar)
+            if complete is not None:
+                action.complete = complete  # type: ignore[attr-defined]  # shtab's way
     return whole
+
+
+def completed(metavar: str) -> dict[str, Any] | None:
+    """How a value is completed, in shtab's form; None if nothing is known of it."""
+    import shtab
+
+    if metavar in FILES:
+        return dict(shtab.FILE)
+    if metavar in DIRECTORIES:
+        return dict(shtab.DIRECTORY)
+    if metavar in COMMANDS:
+        return dict(shtab.cmd(COMMANDS[metavar]))
+    return of_a_list(OPTIONS) if metavar == MOUNT_OPTIONS else None
+
+
+def of_a_list(words: Sequence[str]) -> dict[str, Any]:
+    """What completes the last of several words between which there are commas, in shtab's form."""
+    known = " ".join(words)
+    name = "_flowfs_words_of_a_list"
+    bash = f"""
+        {name}() {{
+          local before="${{1%"${{1##*,}}"}}"
+          compgen -P "$before" -W "{known}" -- "${{1##*,}}"
+        }}"""
+    return {
+        "bash": name,
+        "zsh": f" _values -s , option {known}",
+        "fish": f"(__fish_append , {known})",
+        "preamble": {"bash": dedent(bash)},
+    }
 
 
 def completion(shell: str) -> str:

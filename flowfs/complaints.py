@@ -7,9 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rich.filesize import decimal
-
-from .config import Config, show_size
+from .config import Config, show_memory, show_size
 from .core.engine import Engine
 
 
@@ -76,7 +74,7 @@ class Complaints:
             size = show_size(self._config.limits.payload_bytes)
             yield (
                 "memory",
-                f"{decimal(freed)}, {counters.flows_evicted} whole flows among it, did not fit into"
+                f"{show_memory(freed)}, {counters.flows_evicted} whole flows among it, did not fit into"
                 f" --max-memory {size} and are freed; a larger one keeps more",
             )
         if counters.packets == 0 and self._config.filter:

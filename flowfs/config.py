@@ -191,6 +191,18 @@ def show_size(size_bytes: int) -> str:
     return str(size_bytes)
 
 
+def show_memory(size_bytes: int) -> str:
+    """256 MiB, 1.5 GiB, 405 bytes: so much memory, in the units of the options that limit it.
+
+    What comes by a network or is in files is told in MB, as everywhere.
+    """
+    for letter in "TGMK":
+        unit = _SIZE_UNITS[letter.lower()]
+        if size_bytes >= unit:
+            return f"{size_bytes / unit:.1f}".removesuffix(".0") + f" {letter}iB"
+    return f"{size_bytes} byte" + "s" * (size_bytes != 1)
+
+
 def show_duration(time_ns: int) -> str:
     """10m, 30s, 0.1s: what duration() reads."""
     for letter in "dhm":

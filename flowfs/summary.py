@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator, Mapping
 
 from rich.filesize import decimal
 
+from .config import show_memory
+
 Numbers = Mapping[str, int]
 
 
@@ -17,10 +19,10 @@ def _evicted(numbers: Numbers) -> str:
     freed, whole = numbers["evicted_bytes"] + numbers["trimmed_bytes"], numbers["flows_evicted"]
     if not freed and not whole:
         return ""
-    trimmed = f", {decimal(numbers['trimmed_bytes'])} of it from the beginning of others" * bool(
+    trimmed = f", {show_memory(numbers['trimmed_bytes'])} of it from the beginning of others" * bool(
         numbers["trimmed_bytes"]
     )
-    return f"freed for want of memory: {decimal(freed)}, with {whole:,} whole flows{trimmed}"
+    return f"freed for want of memory: {show_memory(freed)}, with {whole:,} whole flows{trimmed}"
 
 
 def _refused(numbers: Numbers) -> str:
@@ -45,7 +47,7 @@ LOSSES: tuple[Callable[[Numbers], str], ...] = (_refused, _evicted, _not_archive
 
 def in_short(numbers: Numbers, dropped: int) -> str:
     """How a mount stands, in one line. `dropped`: packets, by the kernel and by interfaces."""
-    held, limit = decimal(numbers["payload_used_bytes"]), decimal(numbers["payload_limit_bytes"])
+    held, limit = (show_memory(numbers[f"payload_{what}_bytes"]) for what in ("used", "limit"))
     return f"{numbers['flows']:,} flows, {held} of {limit} held, {dropped:,} packets dropped"
 
 

@@ -117,10 +117,17 @@ def _pieces(part: str) -> list[Piece]:
             break
         letter, rest = rest[:1], rest[1:]
         if letter not in LETTERS or not letter:
-            wrong = f"%{letter} is no letter of it" if letter else "there is nothing behind the last %"
-            raise TemplateError(f"{wrong}; there are %{' %'.join(LETTERS)}")
+            raise TemplateError(f"{_wrong(letter)}; there are %{' %'.join(LETTERS)}")
         pieces.append((letter, True))
     return pieces
+
+
+def _wrong(letter: str) -> str:
+    if not letter:
+        return "there is nothing behind the last %, and a percent sign is %%"
+    other = letter.swapcase()
+    meant = f" (%{other} is)" if other in LETTERS and letter.isascii() else ""
+    return f"%{letter} is no letter of it{meant}"
 
 
 def _most_bytes(pieces: list[Piece]) -> int:

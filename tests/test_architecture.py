@@ -29,18 +29,19 @@ ROOMS: Mapping[str, frozenset[str]] = {
         "templates": "",
         "config": "core templates",
         "called": "",
+        "guessing": "",
         "mountpoint": "called",
         "interfaces": "config",
         "dissect": "core",
         "capture": "core config called",  # config knows the defaults and ranges of what is opened
         "tree": "core templates flowfs",
-        "mount": "mountpoint tree core",
+        "mount": "mountpoint guessing tree core",
         "archive": "core tree",
         "background": "",
         "rights": "",
         "early": "dissect config core",
         "complaints": "config core",
-        "summary": "",
+        "summary": "config",
         "signals": "",
         "ending": "",
         "keeper": "signals archive tree background config core",
@@ -49,7 +50,7 @@ ROOMS: Mapping[str, frozenset[str]] = {
         "app": "keeper ending heap systemd signals complaints summary mount capture dissect tree config core"
         " background rights flowfs",
         "cli": "early app keeper ending signals archive mount mountpoint summary interfaces capture"
-        " background rights called config templates core flowfs",
+        " background rights called guessing config templates core flowfs",
         "__main__": "cli",
     }.items()
 }

@@ -11,6 +11,7 @@ import pytest
 
 from flowfs.cli import COMMANDS
 from flowfs.cli.parsers import parsers
+from flowfs.mount.options import OPTIONS
 
 ROOT = Path(__file__).resolve().parent.parent
 COMPLETIONS = ROOT / "contrib/completions"
@@ -108,6 +109,9 @@ BASH = """
         (["flowfs", "mount", "--evict", "l"], {"lru", "largest"}),
         (["flowfs", "mount", "/mnt", "-i", "lo"], {"lo"}),
         (["flowfs", "umount", "--la"], {"--lazy"}),
+        (["flowfs", "mount", "/mnt", "-o", "allow_"], {"allow_other", "allow_root"}),
+        (["flowfs", "mount", "-o", "ro,uid=7,u"], {"ro,uid=7,uid=", "ro,uid=7,umask="}),
+        (["flowfs", "mount", "-o", ""], set(OPTIONS)),
     ],
 )
 def test_bash(typed: list[str], offered: set[str]) -> None:
@@ -131,6 +135,7 @@ def test_zsh() -> None:
     done = run("zsh", "-f", "-c", script)
     assert "--evict[" in done.stdout
     assert ":FILE:_files" in done.stdout
+    assert ":OPT[,OPT]: _values -s , option ro rw visible" in done.stdout
 
 
 @needs("fish")
@@ -141,6 +146,8 @@ def test_zsh() -> None:
         ("flowfs mount --max-m", {"--max-memory"}),
         ("flowfs mount --evict l", {"lru", "largest"}),
         ("flowfs mount /mnt -i lo", {"lo"}),
+        ("flowfs mount /mnt -o vis", {"visible"}),
+        ("flowfs mount -o ro,allow_", {"ro,allow_other", "ro,allow_root"}),
     ],
 )
 def test_fish(typed: str, offered: set[str], tmp_path: Path) -> None:

@@ -24,6 +24,8 @@ _shtab_flowfs_mount___read_COMPGEN=_shtab_compgen_files
 _shtab_flowfs_mount__F_COMPGEN=_shtab_compgen_files
 _shtab_flowfs_mount___filter_file_COMPGEN=_shtab_compgen_files
 _shtab_flowfs_mount___archive_COMPGEN=_shtab_compgen_dirs
+_shtab_flowfs_mount__o_COMPGEN=_flowfs_words_of_a_list
+_shtab_flowfs_mount___options_COMPGEN=_flowfs_words_of_a_list
 _shtab_flowfs_mount__Z_COMPGEN=_shtab_cmd_compgen_4f72433e
 _shtab_flowfs_mount___user_COMPGEN=_shtab_cmd_compgen_4f72433e
 _shtab_flowfs_umount_pos_0_COMPGEN=_shtab_compgen_dirs
@@ -137,6 +139,11 @@ _shtab_flowfs___version_nargs=0
 # $1=COMP_WORDS[1]
 _shtab_cmd_compgen_b22d64f2() {
   compgen -W "$(echo any; ls /sys/class/net)" -- $1
+}
+
+_flowfs_words_of_a_list() {
+  local before="${1%"${1##*,}"}"
+  compgen -P "$before" -W "ro rw visible allow_other allow_root uid= gid= umask=" -- "${1##*,}"
 }
 
 # $1=COMP_WORDS[1]

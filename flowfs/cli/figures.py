@@ -5,6 +5,7 @@ Always true: what was lost is marked, and comes once; a number that is 0 and goo
 
 from __future__ import annotations
 
+import textwrap
 import time
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
@@ -12,6 +13,7 @@ from typing import NamedTuple
 from rich.filesize import decimal
 
 from flowfs import summary
+from flowfs.config import show_memory
 
 from .status import Numbers, Status
 from .terminal import printable
@@ -20,6 +22,7 @@ from .words import per_second, short_age
 LOST, WARNED, PLAIN = "lost", "warning", ""
 _MARKS = {LOST: "! ", WARNED: "! ", PLAIN: "  "}
 _TOPIC_WIDTH = 10
+_NARROW = 40  # below, what does not fit begins further to the left
 
 _POOLS = {
     "payload": "flows (--max-memory)",
@@ -37,9 +40,13 @@ class Line(NamedTuple):
     text: str
     kind: str = PLAIN
 
-    def plain(self) -> str:
-        """As it is written where there are no colours."""
-        return f"{_MARKS[self.kind]}{self.topic:{_TOPIC_WIDTH}}{self.text}".rstrip()
+    def plain(self, width: int = 0) -> str:
+        """As it is written where there are no colours; in lines of this width, if it is not 0."""
+        text = f"{_MARKS[self.kind]}{self.topic:{_TOPIC_WIDTH}}{self.text}".rstrip()
+        if width <= 0 or len(text) <= width:
+            return text
+        indent = len(_MARKS[PLAIN]) + (_TOPIC_WIDTH if width >= _NARROW else 0)
+        return textwrap.fill(text, max(width, indent + 1), subsequent_indent=" " * indent)
 
 
 class Rates(NamedTuple):
@@ -116,7 +123,9 @@ def _memory(numbers: Numbers) -> Iterator[Line]:
         used, limit = numbers[f"{pool}_used_bytes"], numbers[f"{pool}_limit_bytes"]
         share = used / limit if limit else 0.0
         kind = WARNED if share >= _NEARLY_FULL and pool != "payload" else PLAIN
-        yield Line(topic, f"{decimal(used)} of {decimal(limit)} ({100 * share:.0f} %) for {name}", kind)
+        yield Line(
+            topic, f"{show_memory(used)} of {show_memory(limit)} ({100 * share:.0f} %) for {name}", kind
+        )
         topic = ""
 
 

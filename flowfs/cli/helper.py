@@ -13,7 +13,9 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 
+from flowfs.guessing import meant
 from flowfs.mount import MountOptionError, MountOptions
+from flowfs.mount.options import OPTIONS
 
 from . import mount
 from .exits import MOUNT_8_FAILED, MOUNT_8_INTERRUPTED, MOUNT_8_USAGE, SIGNALLED, USAGE
@@ -46,6 +48,9 @@ def run(arguments: Sequence[str]) -> int:
     told = helper_parser().parse_args(arguments)
     if told.namespace:
         Terminal().error(f"-N is not for us: nsenter --mount={told.namespace} mount ...")
+        return MOUNT_8_USAGE
+    if not told.sloppy and (mistake := _mistyped(told.options or ())):
+        Terminal().error(mistake)
         return MOUNT_8_USAGE
     command = as_typed(told.source, told.mountpoint, told.options or (), sloppy=told.sloppy)
     if told.verbose:
@@ -101,6 +106,19 @@ def as_typed(source: str, mountpoint: str, lists: Sequence[str], *, sloppy: bool
     if not named:
         words.append(f"--read={source}" if _is_file(source) else f"--interface={source}")
     return [*words, "--", mountpoint, *([filter_] if filter_ else [])]
+
+
+def _mistyped(lists: Sequence[str]) -> str:
+    """The first option that is none, if it looks like one that there is; what else is wrong is told later."""
+    names = mount_parser().long_options().keys() - _NOT_IN_A_LIST
+    long = {"filter", *(name[2:].replace("-", "_") for name in names)}
+    of_mounts = {option.removesuffix("=") for option in OPTIONS}
+    for name, _ in _items(lists):
+        if name.replace("-", "_") in long or name in of_mounts or _is_mount_option(name):
+            continue
+        if guess := meant(name, (*sorted(long), *OPTIONS)):
+            return f"-o {name}: no such mount option; {guess}"
+    return ""
 
 
 def _items(lists: Sequence[str]) -> Iterator[tuple[str, str | None]]:

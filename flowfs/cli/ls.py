@@ -27,6 +27,8 @@ from .words import short_age, short_size
 if TYPE_CHECKING:
     from rich.console import Console
 
+_META_SUFFIX = ".json"  # of names in `.flowfs/meta`
+
 _HELP = """\
 List the flows of a mount: who sent how much, when, and how fast.
 """
@@ -115,16 +117,23 @@ class _Meant:
         self._canonical: set[str] = set()
 
     def add(self, path: Path, mount: Path) -> bool:
-        """A flow, a directory of flows, or one of links to flows; False if it is none of these."""
+        """A flow or what is known of one, a directory of flows or of links; False if it is none of these."""
         name = str(path.relative_to(mount))
-        if not path.is_dir():
-            self._names.add(name)
-            return not path.is_relative_to(mount / CONTROL)
         if path.is_relative_to(mount / CONTROL):
-            self._canonical.update(entry.name for entry in path.iterdir())
-        else:
+            return self._add_known(path, mount / CONTROL)
+        if path.is_dir():
             self._folders += (name + "/",)
+        else:
+            self._names.add(name)
         return True
+
+    def _add_known(self, path: Path, control: Path) -> bool:
+        """The same of what is in `.flowfs`."""
+        if path.is_dir():
+            self._canonical.update(entry.name for entry in path.iterdir())
+        elif path.parent.parent == control:
+            self._canonical.add(path.name.removesuffix(_META_SUFFIX))
+        return path.parent != control
 
     def __contains__(self, row: Row) -> bool:
         return (
@@ -139,8 +148,8 @@ def _meant(places: Sequence[str], mount: Path) -> _Meant | None:
     meant = _Meant()
     for place in places:
         path = Path(place).resolve(strict=True)
-        if path in (mount, mount / CONTROL):
-            return None
+        if path in (mount, mount / CONTROL) or (path.parent == mount / CONTROL and path.is_dir()):
+            return None  # in each of its directories all flows are, or groups in which all are
         if not path.is_relative_to(mount) or not meant.add(path, mount):
             raise FileNotFoundError(errno.ENOENT, "", place)
     return meant if places else None

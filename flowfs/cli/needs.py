@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from flowfs.called import command
-from flowfs.config import show_size
+from flowfs.config import show_memory
 from flowfs.core.limits import Limits
 from flowfs.interfaces import may_capture
 from flowfs.mountpoint import TYPE, MountError, check_device, check_directory, fault_of, mount_around
@@ -157,7 +157,7 @@ def memory() -> Finding:
     there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     allowed = _cgroup_limit(there)
     there, whose = (allowed, "its control group may have") if allowed < there else (there, "this machine has")
-    said = f"a mount takes up to {show_size(wanted)} unless told otherwise, {whose} {show_size(there)}"
+    said = f"a mount takes up to {show_memory(wanted)} unless told otherwise, {whose} {show_memory(there)}"
     if wanted > there:
         return Finding("memory", OPTIONAL, f"{said}: use a smaller --max-memory, --max-table ...")
     return Finding("memory", OK, said)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -127,9 +128,11 @@ class _Watched:
 
 def shown(said: Sequence[Line]) -> str:
     """For the terminal that standard output is, or for whatever else it is."""
-    return coloured(said, output_painter())
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
+    return coloured(said, output_painter(), width)
 
 
-def coloured(said: Sequence[Line], paint: Callable[[str, str], str]) -> str:
-    """The marked lines in colours."""
-    return "".join(paint(line.plain(), _STYLES.get(line.kind, "none")) + "\n" for line in said)
+def coloured(said: Sequence[Line], paint: Callable[[str, str], str], width: int = 0) -> str:
+    """The marked lines in colours, none wider than `width`, if it is not 0."""
+    styles = ((line.plain(width), _STYLES.get(line.kind, "none")) for line in said)
+    return "".join(paint(text, style) + "\n" for lines, style in styles for text in lines.split("\n"))

@@ -54,15 +54,23 @@ def turns_of(engine: Engine, flow: Flow, number: int) -> Page | None:
 
 def _page(engine: Engine, connection: Connection, number: int) -> Page:
     first, places = connection.turns_from(number)
-    until_ns = min(engine.now_ns, engine.flows.due_ns)  # before that nothing will happen any more
-    offered = min(PAGE_TURNS, len(places) // 2 - connection.is_speaking(until_ns))
     sides = [_Side(connection.one, engine), _Side(connection.other, engine)]
+    offered = min(PAGE_TURNS, len(places) // 2 - _may_grow(engine, connection, places, sides))
     ends = _ends(places[1::2], offered, [side.end for side in sides])
     turns = [
         sides[places[2 * at + 1] & 1].turn(places[2 * at], places[2 * at + 1] >> 1, end)
         for at, end in enumerate(ends)
     ]
     return Page(first, turns)
+
+
+def _may_grow(engine: Engine, connection: Connection, places: array[int], sides: list[_Side]) -> bool:
+    """Whether something can be added to the last turn: its side speaks on, and is not at its limit."""
+    until_ns = min(engine.now_ns, engine.flows.due_ns)  # before that nothing will happen any more
+    if not places or not connection.is_speaking(until_ns):
+        return False
+    side = places[-1] & 1
+    return connection.speaker == side and sides[side].end < engine.store.head_bytes
 
 
 def _ends(places: array[int], count: int, ends: list[int]) -> list[int]:

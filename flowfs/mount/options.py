@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from ..guessing import meant
 from ..mountpoint import FILESYSTEM
 from .modes import PRIVATE
 
@@ -32,6 +33,8 @@ _WORDS: Mapping[str, Mapping[str, Any]] = {
     "allow_root": {"allow": "root"},
 }
 _MAX_ID = (1 << 32) - 2  # the last one is "none": chown(2)
+OPTIONS = (*_WORDS, "uid=", "gid=", "umask=")
+"""Those that have an effect."""
 _THERE_ARE = (
     "there are ro, rw, visible, allow_other, allow_root, uid=, gid= and umask=, and for mount(8) the long"
     " options of flowfs mount, such as filter="
@@ -113,8 +116,14 @@ def _meaning(option: str) -> Mapping[str, Any]:
             raise MountOptionError(f"-o {option}: not an octal number from 0 to 777, such as 027")
         return {"umask": int(value, 8)}
     if option and option not in _WITHOUT_EFFECT and not _FOR_OTHERS.match(option):
-        raise MountOptionError(f"-o {option}: no such mount option; {_THERE_ARE}")
+        raise MountOptionError(f"-o {option}: no such mount option; {_meant(name)}")
     return {}
+
+
+def _meant(name: str) -> str:
+    """What may have been meant; all that there are if that is not known."""
+    is_name = name in OPTIONS or f"{name}=" in OPTIONS  # which was given a value, or none
+    return ("" if is_name else meant(name, OPTIONS)) or _THERE_ARE
 
 
 def _id(option: str, value: str, named: Callable[[], int], what: str) -> int:

@@ -96,6 +96,7 @@ class Control:
     def tidy(self) -> None:
         """Let go of texts that nobody came for, and take in what happened."""
         self._roll.tidy()
+        self._conversations.tidy()
         self._events.tidy()
 
     # --- names and attributes ----------------------------------------------------------------------

@@ -17,6 +17,7 @@ afterwards what was freed is told in headings instead.
 
 from __future__ import annotations
 
+import time
 from array import array
 from bisect import bisect_right
 from typing import NamedTuple
@@ -25,7 +26,7 @@ from ..core.dialogue import Turn, turns_of
 from ..core.engine import Engine
 from ..core.flow import Evicted, Flow
 from .answers import AT_ONCE_S, FILE_MODE, Attributes, Reason, TreeError
-from .names import IPV6_KEY_BYTES, name_of
+from .names import IPV4_KEY_BYTES, IPV6_KEY_BYTES, name_of
 from .numbers import Kind, inode_of
 from .shelf import Shelf
 from .xattrs import when
@@ -33,13 +34,25 @@ from .xattrs import when
 MAX_PLACED = 16384  # turns of one that is open, ~400 bytes each; the older half then reads as freed
 
 
-class _Part(NamedTuple):
-    """A turn: its heading, and where the bytes are."""
+FRESH_S = 1.0  # how long one that nobody has open is kept: to make it takes up to 20 ms
+_TIME_BYTES = len(f"=== {when(0)} ")  # of a heading, at whatever time
 
-    heading: bytes
+
+class _Part(NamedTuple):
+    """A turn: its heading, but for the time, and where the bytes are."""
+
+    time_ns: int
+    said: str
     flow: Flow | None
     start: int
     end: int
+
+    @property
+    def heading_bytes(self) -> int:
+        return _TIME_BYTES + len(self.said) + 1
+
+    def heading(self) -> bytes:
+        return f"=== {when(self.time_ns)} {self.said}\n".encode("ascii")
 
 
 class Conversation:
@@ -50,7 +63,10 @@ class Conversation:
         self._flow = flow
         self.readers = 0
         self.changed_ns = flow.first_ns
+        self.made_s = time.monotonic()
         self._flows: dict[int, Flow] = {flow.serial: flow}  # by serial, in order of appearance in it
+        self._starts: dict[int, int] = {}  # by serial: from where on there were bytes of who appeared
+        self._senders: dict[bytes, str] = {}  # by key, as headings have them
         self._held: dict[int, Flow] = {}  # those that are open for it
         self._number = 0  # of the next turn
         self._told: dict[bytes, int] = {}  # by key: where the stream's next turn should begin
@@ -65,8 +81,23 @@ class Conversation:
 
     @property
     def flow(self) -> Flow:
-        """The flow whose name it has."""
-        return self._flow
+        """The flow whose name it has; as it was when it was seen, as long as nobody opens it."""
+        return self._held.get(self.serial, self._flow)
+
+    def is_fresh(self) -> bool:
+        """Whether it was made lately."""
+        return time.monotonic() - self.made_s < FRESH_S
+
+    def is_all_there(self, flow: Flow) -> bool:
+        """Whether it is that of this flow, and nothing was freed since of what it tells of."""
+        if flow.serial != self.serial:
+            return False
+        for serial, start in self._starts.items():
+            seen = self._engine.seen_after(serial - 1, 1)
+            if not seen or seen[0].serial != serial or seen[0].start != start:
+                return False
+        self._flow = flow
+        return True
 
     def __len__(self) -> int:
         self._catch_up()
@@ -132,25 +163,37 @@ class Conversation:
             self._flows[flow.serial] = flow
             if self.readers:
                 self._hold(flow)
-        part = _Part(_heading(turn, earlier, missed), flow, turn.start, turn.end)
+        if flow is not None and flow.serial not in self._starts:
+            self._starts[flow.serial] = flow.start
+        said = f"{self._sender(turn.key)} {_said(turn, earlier, missed)}"
+        part = _Part(turn.time_ns, said, flow, turn.start, turn.end)
         self._places.append(self._size)
         self._parts.append(part)
-        self._size += len(part.heading) + part.end - part.start + 1
+        self._size += part.heading_bytes + part.end - part.start + 1
         self.changed_ns = turn.time_ns
         if len(self._parts) > MAX_PLACED:
             del self._parts[: MAX_PLACED // 2], self._places[: MAX_PLACED // 2]
+
+    def _sender(self, key: bytes) -> str:
+        """Who spoke to whom, as names of flows have it, without the VLAN."""
+        found = self._senders.get(key)
+        if found is None:
+            bare = key[:IPV6_KEY_BYTES] if len(key) >= IPV6_KEY_BYTES else key[:IPV4_KEY_BYTES]
+            found = self._senders[key] = name_of(bare, 0).decode("ascii").replace("-", " > ")
+        return found
 
     def _piece(self, start: int, stop: int) -> bytes:
         """Some bytes from `start` on, at least one. Raises Evicted."""
         at = bisect_right(self._places, start) - 1
         if at < 0:
             raise Evicted
-        heading, flow, first, end = self._parts[at]
+        part = self._parts[at]
+        flow, first, end = part.flow, part.start, part.end
         offset = start - self._places[at]
-        count = min(stop - start, len(heading) + end - first + 1 - offset)
-        if offset < len(heading):
-            return heading[offset : offset + count]
-        offset += first - len(heading)
+        count = min(stop - start, part.heading_bytes + end - first + 1 - offset)
+        if offset < part.heading_bytes:
+            return part.heading()[offset : offset + count]
+        offset += first - part.heading_bytes
         if flow is None or offset == end:
             return b"\n"
         held = self._held.get(flow.serial, flow)
@@ -161,15 +204,33 @@ class Conversation:
 
 
 class Conversations:
-    """All of them; those that are open stay what they are."""
+    """All of them; those that are open stay what they are.
+
+    The last one that somebody looked at without having it open is kept for FRESH_S: a name is looked up, its
+    attributes are asked for, and then it is opened.
+    """
 
     def __init__(self, shelf: Shelf) -> None:
         self._shelf = shelf
         self._open: dict[int, Conversation] = {}  # by serial
+        self._latest: Conversation | None = None
+
+    def tidy(self) -> None:
+        """Let go of what nobody came for."""
+        if self._latest is not None and not self._latest.is_fresh():
+            self._latest = None
+
+    def _made(self, flow: Flow) -> Conversation:
+        """That of this flow, which nobody has open."""
+        self.tidy()
+        if self._latest is None or not self._latest.is_all_there(flow):
+            self._latest = Conversation(self._shelf.engine, flow)
+        return self._latest
 
     def attributes(self, flow: Flow) -> Attributes:
         """Of the conversation of this flow, at this moment."""
-        return _attributes(self._open.get(flow.serial) or Conversation(self._shelf.engine, flow))
+        found = self._open.get(flow.serial)
+        return _attributes(self._made(flow) if found is None else found)
 
     def numbered(self, serial: int) -> Attributes:
         """Of the conversation of the flow of this number. STALE."""
@@ -186,8 +247,8 @@ class Conversations:
         """The conversation of the flow of this number; who takes it gives it back to release(). STALE."""
         found = self._open.get(serial)
         if found is None:
-            found = Conversation(self._shelf.engine, self._shelf.numbered(serial))
-            self._open[serial] = found
+            found = self._open[serial] = self._made(self._shelf.numbered(serial))
+            self._latest = None
         found.hold()
         return found
 
@@ -199,8 +260,8 @@ class Conversations:
 
 
 def _attributes(conversation: Conversation) -> Attributes:
-    flow = conversation.flow
     size = len(conversation)
+    flow = conversation.flow
     inode, links = inode_of(Kind.CONVERSATION, flow.serial), 0 if flow.evicted else 1
     changed_ns = conversation.changed_ns
     return Attributes(
@@ -208,8 +269,11 @@ def _attributes(conversation: Conversation) -> Attributes:
     )
 
 
-def _heading(turn: Turn, earlier_bytes: int, earlier_turns: int) -> bytes:
+def _said(turn: Turn, earlier_bytes: int, earlier_turns: int) -> str:
+    """How much, and what is to be said of it."""
     count = turn.end - turn.start
+    if not (turn.length - count or turn.lost or earlier_bytes or earlier_turns):
+        return f"{count} bytes"
     said = [f"{count} bytes"]
     for number, what in (
         (turn.length - count, "not held"),
@@ -219,10 +283,4 @@ def _heading(turn: Turn, earlier_bytes: int, earlier_turns: int) -> bytes:
     ):
         if number:
             said.append(f"{number} {what}")
-    return f"=== {when(turn.time_ns)} {_ends(turn.key)} {', '.join(said)}\n".encode()
-
-
-def _ends(key: bytes) -> str:
-    """Who spoke to whom, as names of flows have it, without the VLAN."""
-    bare = key[:IPV6_KEY_BYTES] if len(key) >= IPV6_KEY_BYTES else key[:12]
-    return name_of(bare, 0).decode().replace("-", " > ")
+    return ", ".join(said)

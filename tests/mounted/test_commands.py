@@ -200,6 +200,14 @@ def test_flows_and_groups_that_are_named(demo: Path) -> None:
     assert flowfs("ls", demo / ".flowfs/by-port/80").stdout.splitlines() == both
     assert len(flowfs("ls", "--json", demo / MAIL).stdout.splitlines()) == 1
     assert len(flowfs("ls", demo, demo / MAIL).stdout.splitlines()) == 4
+    whole = flowfs("ls", demo).stdout
+    for folder in ("meta", "conversations", "follow", "by-host", "by-port", "by-state", "by-time"):
+        assert flowfs("ls", demo / ".flowfs" / folder).stdout == whole, folder
+    for known in (f"meta/{MAIL}.json", f"conversations/{MAIL}", f"follow/{MAIL}", f"by-port/25/{MAIL}"):
+        assert flowfs("ls", demo / ".flowfs" / known).stdout == flowfs("ls", demo / MAIL).stdout, known
+    done = flowfs("ls", demo / ".flowfs/status.json")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"flowfs: {demo}/.flowfs/status.json: no such flow\n"
     done = flowfs("ls", demo / "*.09999")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == f"flowfs: {demo}/*.09999: no such flow\n"

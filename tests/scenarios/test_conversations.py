@@ -259,3 +259,15 @@ def test_reordered_as_captures_are() -> None:
     found = turns(shuffled)
     assert (of(found, CLIENT), of(found, SERVER)) == (b"q" * 6000, b"a" * 6000)
     assert [turn.time for turn in found] == sorted(turn.time for turn in found)
+
+
+def test_a_turn_is_over_though_the_other_side_goes_on_beyond_what_is_kept() -> None:
+    """What is said behind the limit is no turn, but it ends the one before."""
+    limits = replace(SMALL, max_flow_bytes=10, keep="head")
+    capture = Conversation().handshake().client(0, b"a" * 12).server(0, b"x")
+    assert said(turns(capture, limits=limits, finish=False)) == [("client", b"a" * 10)]
+    capture.client(12, b"b")
+    expected = [("client", b"a" * 10), ("server", b"x")]
+    assert said(turns(capture, limits=limits, finish=False)) == expected
+    full = Conversation().handshake().client(0, b"a" * 4).client(4, b"b" * 8).client(12, b"c")
+    assert said(turns(full, limits=limits, finish=False)) == [("client", b"aaaabbbbbb")]

@@ -116,12 +116,12 @@ def test_memory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     files = {Path("/proc/self/cgroup"): "0::/a/b\n", tmp_path / "a/b/memory.max": "max\n"}
     files |= {tmp_path / "a/memory.max": str(100 << 20)}
     monkeypatch.setattr(Path, "read_text", lambda path, *_: _read(files, path))
-    missing(needs.memory(), "its control group may have 100M: use a smaller --max-memory", OPTIONAL)
+    missing(needs.memory(), "its control group may have 100 MiB: use a smaller --max-memory", OPTIONAL)
     files[tmp_path / "a/memory.max"] = "max"
     assert needs.memory().level == OK
-    assert "this machine has 4G" in needs.memory().text
+    assert "this machine has 4 GiB" in needs.memory().text
     del files[Path("/proc/self/cgroup")]
-    assert "this machine has 4G" in needs.memory().text
+    assert "this machine has 4 GiB" in needs.memory().text
 
 
 def _no_such_family() -> bool:

@@ -130,6 +130,20 @@ def test_marks_and_colours() -> None:
     assert "\x1b" not in coloured(three, painter(terminal(None)))
 
 
+@pytest.mark.parametrize("width", [1, 13, 20, 39, 40, 59, 60, 200])
+def test_narrow_terminals(width: int) -> None:
+    """No line is wider than the terminal, and all is there."""
+    full = status({"packets": 1234, "captured_bytes": 2000, "flows_refused": 2}, warnings=["a warning " * 9])
+    found = lines("/mnt/" + "flows" * 20, full)
+    shown = coloured(found, lambda text, style: f"<{text}>", width)
+    rows = [row[1:-1] for row in shown.splitlines()]
+    assert shown == "".join(f"<{row}>\n" for row in rows), "each row has its colour"
+    assert max(map(len, rows)) <= max(width, 13)
+    assert "".join("".join(rows).split()) == "".join("".join(line.plain() for line in found).split())
+    if width == 200:
+        assert rows == [line.plain() for line in found]
+
+
 def test_nothing_that_is_said_moves_the_cursor() -> None:
     hostile = "\x1b[2J\n\x9b"
     archive = {"directory": hostile}

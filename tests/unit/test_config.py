@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flowfs.config import Config, ConfigError, duration, number, show_duration, show_size, size
+from flowfs.config import Config, ConfigError, duration, number, show_duration, show_memory, show_size, size
 from flowfs.core.limits import Limits
 
 MIB = 1 << 20
@@ -67,6 +67,22 @@ def test_an_error_names_its_option(option: str, settings: dict[str, Any]) -> Non
         Config("/mnt", **settings)
     assert option in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("count", "shown"),
+    [
+        *((0, "0 bytes"), (1, "1 byte"), (1023, "1023 bytes"), (1024, "1 KiB"), (1536, "1.5 KiB")),
+        *(
+            (256 << 20, "256 MiB"),
+            ((1 << 30) - 1, "1024 MiB"),
+            (25_277_000_000, "23.5 GiB"),
+            (1 << 50, "1024 TiB"),
+        ),
+    ],
+)
+def test_memory_is_shown_in_the_units_of_its_limits(count: int, shown: str) -> None:
+    assert show_memory(count) == shown
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,10 @@ import pytest
 from conversing import Reader, conversation, inode_of, parsed
 from craft import Conversation, Tag
 from engines import evict
+from flowfs.core import dialogue
+from flowfs.core.dialogue import Page
 from flowfs.core.engine import Engine
+from flowfs.core.flow import Flow
 from flowfs.core.limits import KIB, MIB, Limits
 from flowfs.tree import ROOT, Reason, Tree, TreeError
 from flowfs.tree import conversations as room
@@ -198,4 +201,105 @@ def test_many_turns_that_are_open(directory: Directory, monkeypatch: pytest.Monk
         directory.tree.read(reader.handle, 0, 10)
     tail = directory.tree.read(reader.handle, size - 2 * 91, 1000)
     assert [turn.data for turn in parsed(tail[tail.index(b"===") :])][-1] == b"q"
+    reader.close()
+
+
+@pytest.mark.parametrize("server", [False, True])
+def test_asleep_as_awake(server: bool) -> None:
+    """Attributes and text are the same before and after its flow was removed, whoever slept meanwhile."""
+    seen = []
+    for sleeps in (False, True):
+        directory = Directory()
+        capture = directory.feed(talk())
+        if sleeps:
+            directory.engine.flows.lay_down_all()
+        reader = Reader(directory.tree, capture.server_name() if server else capture.client_name())
+        looks: list[object] = [reader.go_on(), directory.tree.attributes(reader.inode)]
+        if sleeps:
+            directory.engine.flows.lay_down_all()
+        directory.remove(capture.server_key() if server else capture.client_key())
+        looks += [reader.go_on(), directory.tree.attributes(reader.inode)]
+        assert directory.tree.attributes(reader.inode).links == 0
+        reader.close()
+        seen.append(looks)
+    assert seen[0] == seen[1]
+
+
+def long_talk(turns: int) -> Conversation:
+    capture = Conversation().handshake()
+    for at in range(turns // 2):
+        capture.client(at, b"q").server(at, b"a")
+    return capture
+
+
+def test_who_looks_again_or_opens_it_then_has_it_for_nothing(
+    directory: Directory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+
+    def turns_of(engine: Engine, flow: Flow, number: int) -> Page | None:
+        asked.append(number)
+        return dialogue.turns_of(engine, flow, number)
+
+    monkeypatch.setattr(room, "turns_of", turns_of)
+    capture = directory.feed(long_talk(1000))
+    inode = inode_of(directory.tree, capture.client_name())
+    assert asked.count(0) == 1
+    size = directory.tree.attributes(inode).size
+    reader = Reader(directory.tree, capture.client_name())
+    assert len(reader.go_on()) == size
+    assert asked.count(0) == 1
+    directory.feed(capture.client(500, b"!").server(500, b"?"))
+    assert len(parsed(reader.go_on())) == 1001
+    reader.close()
+    assert asked.count(0) == 1
+    directory.tree.attributes(inode)
+    assert asked.count(0) == 2, "what was open holds on to nothing"
+    monkeypatch.setattr(room, "FRESH_S", 0.0)
+    directory.tree.changes()
+    directory.tree.attributes(inode)
+    assert asked.count(0) == 3
+
+
+@pytest.mark.parametrize("asleep", [False, True])
+@pytest.mark.parametrize("server", [False, True])
+def test_what_was_freed_since_somebody_looked_is_told(
+    directory: Directory, asleep: bool, server: bool
+) -> None:
+    capture = directory.feed(talk())
+    if asleep:
+        directory.engine.flows.lay_down_all()
+    inode = inode_of(directory.tree, capture.server_name())
+    whole = directory.tree.attributes(inode).size
+    if server:
+        directory.remove(capture.server_key())
+        with pytest.raises(TreeError) as error:
+            directory.tree.attributes(inode)
+        assert error.value.reason is Reason.STALE
+        inode = inode_of(directory.tree, capture.client_name())
+    else:
+        directory.remove(capture.client_key())
+    size = directory.tree.attributes(inode).size
+    assert size != whole
+    reader = Reader(directory.tree, capture.client_name() if server else capture.server_name())
+    text = reader.go_on()
+    assert len(text) == size
+    assert [turn.notes for turn in parsed(text)] == (
+        [{}, {"not held": 3}, {}] if server else [{"not held": 6}, {}, {"not held": 6}]
+    )
+    reader.close()
+
+
+def test_what_was_trimmed_since_somebody_looked_is_told() -> None:
+    directory = Directory(max_flow_bytes=3000, keep="tail")
+    capture = directory.feed(Conversation().handshake().client(0, b"a" * 2000).server(0, b"x"))
+    inode_of(directory.tree, capture.client_name())
+    for at in range(20):
+        capture.client(2000 + at * 1400, b"b" * 1400)
+    directory.feed(capture)
+    first = parsed(conversation(directory.engine, capture.client_name()))
+    reader = Reader(directory.tree, capture.client_name())
+    found = parsed(reader.go_on())
+    assert found == first
+    assert found[0].notes == {"not held": 2000}
     reader.close()

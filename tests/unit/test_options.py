@@ -44,6 +44,25 @@ def test_unknown_options_are_refused_in_one_line(option: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("option", "meant"),
+    [
+        *(
+            ("allow-other", "allow_other"),
+            ("allow_othr", "allow_other"),
+            ("RO", "ro"),
+            ("vissible", "visible"),
+        ),
+        *(("uids=0", "uid="), ("unmask=077", "umask="), ("ro=1", ""), ("uid", ""), ("xx", ""), ("=", "")),
+    ],
+)
+def test_what_may_have_been_meant(option: str, meant: str) -> None:
+    with pytest.raises(MountOptionError) as refused:
+        MountOptions.parse([option])
+    told = str(refused.value)
+    assert (f"; did you mean {meant}?" in told) if meant else ("did you mean" not in told)
+
+
+@pytest.mark.parametrize(
     ("text", "options"),
     [
         ("allow_other", MountOptions(allow="other")),

@@ -54,7 +54,7 @@ def test_evicted_and_trimmed() -> None:
     first, line = lines(numbers(flows_evicted=3, evicted_bytes=5_000_000, trimmed_bytes=1_500_000), {})
     assert first.endswith("3 evicted")
     assert line == (
-        "freed for want of memory: 6.5 MB, with 3 whole flows, 1.5 MB of it from the beginning of others"
+        "freed for want of memory: 6.2 MiB, with 3 whole flows, 1.4 MiB of it from the beginning of others"
     )
     assert len(lines(numbers(trimmed_bytes=1), {})) == 2
     assert len(lines(numbers(flows_evicted=1), {})) == 2

@@ -72,4 +72,4 @@ def test_a_manager_that_does_not_read_is_not_waited_for(manager: socket.socket) 
 
 def test_one_line_says_how_it_stands() -> None:
     numbers = {"flows": 1234, "payload_used_bytes": 1_500_000, "payload_limit_bytes": 1 << 28}
-    assert in_short(numbers, 5) == "1,234 flows, 1.5 MB of 268.4 MB held, 5 packets dropped"
+    assert in_short(numbers, 5) == "1,234 flows, 1.4 MiB of 256 MiB held, 5 packets dropped"
