@@ -18,7 +18,7 @@ import trio
 
 from . import dissect, rights, summary, systemd
 from .background import Voice
-from .capture import Capture, Drops, Source, open_file, open_interface, same_interface
+from .capture import Ahead, Capture, Drops, Source, open_file, open_interface, same_interface
 from .complaints import Complaints
 from .config import Config, ConfigError
 from .core import compiled
@@ -161,7 +161,14 @@ class _House:
         names = [source.name for source in sources]
         self.keeper = Keeper(config.archive, engine, names, self._directories, voice)
         on_short = self.keeper.hurry if config.archive else None
-        self._capture = Capture(sources, engine, self._waker.wake, follow=config.follow, on_short=on_short)
+        self._capture = Capture(
+            sources,
+            engine,
+            self._waker.wake,
+            follow=config.follow,
+            on_short=on_short,
+            ahead=Ahead(engine),
+        )
         self._warned = 0
         self._complaints = Complaints(config, engine)
         self._started_ns = time.time_ns()

@@ -5,6 +5,7 @@ libpcap or read(2), which know no way out of waiting; a pipe among them stops it
 thread.
 """
 
+import contextlib
 import os
 import select
 import signal
@@ -15,6 +16,7 @@ import trio
 
 from flowfs.core.engine import Engine
 
+from .ahead import Ahead
 from .merge import in_order
 from .savefile import A_WHILE, NOTHING, Savefile
 from .sources import META_BYTES, Batch, Damage, Interface, Source
@@ -29,7 +31,7 @@ class Capture:
 
     `on_change` is called on the capture's thread whenever the engine has changes to tell. `follow`: the file
     that begins last is still written. `on_short`: files wait while flows have to be saved, for which
-    this asks.
+    this asks. `ahead` has memory ready for what interfaces give.
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class Capture:
         *,
         follow: bool = False,
         on_short: Callable[[], None] | None = None,
+        ahead: Ahead | None = None,
     ) -> None:
         self.sources = tuple(sources)
         self.live = any(source.live for source in sources)
@@ -50,6 +53,7 @@ class Capture:
         self._follow = follow
         self._engine = engine
         self._on_change = on_change
+        self._ahead = ahead if self.live else None
         self._on_short = None if self.live else on_short  # an interface does not wait
         self._asked_to_stop = trio.Event()
         self._stopping = False
@@ -99,7 +103,8 @@ class Capture:
         before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         try:
             if self.live:
-                self._watch()
+                with self._ahead or contextlib.nullcontext():
+                    self._watch()
             else:
                 self._read_all()
         finally:
@@ -210,6 +215,8 @@ class Capture:
         if batch.meta:
             source.down = False
             self._feed(source, batch)
+            if self._ahead is not None:
+                self._ahead.look()
         return source.full
 
     def _look_at_interfaces(self, poller: select.poll) -> None:
