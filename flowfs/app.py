@@ -218,6 +218,7 @@ class _House:
 
     async def _load(self) -> None:
         await self._capture.run()
+        self.mount.notify()  # that it has ended is news for who waits
         self._say_how_far()
         if self._engine.finished:  # not so if loading was broken off
             self._ready()
@@ -258,6 +259,8 @@ class _House:
             self._say_how_far()
             self.keeper.check()
             self.audience.look()
+            if self._engine.changed():  # what is not urgent
+                self.mount.notify()
             await trio.sleep(REPORT_S)
 
     async def _keep_small(self) -> None:

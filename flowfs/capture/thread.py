@@ -29,8 +29,8 @@ FOLLOW_S = 0.05  # how often a file that is still written is looked at: nothing 
 class Capture:
     """Feeds `sources` (interfaces, or else files and streams, in the order of time) to `engine`.
 
-    `on_change` is called on the capture's thread whenever the engine has changes to tell. `follow`: the file
-    that begins last is still written. `on_short`: files wait while flows have to be saved, for which
+    `on_change` is called on the capture's thread whenever the engine has changes that are urgent. `follow`:
+    the file that begins last is still written. `on_short`: files wait while flows have to be saved, for which
     this asks. `ahead` has memory ready for what interfaces give.
     """
 
@@ -137,7 +137,7 @@ class Capture:
         return not self._stopping
 
     def _tell(self) -> None:
-        if self._engine.changed():
+        if self._engine.is_urgent():
             self._on_change()
 
     def _read_all(self) -> None:
