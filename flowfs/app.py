@@ -18,7 +18,7 @@ import trio
 
 from . import dissect, rights, summary, systemd
 from .background import Voice
-from .capture import Capture, Drops, Source, open_file, open_interface, same_interface
+from .capture import Ahead, Capture, Drops, Source, open_file, open_interface, same_interface
 from .complaints import Complaints
 from .config import Config, ConfigError
 from .core import compiled
@@ -161,7 +161,14 @@ class _House:
         names = [source.name for source in sources]
         self.keeper = Keeper(config.archive, engine, names, self._directories, voice)
         on_short = self.keeper.hurry if config.archive else None
-        self._capture = Capture(sources, engine, self._waker.wake, follow=config.follow, on_short=on_short)
+        self._capture = Capture(
+            sources,
+            engine,
+            self._waker.wake,
+            follow=config.follow,
+            on_short=on_short,
+            ahead=Ahead(engine),
+        )
         self._warned = 0
         self._complaints = Complaints(config, engine)
         self._started_ns = time.time_ns()
@@ -211,6 +218,7 @@ class _House:
 
     async def _load(self) -> None:
         await self._capture.run()
+        self.mount.notify()  # that it has ended is news for who waits
         self._say_how_far()
         if self._engine.finished:  # not so if loading was broken off
             self._ready()
@@ -251,6 +259,8 @@ class _House:
             self._say_how_far()
             self.keeper.check()
             self.audience.look()
+            if self._engine.changed():  # what is not urgent
+                self.mount.notify()
             await trio.sleep(REPORT_S)
 
     async def _keep_small(self) -> None:

@@ -62,7 +62,7 @@ class Recorder:
     def finish(self) -> None:
         self.finished = True
 
-    def changed(self) -> bool:
+    def is_urgent(self) -> bool:
         return True
 
 

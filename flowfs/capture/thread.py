@@ -5,6 +5,7 @@ libpcap or read(2), which know no way out of waiting; a pipe among them stops it
 thread.
 """
 
+import contextlib
 import os
 import select
 import signal
@@ -15,6 +16,7 @@ import trio
 
 from flowfs.core.engine import Engine
 
+from .ahead import Ahead
 from .merge import in_order
 from .savefile import A_WHILE, NOTHING, Savefile
 from .sources import META_BYTES, Batch, Damage, Interface, Source
@@ -27,9 +29,9 @@ FOLLOW_S = 0.05  # how often a file that is still written is looked at: nothing 
 class Capture:
     """Feeds `sources` (interfaces, or else files and streams, in the order of time) to `engine`.
 
-    `on_change` is called on the capture's thread whenever the engine has changes to tell. `follow`: the file
-    that begins last is still written. `on_short`: files wait while flows have to be saved, for which
-    this asks.
+    `on_change` is called on the capture's thread whenever the engine has changes that are urgent. `follow`:
+    the file that begins last is still written. `on_short`: files wait while flows have to be saved, for which
+    this asks. `ahead` has memory ready for what interfaces give.
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class Capture:
         *,
         follow: bool = False,
         on_short: Callable[[], None] | None = None,
+        ahead: Ahead | None = None,
     ) -> None:
         self.sources = tuple(sources)
         self.live = any(source.live for source in sources)
@@ -50,6 +53,7 @@ class Capture:
         self._follow = follow
         self._engine = engine
         self._on_change = on_change
+        self._ahead = ahead if self.live else None
         self._on_short = None if self.live else on_short  # an interface does not wait
         self._asked_to_stop = trio.Event()
         self._stopping = False
@@ -99,7 +103,8 @@ class Capture:
         before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         try:
             if self.live:
-                self._watch()
+                with self._ahead or contextlib.nullcontext():
+                    self._watch()
             else:
                 self._read_all()
         finally:
@@ -132,7 +137,7 @@ class Capture:
         return not self._stopping
 
     def _tell(self) -> None:
-        if self._engine.changed():
+        if self._engine.is_urgent():
             self._on_change()
 
     def _read_all(self) -> None:
@@ -210,6 +215,8 @@ class Capture:
         if batch.meta:
             source.down = False
             self._feed(source, batch)
+            if self._ahead is not None:
+                self._ahead.look()
         return source.full
 
     def _look_at_interfaces(self, poller: select.poll) -> None:

@@ -32,6 +32,7 @@ cdef class Arena:
     @cython.locals(unit=cython.longlong, buddy=cython.longlong)
     cpdef void release(self, long long position, int level) noexcept
 
+    cpdef long long fresh_bytes(self) noexcept
     cpdef void prepare(self, Py_ssize_t position, Py_ssize_t count) noexcept
     cpdef void write(self, Py_ssize_t position, const unsigned char* base, Py_ssize_t start, Py_ssize_t end) noexcept
     cpdef bytes read(self, Py_ssize_t position, Py_ssize_t count)

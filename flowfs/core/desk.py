@@ -62,7 +62,15 @@ class Desk:
     def changed(self) -> bool:
         """Whether changes() has anything to say. Takes no turn."""
         store = self.store
-        return bool(store.appeared or store.grown or store.gone or store.freed)
+        return bool(store.appeared or self.is_urgent())
+
+    def is_urgent(self) -> bool:
+        """Whether changes() has what somebody may wait for, as nobody does for a new file: it is looked for.
+
+        Takes no turn.
+        """
+        store = self.store
+        return bool(store.grown or store.gone or store.freed)
 
     def changes(self) -> Changes:
         """What happened since the last call."""

@@ -137,17 +137,21 @@ class Engine(Desk):
         payload_bytes = self.slice_bytes + MAX_DATAGRAM_BYTES + self.flows.room.pool.used_bytes
         return 2 * payload_bytes + self.slice_packets * UNIT_BYTES
 
-    def prepare(self, count: int) -> None:
-        """Have memory ready for `count` bytes that will come. Takes no turn; for a thread of its own.
+    def fresh_bytes(self) -> int:
+        """How much of the memory for payload has been in use, from its beginning on. Takes no turn."""
+        return self.store.arena.fresh_bytes()
+
+    def prepare(self, count: int, first: int = 0) -> None:
+        """Have memory ready for the bytes [first, count) that will come. Takes no turn; for another thread.
 
         From the end on, since whoever feeds comes from the beginning: each sees to a half.
         """
         arena = self.store.arena
         end = min(count, arena.capacity_bytes)
-        while end > 0 and not self.finished:
-            start = max(0, end - PREPARED_BYTES)
-            arena.prepare(start & -PREPARED_BYTES, end - (start & -PREPARED_BYTES))
-            end = start & -PREPARED_BYTES
+        while end > first and not self.finished:
+            start = max(first, end - 1 & -PREPARED_BYTES)
+            arena.prepare(start, end - start)
+            end = start
 
     def tick(self, now_ns: int) -> None:
         """Time passes without packets; `now_ns` is on the packets' clock."""

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import signal
 import socket
+import struct
 import subprocess
 import tempfile
+import termios
 import time
+from array import array
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +24,7 @@ import trio
 import craft
 from craft import tunnels
 from flowfs.app import _Waker
+from flowfs.core.register import MAX_EVENTS
 from live.mounting import daemons
 from running import ENVIRONMENT, MODULE, to_its_end
 from waiting import until
@@ -337,6 +342,47 @@ def test_loading_from_a_pipe_shows_what_has_come(place: Path, capture: Path) -> 
         assert process.wait(10) == 0
     assert status(place)["finished"]
     flowfs_("umount", place)
+    until(lambda: not daemons(place))
+
+
+def many_flows(port: int, count: int) -> bytes:
+    """Packets of a capture, three a flow, which differ by addresses that add up to the same checksum.
+
+    It begins, has a byte, and is reset: that makes two events.
+    """
+    ends, ports, packets = ("10.0.0.0", "10.1.255.255"), (port, 80), []
+    contents: list[Any] = [{"seq": 0, "flags": "S"}, {"seq": 1, "payload": b"x"}, {"seq": 2, "flags": "R"}]
+    segments = [craft.tcp(*ends, *ports, **content) for content in contents]
+    templates = [craft.ethernet(craft.ipv4(*ends, segment)) for segment in segments]
+    for number in range(count):
+        for one in templates:
+            packets.append(struct.pack("=4I", 10**9, 0, len(one), len(one)) + one[:28])
+            packets.append(number.to_bytes(2, "big") + one[30:32])
+            packets.append((0xFFFF - number).to_bytes(2, "big") + one[34:])
+    return b"".join(packets)
+
+
+def unread_bytes(pipe: int) -> int:
+    count = array("i", [0])
+    fcntl.ioctl(pipe, termios.FIONREAD, count)
+    return count[0]
+
+
+@needs_fuse
+def test_events_are_taken_in_though_nobody_looks(place: Path, capture: Path) -> None:
+    """More of them than wait to be taken, and nothing that anybody was waiting for."""
+    half = MAX_EVENTS // 3  # in flows
+    with loading(place, capture, "--no-wait") as (_, writing):
+        log = place / ".flowfs" / "events.jsonl"
+        log.read_bytes()  # from here on they are recorded
+        for port in (1, 2):
+            with open(writing, "wb", closefd=False) as pipe:
+                pipe.write(many_flows(port, half))
+            until(lambda: not unread_bytes(writing), 60)
+            time.sleep(0.5)  # to ask the mount would take events in
+        until(lambda: status(place)["statistics"]["flows_total"] == 1 + 2 * half, 60)
+        assert '"event":"lost"' not in log.read_text()
+        flowfs_("umount", place)
     until(lambda: not daemons(place))
 
 

@@ -101,6 +101,13 @@ def test_a_change_is_told(tmp_path: Path) -> None:
     assert len(told) == 2  # the batch, and the end
 
 
+def test_a_change_that_nobody_waits_for_wakes_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Recorder, "is_urgent", lambda recorder: False)
+    told: list[int] = []
+    run([open_file(str(write(tmp_path / "a.pcap", 10)), 0)], on_change=lambda: told.append(1))
+    assert told == []
+
+
 @pytest.mark.parametrize("link_type", [0, 1, 12, 108, 113, 276])
 def test_link_types_and_their_filters(tmp_path: Path, link_type: int) -> None:
     packet = craft.ipv4(SRC, DST, craft.tcp(SRC, DST, 1025, 25))

@@ -131,7 +131,7 @@ class Engine:
     packets = ticks = 0
     def feed(self, frames, meta, link_type, source, fraction_ns): self.packets += len(meta) // 16
     def tick(self, now_ns): self.ticks += 1
-    def changed(self): return False
+    def is_urgent(self): return False
 def ip(*words): subprocess.run(["ip", *words], check=True)
 ip("link", "add", "v0", "type", "veth", "peer", "name", "v1")
 try:

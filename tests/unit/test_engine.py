@@ -294,6 +294,7 @@ def test_changes(engine: Engine) -> None:
     assert not engine.changed()
     feed(engine, conversation)
     assert engine.changed()
+    assert not engine.is_urgent()  # who looks for files finds them
     assert engine.changes() == (2, [], [], [])
     assert not engine.changed()
     client, server = engine.seen_after(0, 9)
@@ -301,11 +302,13 @@ def test_changes(engine: Engine) -> None:
     client.watched = True
     conversation.packets.clear()
     feed(engine, conversation.client(3, b"def").client(6, b"ghi").server(3, b"uvw"))
+    assert engine.is_urgent()
     assert engine.changes() == (0, [client], [], [])
     engine.remove(server)
     assert not engine.changed()  # who removes it knows
     engine.flows.clear()
     assert engine.changed()
+    assert engine.is_urgent()
     assert engine.changes() == (0, [], [client], [])
 
 
