@@ -36,6 +36,7 @@ class Task(NamedTuple):
 
 MANY = captures.Shape("many", 50_000, 1024, 384)  # each has two files
 SOME = captures.Shape("some", 5_000, 1024, 384)
+MILLION = captures.Shape("million", 500_000, 64, 384)
 GIANT = captures.Shape("giant", 1, GIB, 1)
 SMALL = (captures.Shape("many", 500, 1024, 384), captures.Shape("some", 50, 1024, 384))
 
@@ -46,6 +47,7 @@ LISTING = (
     Task("find -newer", "find {} -newer {}/..", 1.0),
     Task("du", "du -s {}", 0),
 )
+LARGE = (Task("ls -U", "ls -U {}", 6.0, first=True), Task("ls -U again", "ls -U {}", 6.0))
 READING = (
     Task("cat of each", "cd {} && ls -U | xargs cat", 2.0, first=True),  # 5,000 files a second
     Task("grep -r", "grep -rc nothing {}", 10_000 / 6_000, first=True),
@@ -70,14 +72,17 @@ class Sides:
     def __init__(self, flowfs: list[str], shape: captures.Shape, work: Path) -> None:
         self._flowfs = flowfs
         self._capture = captures.cached(shape)
-        self._memory = f"--max-memory={max(256, 2 * shape.connections * shape.answer_bytes >> 20)}M"
+        # Two flows a connection, each with a block of 256 bytes at least, and records of some 1 KiB.
+        memory_mib = max(256, 2 * shape.connections * max(shape.answer_bytes, 512) >> 20)
+        table_mib = max(128, 2 * shape.connections >> 10)
+        self._options = [f"--max-memory={memory_mib}M", f"--max-table={table_mib}M"]
         self.mount, self.disk = work / "mnt", work / "disk"
 
     @contextmanager
     def mounted(self) -> Iterator[None]:
         self.mount.mkdir()
         try:
-            timed([*self._flowfs, "mount", "-q", self._memory, "-r", str(self._capture), str(self.mount)])
+            timed([*self._flowfs, "mount", "-q", *self._options, "-r", str(self._capture), str(self.mount)])
             yield
         finally:
             unmount(self._flowfs, self.mount)
@@ -138,12 +143,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="tools of every day on a mount, and on the disk")
     parser.add_argument("--repeat", type=int, default=3, help="runs of each")
     parser.add_argument("--small", action="store_true", help="few files: for trying, not for judging")
+    parser.add_argument("--million", action="store_true", help="list a million flows, too: minutes")
     parser.add_argument("--flowfs", default=default_flowfs(), help="the command (default: %(default)s)")
     options = parser.parse_args()
     many, some = SMALL if options.small else (MANY, SOME)
     plan: list[tuple[captures.Shape, tuple[Task, ...]]] = [(many, LISTING), (some, READING)]
     if not options.small:
         plan.append((GIANT, WHOLE))
+    if options.million:
+        plan.append((MILLION, LARGE))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # on the way out everything is taken away
     print(f"{machine()}; medians of {options.repeat} runs (least to most)")
     try:

@@ -2,6 +2,7 @@ cimport cython
 from .counters cimport Counters
 from .flow cimport Flow
 from .life cimport Lives
+from .roster cimport row_of
 from .store cimport Store
 
 cdef long long _HOT_NS, _NEVER_NS
@@ -17,6 +18,10 @@ cdef class Desk:
     cdef readonly bint finished
 
     @cython.locals(hot_ns=cython.longlong)
+    cpdef list rows_after(self, long long serial, long long count)
+
+    cdef long long _hot_ns(self) noexcept
+
     cdef Flow _given(self, object found, bint names)
 
     cdef Flow _there(self, Flow flow)

@@ -19,12 +19,14 @@ if not cython.compiled:
     from .counters import Counters
     from .flow import Flow
     from .life import Lives
+    from .roster import row_of
     from .store import Store
 
 from .flow import Evicted
 from .limits import HOT_NS, Limits
 from .notes import About
 from .register import Event
+from .roster import Row
 from .turn import Turn
 
 _HOT_NS = HOT_NS
@@ -108,6 +110,15 @@ class Desk:
         with self.turn:
             return [self._given(found, True) for found in self.store.list_after(serial, count)]
 
+    def rows_after(self, serial: int, count: int) -> list[Row]:
+        """What list_after() gives, as it is at this moment."""
+        with self.turn:
+            hot_ns = self._hot_ns()
+            return [
+                row_of(self.flows.given(found, True, hot_ns), hot_ns)
+                for found in self.store.list_after(serial, count)
+            ]
+
     def seen_after(self, serial: int, count: int) -> list[Flow]:
         """The same for whoever only looks at them, and gives away neither names nor sizes."""
         with self.turn:
@@ -120,8 +131,11 @@ class Desk:
 
     def _given(self, found: Any, names: bool) -> Flow:
         """What a reader gets of a file, who then knows its size, and its name if he `names` it."""
-        hot_ns = _NEVER_NS if self.finished else self.now_ns - _HOT_NS
-        return self.flows.given(found, names, hot_ns)
+        return self.flows.given(found, names, self._hot_ns())
+
+    def _hot_ns(self) -> int:
+        """What is open and grew later will again soon."""
+        return _NEVER_NS if self.finished else self.now_ns - _HOT_NS
 
     # --- one file ----------------------------------------------------------------------------------
 

@@ -284,3 +284,30 @@ cdef inline bint is_key(
     if PyBytes_GET_SIZE(key) != (count + 2 if vlan else count) or flowfs_differ(known, base + start, count):
         return False
     return vlan == 0 or (known[count] << 8 | known[count + 1]) == vlan
+
+
+cdef inline char* put_number(char* to, int number, int digits) noexcept:
+    cdef int place = digits
+    while place > 0:
+        place -= 1
+        to[place] = 48 + number % 10
+        number //= 10
+    return to + digits
+
+
+cdef inline char* put_end(char* to, const unsigned char* address, const unsigned char* port) noexcept:
+    cdef int octet = 0
+    while octet < 4:
+        to = put_number(to, address[octet], 3)
+        to[0] = 46  # a dot
+        to += 1
+        octet += 1
+    return put_number(to, port[0] << 8 | port[1], 5)
+
+
+cdef inline bytes dotted(const unsigned char* key):
+    cdef char name[43]
+    cdef char* to = put_end(name, key, key + 8)
+    to[0] = 45  # a hyphen
+    put_end(to + 1, key + 4, key + 10)
+    return name[:43]

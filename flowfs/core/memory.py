@@ -7,8 +7,11 @@ array are taken and put without making objects of them.
 
 from __future__ import annotations
 
+import struct
 from array import array
 from typing import Any
+
+_IPV4 = struct.Struct("!8B2H").unpack_from
 
 SLOTS = 4096  # as slot_of() of memory.pxd has it; a list of so many stays in a core's second cache
 
@@ -102,6 +105,12 @@ def is_key(key: bytes, base: bytes, start: int, count: int, vlan: int) -> bool:
     if vlan:
         return key == base[start : start + count] + vlan.to_bytes(2, "big")
     return key == base[start : start + count]
+
+
+def dotted(key: bytes) -> bytes:
+    """A key of IPv4 as names have it: `128.129.130.131.02345-010.011.012.013.45103`."""
+    a, b, c, d, e, f, g, h, sport, dport = _IPV4(key)
+    return b"%03d.%03d.%03d.%03d.%05d-%03d.%03d.%03d.%03d.%05d" % (a, b, c, d, sport, e, f, g, h, dport)
 
 
 def ones_sum(base: bytes, start: int, end: int) -> int:

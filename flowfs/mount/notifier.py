@@ -107,16 +107,18 @@ class Notifier:
         """The tree has changes. Cheap; any number of calls before the next pass count as one."""
         self._changed.set()
 
-    def settle(self, inode: int) -> None:
-        """Called before an answer about an inode is sent: the kernel is told of its growth until then.
+    def settle(self, *inodes: int) -> None:
+        """Called before an answer about inodes is sent: the kernel is told of their growth until then.
 
         Of two answers in flight the kernel may take the older one for good and hand the newer one on: a size
         would be seen to shrink. What it was told in between, it takes neither.
         """
         self._collect()
-        if inode in self._grown:
-            del self._grown[inode]
-            self._tell(inode)
+        if self._grown:
+            for inode in inodes:
+                if inode in self._grown:
+                    del self._grown[inode]
+                    self._tell(inode)
         if self._grown or self._unknown:
             self._changed.set()  # whoever made these changes may find them taken, and not ask for notify()
 

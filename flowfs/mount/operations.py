@@ -89,7 +89,7 @@ class Operations(pyfuse3.Operations):
     def __init__(
         self,
         tree: Tree,
-        settle: Callable[[int], None],
+        settle: Callable[..., None],
         waiters: Waiters,
         streams: Streams,
         uid: int,
@@ -110,13 +110,23 @@ class Operations(pyfuse3.Operations):
         self.ready.set()
 
     def _entry(self, attributes: Attributes) -> pyfuse3.EntryAttributes:
-        inode, mode, links, size, blocks, atime_ns, mtime_ns, ctime_ns, valid_s, name_valid_s = attributes
         entry = pyfuse3.EntryAttributes()
-        entry.st_ino = inode
-        entry.st_mode = self._modes[mode]
-        entry.st_nlink = links
         entry.st_uid = self._uid
         entry.st_gid = self._gid
+        self._set_kind(entry, attributes[1:3])
+        self._set(entry, attributes)
+        return entry
+
+    def _set_kind(self, entry: pyfuse3.EntryAttributes, kind: tuple[int, int]) -> None:
+        mode, links = kind
+        entry.st_mode = self._modes[mode]
+        entry.st_nlink = links
+
+    @staticmethod
+    def _set(entry: pyfuse3.EntryAttributes, attributes: Attributes) -> None:
+        """All but what _set_kind() sets."""
+        inode, _, _, size, blocks, atime_ns, mtime_ns, ctime_ns, valid_s, name_valid_s = attributes
+        entry.st_ino = inode
         entry.st_size = size
         entry.st_blocks = blocks
         # tail(1) reads what has no more than this from its beginning, which may have been freed.
@@ -126,7 +136,6 @@ class Operations(pyfuse3.Operations):
         entry.st_ctime_ns = ctime_ns
         entry.attr_timeout = valid_s
         entry.entry_timeout = name_valid_s
-        return entry
 
     # --- names and attributes ----------------------------------------------------------------------
 
@@ -161,10 +170,19 @@ class Operations(pyfuse3.Operations):
 
     @_handler
     def readdir(self, fh: int, start_id: int, token: pyfuse3.ReaddirToken) -> None:
+        """One EntryAttributes for all, since each is copied, and most entries are of one kind."""
+        inodes: list[int] = []
+        entry, kind = pyfuse3.EntryAttributes(), (0, 0)
+        entry.st_uid, entry.st_gid = self._uid, self._gid
         for name, attributes, cookie in self._tree.entries(fh, start_id):
-            if not pyfuse3.readdir_reply(token, name, self._entry(attributes), cookie):
-                return
-            self._settle(attributes.inode)
+            if attributes[1:3] != kind:
+                kind = attributes[1:3]
+                self._set_kind(entry, kind)
+            self._set(entry, attributes)
+            if not pyfuse3.readdir_reply(token, name, entry, cookie):
+                break
+            inodes.append(attributes[0])
+        self._settle(*inodes)
 
     @_handler
     def access(self, inode: int, mode: int, ctx: pyfuse3.RequestContext) -> bool:

@@ -12,13 +12,14 @@ from typing import NamedTuple
 
 from ..core.engine import Engine
 from ..core.flow import Flow
+from ..core.roster import Row
 from .answers import DIRECTORY_MODE, Reason, TreeError
 from .folder import Folder
 from .names import Keyed, name_of, parse, reversed_key
 from .numbers import FIRST_FLOW, ROOT
 
 PLACE_MODE = DIRECTORY_MODE | 0o200  # something in it can be removed
-_LIST_COUNT = 512  # flows taken from the engine at once; the kernel asks for some 600 entries
+_LIST_COUNT = 128  # flows taken from the engine at once; the kernel asks for some 600 entries
 
 
 class Called(NamedTuple):
@@ -54,7 +55,7 @@ class Directories(ABC):
         """What has this name in a directory. NOT_FOUND, STALE."""
 
     @abstractmethod
-    def after(self, parent: int, cookie: int) -> Iterator[tuple[bytes, Flow | Folder]]:
+    def after(self, parent: int, cookie: int) -> Iterator[tuple[bytes, Row | Flow | Folder]]:
         """What a directory lists behind an inode number: flows, by number, and then directories.
 
         Raises Unready, but only before the first. What was evicted may be among them.
@@ -99,9 +100,12 @@ class Flat(Directories):
     def find(self, parent: int, name: bytes) -> Flow | Folder:
         return flow_of(self._engine, name)
 
-    def after(self, parent: int, cookie: int) -> Iterator[tuple[bytes, Flow | Folder]]:
-        for flow in flows_after(self._engine, max(cookie - FIRST_FLOW, 0)):
-            yield name_of(flow.key, flow.generation), flow
+    def after(self, parent: int, cookie: int) -> Iterator[tuple[bytes, Row | Flow | Folder]]:
+        serial = max(cookie - FIRST_FLOW, 0)
+        while rows := self._engine.rows_after(serial, _LIST_COUNT):
+            for row in rows:
+                serial, key, generation = row[:3]
+                yield name_of(key, generation), row
 
     def path(self, flow: Keyed) -> bytes:
         return name_of(flow.key, flow.generation)
@@ -124,10 +128,3 @@ def flow_of(engine: Engine, name: bytes) -> Flow:
     if flow is None:
         raise TreeError(Reason.NOT_FOUND)
     return flow
-
-
-def flows_after(engine: Engine, serial: int) -> Iterator[Flow]:
-    """The flows with higher numbers, ascending, as they are when it is their turn, for whoever names them."""
-    while flows := engine.list_after(serial, _LIST_COUNT):
-        yield from flows
-        serial = flows[-1].serial

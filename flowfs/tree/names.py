@@ -13,6 +13,8 @@ import struct
 from socket import AF_INET6, inet_ntop, inet_pton
 from typing import Protocol
 
+from ..core.roster import ends_of
+
 IPV4_KEY_BYTES = 12  # source, destination, source port, destination port, as on the wire
 IPV6_KEY_BYTES = 36
 MAX_VLAN = 4095  # IEEE 802.1Q: 12 bits
@@ -24,7 +26,6 @@ _NAME = re.compile(
     rb"(?:--(?P<vlan>[1-9][0-9]{0,3}))?(?:c(?P<generation>[1-9][0-9]{0,8}))?"
 )
 _OCTETS = {b"%03d" % octet: octet for octet in range(256)}
-_IPV4 = struct.Struct("!8B2H").unpack_from
 _PORTS = struct.Struct("!2H")
 
 
@@ -42,8 +43,7 @@ class Keyed(Protocol):
 def name_of(key: bytes, generation: int) -> bytes:
     """The file name of the flow with this `Flow.key` and `Flow.generation`."""
     if len(key) < IPV6_KEY_BYTES:
-        a, b, c, d, e, f, g, h, sport, dport = _IPV4(key)
-        name = b"%03d.%03d.%03d.%03d.%05d-%03d.%03d.%03d.%03d.%05d" % (a, b, c, d, sport, e, f, g, h, dport)
+        name = ends_of(key)
         vlan = key[IPV4_KEY_BYTES:]
     else:
         name = _ipv6_name(key)

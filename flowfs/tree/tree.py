@@ -29,6 +29,7 @@ from collections.abc import Callable, Iterator, Mapping
 from ..core.engine import Engine
 from ..core.flow import OPEN, Evicted, Flow
 from ..core.limits import HOT_NS
+from ..core.roster import Row
 from . import xattrs
 from .answers import (
     AT_ONCE_S,
@@ -192,10 +193,12 @@ class Tree:
         if self._visible and handle == ROOT and cookie < _CONTROL_COOKIE:
             yield CONTROL_NAME, self._control.attributes(Fixed.CONTROL), _CONTROL_COOKIE
         for name, found in self._directories.after(handle, cookie):
-            if isinstance(found, Folder):
+            if isinstance(found, tuple):
+                attributes = row_attributes(found)
+                yield name, attributes, attributes[0]
+            elif isinstance(found, Folder):
                 yield name, self._folder_attributes(found), found.inode
-                continue
-            if not found.evicted:
+            elif not found.evicted:
                 attributes = self._flow_attributes(found)
                 yield name, attributes, attributes.inode
 
@@ -223,7 +226,6 @@ class Tree:
         inode, links = FIRST_FLOW + flow.serial, 0 if flow.evicted else 1
         blocks = -(-flow.held_bytes // BLOCK_BYTES)
         times = flow.first_ns, flow.last_ns, flow.changed_ns
-        # Attributes(...) would take 0.6 µs more, a third of what an entry of a listing costs.
         return tuple.__new__(
             Attributes, (inode, FILE_MODE, links, flow.size, blocks, *times, valid_s, FOREVER_S)
         )
@@ -397,3 +399,16 @@ class Tree:
         freed = [FIRST_FLOW + flow.serial for flow in changes.freed]
         self._control.tidy()  # an event of what has gone has its name, too
         return grown, self._directories.took_away(changes.gone), freed
+
+
+def row_attributes(row: Row) -> Attributes:
+    """Of a flow as listings have it."""
+    serial, _, _, size, held_bytes, first_ns, last_ns, changed_ns, lasts = row
+    # Attributes(...) would take 0.6 µs more, as much as all the rest.
+    return tuple.__new__(
+        Attributes,
+        (
+            *(FIRST_FLOW + serial, FILE_MODE, 1, size, -(-held_bytes // BLOCK_BYTES)),
+            *(first_ns, last_ns, changed_ns, FOREVER_S if lasts else AT_ONCE_S, FOREVER_S),
+        ),
+    )

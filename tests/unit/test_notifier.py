@@ -181,6 +181,15 @@ def test_settling_tells_of_that_inode_alone() -> None:
     assert played(script).inodes == [1026, 1025, 1027]
 
 
+def test_of_a_listing_each_is_settled() -> None:
+    async def script(kernel: Kernel, notifier: Notifier) -> None:
+        kernel.pending = ([1025, 1026, 1027], [], [])
+        notifier.settle(1, 1027, 1030, 1025)
+        assert kernel.inodes == [1027, 1025]
+
+    assert played(script).inodes == [1027, 1025]
+
+
 def test_what_settling_collected_is_told_without_being_asked() -> None:
     """Whoever made the changes finds none left, and does not notify."""
 

@@ -72,6 +72,42 @@ def test_attributes(mounted: Mounted) -> None:
     assert mounted.settled == [1025, 1025]
 
 
+def test_a_listing_has_of_each_entry_what_a_look_at_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Directories and flows by turns, of which those that fit are settled before the answer is sent."""
+    listed: list[tuple[bytes, int, tuple[Any, ...]]] = []
+
+    def reply(token: object, name: bytes, entry: pyfuse3.EntryAttributes, cookie: int) -> bool:
+        listed.append((name, cookie, fields(entry)))
+        return len(listed) < 5
+
+    mounted = Mounted()
+    for port in (7, 8, 9):
+        packets = Conversation(client_port=port).handshake().client(0, bytes(port)).packets
+        mounted.engine.feed(*batch(packets), 1)
+    mounted.engine.tick(mounted.engine.now_ns + 2 * HOT_NS)
+    tree = Tree(mounted.engine, visible=True)
+    settled: list[object] = []
+    streams = Streams(tree, mounted.waiters, settled.append, "/nowhere")
+    operations = Operations(tree, lambda *inodes: settled.append(inodes), mounted.waiters, streams, 1000, 100)
+    monkeypatch.setattr(pyfuse3, "readdir_reply", reply)
+    answer(operations.readdir(ROOT, 0, cast(pyfuse3.ReaddirToken, None)))
+    assert [name for name, _, _ in listed][:4] == [b".", b"..", b".flowfs", NAME]
+    for name, _, seen in listed[2:]:
+        assert seen == fields(answer(operations.lookup(ROOT, name, CONTEXT)))
+    assert settled[0] == (ROOT, ROOT, 2, 1025), "the fifth did not fit"
+    cookie, listed[:] = listed[3][1], []
+    answer(operations.readdir(ROOT, cookie, cast(pyfuse3.ReaddirToken, None)))
+    assert [seen[0] for _, _, seen in listed] == [1026, 1027, 1028]
+
+
+def fields(entry: pyfuse3.EntryAttributes) -> tuple[Any, ...]:
+    return (
+        *(entry.st_ino, entry.st_mode, entry.st_nlink, entry.st_uid, entry.st_gid, entry.st_size),
+        *(entry.st_blocks, entry.st_blksize, entry.st_atime_ns, entry.st_mtime_ns, entry.st_ctime_ns),
+        *(entry.attr_timeout, entry.entry_timeout),
+    )
+
+
 def test_timeouts_of_what_changes_by_itself(mounted: Mounted) -> None:
     assert answer(mounted.operations.getattr(ROOT, CONTEXT)).attr_timeout >= 1
     control = answer(mounted.operations.lookup(ROOT, b".flowfs", CONTEXT))

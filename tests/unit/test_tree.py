@@ -15,6 +15,7 @@ from craft import Conversation, batch
 from flowfs.core.engine import Engine
 from flowfs.core.limits import CONNECTION_BYTES, HOT_NS, RIVALS_SHARE, Limits
 from flowfs.core.notes import About
+from flowfs.core.roster import Row
 from flowfs.tree import ROOT, Reason, Tree, TreeError
 from flowfs.tree.control import NAMES
 from flowfs.tree.numbers import FIRST_FLOW, Fixed, Kind, inode_of
@@ -509,8 +510,9 @@ class FakeEngine:
     def find(self, key: bytes, generation: int) -> FakeFlow | None:
         return next((flow for flow in self.flows.values() if flow.key == key), None)
 
-    def list_after(self, serial: int, count: int) -> list[FakeFlow]:
-        return [self.flows[number] for number in sorted(self.flows) if number > serial][: min(count, 3)]
+    def rows_after(self, serial: int, count: int) -> list[Row]:
+        numbers = [number for number in sorted(self.flows) if number > serial][: min(count, 3)]
+        return [(number, self.flows[number].key, 0, 0, 0, 0, 0, 0, True) for number in numbers]
 
 
 def tree_of(*flows: FakeFlow) -> tuple[Tree, FakeEngine]:
@@ -521,12 +523,9 @@ def tree_of(*flows: FakeFlow) -> tuple[Tree, FakeEngine]:
 NAME = b"000.000.000.000.00000-000.000.000.000.00001"
 
 
-@pytest.mark.parametrize(
-    "ask", [lambda tree: tree.lookup(ROOT, NAME), lambda tree: list(tree.entries(ROOT, 0))]
-)
-def test_a_size_is_read_after_it_is_known_whether_it_lasts(ask: Callable[[Tree], object]) -> None:
+def test_a_size_is_read_after_it_is_known_whether_it_lasts() -> None:
     flow = FakeFlow()
-    ask(tree_of(flow)[0])
+    tree_of(flow)[0].lookup(ROOT, NAME)
     assert flow.log.index("watched") < flow.log.index("size")
 
 
@@ -534,8 +533,25 @@ def test_a_flow_that_goes_while_its_name_is_given_away() -> None:
     flow = FakeFlow()
     flow.evicted = True
     tree, _ = tree_of(flow)
-    assert [name for name, _, _ in tree.entries(ROOT, 0)] == [b".", b".."]
     refused(Reason.NOT_FOUND, tree.lookup, ROOT, NAME)
+
+
+def test_what_grows_or_goes_between_its_row_and_its_turn_is_told_of(directory: Directory) -> None:
+    """Rows are made some at a time, before their names are given away."""
+    flows = [
+        directory.feed(Conversation(client_port=port).handshake().client(0, b"abc")) for port in (1, 2, 3)
+    ]
+    directory.engine.tick(directory.engine.now_ns + 2 * HOT_NS)
+    directory.tree.changes()
+    entries = directory.tree.entries(ROOT, 2)
+    next(entries)
+    directory.feed(flows[1].client(3, b"def"))
+    directory.evict(flows[2])
+    sizes = [attributes.size for _, attributes, _ in entries]
+    assert sizes == [3, 3], "rows are made one at a time"
+    grown, gone, _ = directory.tree.changes()
+    assert grown == [directory.lookup(flows[1]).inode]
+    assert gone == [(ROOT, flows[2].client_name().encode())]
 
 
 def test_growth_while_the_size_is_given_away() -> None:
