@@ -16,6 +16,7 @@ from .archive import PATIENCE_S, Archive
 from .background import Voice
 from .config import Config, ConfigError
 from .core.engine import Engine
+from .mountpoint import real_path
 from .signals import signals_are_counted
 from .tree import Directories
 
@@ -30,7 +31,7 @@ class NotSaved(Exception):
 
 def check_place(config: Config) -> None:
     """Raises ConfigError if the archive were within the mount."""
-    mountpoint, archive = os.path.realpath(config.mountpoint), os.path.realpath(config.archive)
+    mountpoint, archive = real_path(config.mountpoint), os.path.realpath(config.archive)
     if config.archive and (archive + "/").startswith(mountpoint.rstrip("/") + "/"):
         raise ConfigError(f"--archive {config.archive}: it is within the mount, where nothing can be written")
 

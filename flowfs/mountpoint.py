@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .called import command
+from .serving import Service, service_at
 
 FILESYSTEM = "flowfs"
 TYPE = f"fuse.{FILESYSTEM}"
@@ -28,9 +29,10 @@ _HIDDEN = (
 )
 _DEVICE = "/dev/fuse"
 _DEAD = (errno.ENOTCONN, errno.ECONNABORTED)  # the daemon has gone, or its connection was aborted
+_SILENT = "its flowfs does not answer: it is stopped, or overloaded, or was killed"
 _OWN_DIRECTORY = "mount on a directory of your own"
 _MAX_STACKED = 8  # dead mounts on top of each other that are cleared at once
-_MNT_DETACH, _UMOUNT_NOFOLLOW = 2, 8  # <sys/mount.h>
+_MNT_FORCE, _MNT_DETACH, _UMOUNT_NOFOLLOW = 1, 2, 8  # <sys/mount.h>
 
 
 class MountError(Exception):
@@ -74,6 +76,13 @@ def mount_around(path: str) -> Mounted | None:
     return max(reversed(around), key=lambda one: len(one.path), default=None)
 
 
+def real_path(place: str) -> str:
+    """The real path of a place; of one that is a mount, without a question to whoever serves it."""
+    parent, name = os.path.split(os.path.join(os.getcwd(), place).rstrip("/"))
+    path = os.path.join(os.path.realpath(parent), name)
+    return path if name not in ("", ".", "..") and mounted_at(path) else os.path.realpath(place)
+
+
 def _other_owner(mounted: Mounted) -> str:
     """Who has mounted it, "" for ourselves."""
     if mounted.owner in (-1, os.getuid()):
@@ -104,7 +113,9 @@ def meant(place: str | None) -> Mounted:
     Raises MountError if there is none, or it is dead or somebody else's, and Unclear if there are several.
     """
     if place is not None:
-        mounted = mount_around(os.path.realpath(place))
+        mounted = mount_around(os.path.abspath(place))  # first: it may be silent, and whatever is in it
+        if mounted is None or mounted.type != TYPE:
+            mounted = mount_around(os.path.realpath(place))
         if mounted is None or mounted.type != TYPE:
             what = "no flowfs is mounted there" if os.path.lexists(place) else "no such file or directory"
             raise MountError(f"{place}: {what}{_elsewhere()}")
@@ -123,11 +134,19 @@ def meant(place: str | None) -> Mounted:
     return usable[0]
 
 
+def service_of(mounted: Mounted) -> Service:
+    """Whether somebody serves a mount; takes seconds if nobody answers."""
+    return service_at(mounted.path, mounted.device, mounted.owner)
+
+
 def fault_of(mounted: Mounted) -> str:
     """Why a mount of flowfs cannot be looked into, with what to do about it; "" if it can."""
-    if _is_dead(mounted.path):
-        umount = f"{command()} umount -z {mounted.path}"
+    service = service_of(mounted)
+    umount = f"{command()} umount -z {mounted.path}"
+    if service == Service.DEAD:
         return f"{mounted.path}: a dead flowfs mount, whose process has gone; take it away: {umount}"
+    if service == Service.SILENT:
+        return f"{mounted.path}: {_SILENT}; take it away: {umount}"
     try:
         os.stat(os.path.join(mounted.path, CONTROL))
     except OSError as error:
@@ -154,7 +173,7 @@ def prepare(mountpoint: str) -> tuple[str, list[str]]:
     check_device()
     if os.geteuid() and shutil.which("fusermount3") is None:
         raise MountError("fusermount3 is missing, and only root can mount without it: apt install fuse3")
-    path = os.path.realpath(mountpoint)
+    path = real_path(mountpoint)
     notes = [f"{mountpoint}: took away a dead flowfs mount" for _ in range(_clear(mountpoint, path))]
     check_directory(mountpoint, path)
     if is_hidden():
@@ -188,7 +207,10 @@ def _clear(mountpoint: str, path: str) -> int:
         if mounted is None:
             return cleared
         ours = mounted.type == TYPE
-        if not _is_dead(path):
+        service = service_of(mounted)
+        if ours and service == Service.SILENT:
+            raise MountError(f"{mountpoint}: {_SILENT}; take it away: {command()} umount -z {mountpoint}")
+        if service != Service.DEAD:
             owner = _other_owner(mounted)
             hint = "mount somewhere else"
             if ours and not owner:
@@ -196,18 +218,10 @@ def _clear(mountpoint: str, path: str) -> int:
             whose = f" by {owner}" if owner else ""
             what = "flowfs" if ours else mounted.type
             raise MountError(f"{mountpoint}: {what} is mounted there already{whose}; {hint}")
-        if not ours or _take_away(path, lazy=True):
+        if not ours or _take_away(path, lazy=True, force=True):
             hint = f"sudo umount -l {mountpoint}"
             raise MountError(f"{mountpoint}: a dead {mounted.type} mount that is not ours; {hint}")
     raise MountError(f"{mountpoint}: too many dead mounts on top of each other")
-
-
-def _is_dead(path: str) -> bool:
-    try:
-        os.statvfs(path)  # always asks the daemon, where stat(2) may be answered from what it said last
-    except OSError as error:
-        return error.errno in _DEAD
-    return False
 
 
 def check_directory(mountpoint: str, path: str) -> None:
@@ -243,7 +257,7 @@ def _dead_mount_above(path: str) -> str:
 
 def unmount(mountpoint: str, lazy: bool = False) -> None:
     """Take a flowfs mount away; `lazy`: at once, even if files in it are open. Raises MountError."""
-    path = os.path.realpath(mountpoint)
+    path = real_path(mountpoint)
     mounted = mounted_at(path)
     if mounted is None:
         there = os.path.lexists(mountpoint)
@@ -255,7 +269,8 @@ def unmount(mountpoint: str, lazy: bool = False) -> None:
         raise MountError(
             f"{mountpoint}: the mount is {owner}'s, who can take it away; or: sudo {command()} umount"
         )
-    refused = _take_away(path, lazy)
+    service = service_of(mounted)
+    refused = _take_away(path, lazy, service == Service.DEAD or (lazy and service == Service.SILENT))
     if not refused:
         return
     if "busy" in refused.lower():
@@ -265,11 +280,11 @@ def unmount(mountpoint: str, lazy: bool = False) -> None:
     raise MountError(f"{mountpoint}: {refused}")
 
 
-def _take_away(path: str, lazy: bool) -> str:
-    """Why the system refuses to unmount; "" if it did."""
+def _take_away(path: str, lazy: bool, force: bool) -> str:
+    """Why the system refuses to unmount; "" if it did. `force`: even if all wait for all, which root can."""
     if os.geteuid() == 0:
         libc = ctypes.CDLL(None, use_errno=True)
-        flags = _UMOUNT_NOFOLLOW | (_MNT_DETACH if lazy else 0)
+        flags = _UMOUNT_NOFOLLOW | (_MNT_DETACH if lazy else 0) | (_MNT_FORCE if force else 0)
         return os.strerror(ctypes.get_errno()) if libc.umount2(os.fsencode(path), flags) else ""
     fusermount = ["fusermount3", "-u", *(["-z"] if lazy else []), "--", path]
     try:

@@ -30,7 +30,7 @@ ROOMS: Mapping[str, frozenset[str]] = {
         "config": "core templates",
         "called": "",
         "guessing": "",
-        "mountpoint": "called",
+        "mountpoint": "serving called",
         "interfaces": "config",
         "dissect": "core",
         "capture": "core config called",  # config knows the defaults and ranges of what is opened
@@ -44,7 +44,8 @@ ROOMS: Mapping[str, frozenset[str]] = {
         "summary": "config",
         "signals": "",
         "ending": "",
-        "keeper": "signals archive tree background config core",
+        "serving": "ending",
+        "keeper": "mountpoint signals archive tree background config core",
         "heap": "",
         "systemd": "",
         "app": "keeper ending heap systemd signals complaints summary mount capture dissect tree config core"

@@ -92,7 +92,7 @@ complete -c flowfs -n '_shtab_flowfs_using mount' -s V -l version -d 'the versio
 complete -c flowfs -n '_shtab_flowfs_using mount' -s h -l help -d this
 complete -c flowfs -n '_shtab_flowfs_using mount; and test $_shtab_flowfs_npos -ge 0' -ka "(__fish_complete_directories)" -d 'MOUNTPOINT FILTER'
 complete -c flowfs -n '_shtab_flowfs_using; and test $_shtab_flowfs_npos -eq 0' -a umount -d 'Take a mount away'
-complete -c flowfs -n '_shtab_flowfs_using umount' -s z -l lazy -d 'at once, even if files in it are open'
+complete -c flowfs -n '_shtab_flowfs_using umount' -s z -l lazy -d 'at once, even if files in it are open or nobody answers'
 complete -c flowfs -n '_shtab_flowfs_using umount' -s q -l quiet -d 'only errors'
 complete -c flowfs -n '_shtab_flowfs_using umount' -s v -l verbose -d 'more of what happens'
 complete -c flowfs -n '_shtab_flowfs_using umount' -s V -l version -d 'the version'

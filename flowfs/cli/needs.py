@@ -20,7 +20,15 @@ from flowfs.called import command
 from flowfs.config import show_memory
 from flowfs.core.limits import Limits
 from flowfs.interfaces import may_capture
-from flowfs.mountpoint import TYPE, MountError, check_device, check_directory, fault_of, mount_around
+from flowfs.mountpoint import (
+    TYPE,
+    MountError,
+    check_device,
+    check_directory,
+    fault_of,
+    mount_around,
+    real_path,
+)
 from flowfs.rights import CAP_IPC_LOCK, CAP_SYS_ADMIN, capabilities
 
 OK, MISSING, OPTIONAL = "ok", "missing", "optional"
@@ -208,7 +216,7 @@ def allow_other() -> Finding:
 
 def place(mountpoint: str) -> Finding:
     """What is mounted there, or whether one can mount there."""
-    path = os.path.realpath(mountpoint)
+    path = real_path(mountpoint)
     mounted = mount_around(path)
     if mounted is not None and mounted.type == TYPE:
         if fault := fault_of(mounted):

@@ -1,11 +1,10 @@
 """`flowfs umount`: take a mount away, and wait until it has ended and saved what it had to."""
 
-import os
 import time
 from collections.abc import Sequence
 
 from flowfs.ending import TOLD_S, Witness, attend
-from flowfs.mountpoint import MountError, mounted_at, unmount
+from flowfs.mountpoint import MountError, mounted_at, real_path, unmount
 
 from .exits import FAILED, INTERRUPTED, NO_MOUNT
 from .parse import Parser, add_common, command_parser
@@ -25,7 +24,7 @@ def umount_parser() -> Parser:
     parser = command_parser("umount", "[-z] MOUNTPOINT...", _HELP)
     parser.add_argument("mountpoints", nargs="+", metavar="MOUNTPOINT", help="where flows are mounted")
     group = parser.add_argument_group("options")
-    group.add_argument("-z", "--lazy", action="store_true", help="at once, even if files in it are open")
+    group.add_argument("-z", "--lazy", action="store_true", help="at once, even if files in it are open or nobody answers")
     add_common(parser)
     return parser
 
@@ -43,7 +42,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _take_away(mountpoint: str, lazy: bool, terminal: Terminal) -> int:
-    mounted = mounted_at(os.path.realpath(mountpoint))
+    mounted = mounted_at(real_path(mountpoint))
     witness = attend(mounted.device, mounted.owner) if mounted is not None else None
     try:
         unmount(mountpoint, lazy)
@@ -96,7 +95,7 @@ def _how_to_end(witness: Witness) -> str:
 
 
 def _interrupted(mountpoint: str, witness: Witness | None) -> str:
-    if witness is None or mounted_at(os.path.realpath(mountpoint)) is not None:
+    if witness is None or mounted_at(real_path(mountpoint)) is not None:
         return f"{mountpoint}: interrupted"
     kill = f"; kill {witness.process} ends it, and what is not saved then is lost" if witness.process else ""
     return f"{mountpoint}: taken away, and not waited for any longer: it goes on to save its flows{kill}"

@@ -16,6 +16,7 @@ from flowfs import mountpoint
 from flowfs.cli import check, main, needs
 from flowfs.cli.needs import MISSING, OK, OPTIONAL, Finding
 from flowfs.mountpoint import TYPE, Mounted, MountError
+from flowfs.serving import Service
 
 
 @pytest.fixture
@@ -176,7 +177,7 @@ def test_a_mount(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert needs.place(str(tmp_path)) == Finding(str(tmp_path), OK, "a flowfs mount that answers")
     inside = f"{tmp_path}/a"
     assert needs.place(inside).text == f"a flowfs mount that answers is at {tmp_path}, and this in it"
-    monkeypatch.setattr(mountpoint, "_is_dead", lambda _: True)
+    monkeypatch.setattr(mountpoint, "service_of", lambda _: Service.DEAD)
     missing(needs.place(inside), f"take it away: flowfs umount -z {tmp_path}")
 
 

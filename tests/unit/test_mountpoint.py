@@ -23,6 +23,7 @@ from flowfs.mountpoint import (
     prepare,
     unmount,
 )
+from flowfs.serving import Service
 
 MOUNTINFO = r"""
 22 28 0:21 / /proc rw,nosuid shared:5 - proc proc rw
@@ -114,7 +115,7 @@ def test_unmounting_says_what_fusermount_says(monkeypatch: pytest.MonkeyPatch, t
 def test_a_mount_of_somebody_else(monkeypatch: pytest.MonkeyPatch) -> None:
     """Theirs is theirs to take away; root takes away any."""
     monkeypatch.setattr(mountpoint, "check_device", lambda: None)
-    monkeypatch.setattr(mountpoint, "_is_dead", lambda _: False)
+    monkeypatch.setattr(mountpoint, "service_of", lambda _: Service.ANSWERS)
     monkeypatch.setattr(shutil, "which", lambda _: "/usr/bin/fusermount3")
     monkeypatch.setattr(mountpoint, "_take_away", lambda *_, **__: "")
     for owner, name in ((65534, "nobody"), (54321, "user 54321")):
@@ -137,7 +138,7 @@ def test_a_mount_of_somebody_else(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_hints_name_the_command_as_it_is_called(monkeypatch: pytest.MonkeyPatch, called: str) -> None:
     monkeypatch.setenv("FLOWFS_COMMAND", called)
     monkeypatch.setattr(mountpoint, "check_device", lambda: None)
-    monkeypatch.setattr(mountpoint, "_is_dead", lambda _: False)
+    monkeypatch.setattr(mountpoint, "service_of", lambda _: Service.ANSWERS)
     monkeypatch.setattr(mountpoint, "_take_away", lambda *_, **__: "Device or resource busy")
     monkeypatch.setattr(
         mountpoint, "mounted_at", lambda path: Mounted(path, mountpoint.TYPE, "0:1", os.getuid())
@@ -164,14 +165,14 @@ def test_a_place_in_a_dead_mount(monkeypatch: pytest.MonkeyPatch, kind: str, com
 
 def test_dead_mounts_of_others_stay(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mountpoint, "check_device", lambda: None)
-    monkeypatch.setattr(mountpoint, "_is_dead", lambda _: True)
+    monkeypatch.setattr(mountpoint, "service_of", lambda _: Service.DEAD)
     monkeypatch.setattr(mountpoint, "mounted_at", lambda path: Mounted(path, "fuse.sshfs", "0:1"))
     assert fault(prepare, "/x") == "/x: a dead fuse.sshfs mount that is not ours; sudo umount -l /x"
 
 
 def test_no_end_of_dead_mounts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mountpoint, "check_device", lambda: None)
-    monkeypatch.setattr(mountpoint, "_is_dead", lambda _: True)
+    monkeypatch.setattr(mountpoint, "service_of", lambda _: Service.DEAD)
     monkeypatch.setattr(mountpoint, "_take_away", lambda *_, **__: "")
     monkeypatch.setattr(mountpoint, "mounted_at", lambda path: Mounted(path, mountpoint.TYPE, "0:1"))
     assert fault(prepare, "/x") == "/x: too many dead mounts on top of each other"
@@ -243,7 +244,9 @@ def test_several_mounts(several: list[Mounted], tmp_path: Path) -> None:
 
 
 def test_a_dead_mount(several: list[Mounted], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mountpoint, "_is_dead", lambda path: path == several[1].path)
+    monkeypatch.setattr(
+        mountpoint, "service_of", lambda one: Service.DEAD if one == several[1] else Service.ANSWERS
+    )
     umount = f"flowfs umount -z {tmp_path}/a"
     dead = f"{tmp_path}/a: a dead flowfs mount, whose process has gone; take it away: {umount}"
     assert fault(meant, f"{tmp_path}/a/x") == dead
