@@ -24,7 +24,9 @@ def umount_parser() -> Parser:
     parser = command_parser("umount", "[-z] MOUNTPOINT...", _HELP)
     parser.add_argument("mountpoints", nargs="+", metavar="MOUNTPOINT", help="where flows are mounted")
     group = parser.add_argument_group("options")
-    group.add_argument("-z", "--lazy", action="store_true", help="at once, even if files in it are open or nobody answers")
+    group.add_argument(
+        "-z", "--lazy", action="store_true", help="at once, even if files in it are open or nobody answers"
+    )
     add_common(parser)
     return parser
 

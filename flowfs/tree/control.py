@@ -29,7 +29,7 @@ from .answers import (
 )
 from .conversations import Conversation, Conversations
 from .events import Events, Log
-from .groups import Groups, Hosts, Hours, Ports, States, every
+from .groups import Groups, Hosts, Hours, Ports, States
 from .guide import GUIDE
 from .meta import meta_json
 from .metrics import metrics_text
@@ -38,6 +38,7 @@ from .numbers import FIRST_STREAM, Fixed, Kind, fixed, inode_of, kind_of, stream
 from .roll import Roll, Text
 from .shelf import Shelf
 from .status import status, status_json
+from .survey import FEW, Listing, Presence, every, members
 
 CONTROL_NAME = b".flowfs"
 META_SUFFIX = b".json"
@@ -87,6 +88,7 @@ class Control:
             Kind.STATE: States(),
             Kind.HOUR: Hours(),
         }
+        self._presence = {kind: Presence(shelf, groups) for kind, groups in self._groups.items()}
         self._readers = itertools.count(1)
 
     def sources(self) -> Sequence[str]:
@@ -157,12 +159,12 @@ class Control:
         return what in _FOLDERS or (known is not None and known[0] in self._groups)
 
     def _group(self, kind: Kind, name: bytes) -> Attributes:
-        """A group is there if a flow is in it, or if it always is."""
+        """A group is there if a flow is in it, or if it always is. Raises Unready."""
         groups = self._groups[kind]
         number = groups.number(name)
         if number is None:
             raise TreeError(Reason.NOT_FOUND)
-        if number not in groups.always and not any(groups.has(number, flow) for flow in self._shelf.after(0)):
+        if number not in groups.always and not self._presence[kind].has_any(number):
             raise TreeError(Reason.NOT_FOUND)
         return self._directory_attributes(inode_of(kind, number))
 
@@ -202,26 +204,28 @@ class Control:
 
     # --- listings ----------------------------------------------------------------------------------
 
-    def index(self, inode: int) -> list[Entry] | None:
-        """All groups of a way of grouping, as they are now: to be listed from the same list to its end.
+    def listing(self, inode: int) -> Listing | None:
+        """For directories by what flows have in common: what a listing goes through, to its end.
 
-        None for directories that are listed by entries().
+        None for those of which entries() needs none.
         """
-        if inode not in _INDEX:
-            return None
-        kind = _INDEX[Fixed(inode)]
-        groups = self._groups[kind]
-        alike = self._directory_attributes(inode)  # but for the inode; to ask for each costs 10 µs
-        found = []
-        for cookie, number in enumerate(every(groups, self._shelf.after(0)), 3):
-            name = groups.name(number)
-            if name is not None:  # more than are kept
-                found.append((name, alike._replace(inode=inode_of(kind, number)), cookie))
-        return found
+        if inode in _INDEX:
+            groups = self._groups[_INDEX[Fixed(inode)]]
+            listing = Listing(lambda: every(groups, self._shelf.after(0)))
+        else:
+            kind, number = kind_of(inode) or (None, 0)
+            if kind not in self._groups:
+                return None
+            listing = Listing(lambda: members(self._shelf, self._groups[kind], number))
+        if self._shelf.count() <= FEW:
+            listing.make()
+        return listing
 
-    def entries(self, inode: int, cookie: int) -> Iterator[Entry]:
-        """What a directory lists after `cookie`, without `.` and `..`. Raises Unready."""
-        if inode == Fixed.CONTROL:
+    def entries(self, inode: int, cookie: int, listing: Listing | None = None) -> Iterator[Entry]:
+        """What a directory lists after `cookie`, without `.` and `..`. Raises Unready, before the first."""
+        if listing is not None:
+            yield from self._grouped(inode, cookie, listing)
+        elif inode == Fixed.CONTROL:
             for name, what in NAMES.items():
                 if cookie < what and (what != Fixed.EVENTS_BEFORE or self._events.before is not None):
                     yield name, self._listed(what), what
@@ -232,13 +236,23 @@ class Control:
                     yield name_of(flow.key, flow.generation) + META_SUFFIX, attributes, attributes.inode
         elif inode in (Fixed.CONVERSATIONS, Fixed.FOLLOW):
             yield from self._by_flow(Fixed(inode), cookie)
-        else:
-            kind, number = cast("tuple[Kind, int]", kind_of(inode))
-            groups = self._groups[kind]
-            for flow in self._shelf.after(_serial_of(cookie, inode_of(Kind.LINK, 0))):
-                if not flow.evicted and groups.has(number, flow):
+
+    def _grouped(self, inode: int, cookie: int, listing: Listing) -> Iterator[Entry]:
+        """Groups, of which the cookies count, or links to the flows of one."""
+        if inode not in _INDEX:
+            for serial in listing.above(_serial_of(cookie, inode_of(Kind.LINK, 0))):
+                flow = self._shelf.look(serial)
+                if flow is not None:
                     attributes = self._link_attributes(flow)
                     yield name_of(flow.key, flow.generation), attributes, attributes.inode
+            return
+        kind = _INDEX[Fixed(inode)]
+        alike = self._directory_attributes(inode)  # but for the inode; to ask for each costs 10 µs
+        numbers = listing.numbers
+        for at in range(max(cookie - _DOTS, 0), len(numbers)):
+            name = self._groups[kind].name(numbers[at])
+            if name is not None:  # more than are kept
+                yield name, alike._replace(inode=inode_of(kind, numbers[at])), at + _DOTS + 1
 
     def _by_flow(self, what: Fixed, cookie: int) -> Iterator[Entry]:
         """What has the names of flows."""
@@ -326,6 +340,7 @@ class Control:
         return meta_json(flow, about, self.sources(), self._shelf.directories.called(flow))
 
 
+_DOTS = 2  # cookies of . and ..
 _INDEX = {
     Fixed.BY_HOST: Kind.HOST,
     Fixed.BY_PORT: Kind.PORT,

@@ -2,16 +2,16 @@
 
 Owns the numbers and the spelling of groups; knows no directory. Always true: a group has one spelling, and a
 flow is in each of its groups at any moment, for which nothing is kept: who lists a group goes through all
-flows. Only addresses that are too long for an inode number are kept, the last MAX_HOSTS of them.
+flows (`survey`). Only addresses that are too long for an inode number are kept, the last MAX_HOSTS of them.
 """
 
 from __future__ import annotations
 
 import calendar
 import re
+import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
 from socket import AF_INET, AF_INET6, inet_ntop, inet_pton
 
 from ..core.flow import OPEN, Flow
@@ -56,6 +56,7 @@ class Hosts(Groups):
         self._numbers: dict[bytes, int] = {}  # of IPv6
         self._addresses: dict[int, bytes] = {}
         self._next = _FIRST_HOST
+        self._giving = threading.Lock()  # numbers, of which several threads may want some
 
     def of(self, flow: Flow) -> tuple[int, ...]:
         numbers = (self._number(address) for address in _addresses(flow.key))
@@ -85,15 +86,16 @@ class Hosts(Groups):
     def _number(self, address: bytes) -> int:
         if len(address) == 4:
             return int.from_bytes(address, "big")
-        number = self._numbers.get(address)
-        if number is None:
-            number, self._next = self._next, self._next + 1
-            self._numbers[address] = number
-            self._addresses[number] = address
-            if len(self._numbers) > MAX_HOSTS:
-                oldest = next(iter(self._numbers))
-                del self._addresses[self._numbers.pop(oldest)]
-        return number
+        with self._giving:
+            number = self._numbers.get(address)
+            if number is None:
+                number, self._next = self._next, self._next + 1
+                self._numbers[address] = number
+                self._addresses[number] = address
+                if len(self._numbers) > MAX_HOSTS:
+                    oldest = next(iter(self._numbers))
+                    del self._addresses[self._numbers.pop(oldest)]
+            return number
 
 
 def _addresses(key: bytes) -> tuple[bytes, bytes]:
@@ -151,12 +153,3 @@ class Hours(Groups):
         except ValueError:
             return None
         return seconds // 3600 if seconds >= 0 else None
-
-
-def every(groups: Groups, flows: Iterator[Flow]) -> list[int]:
-    """The groups that there are, in order of appearance."""
-    found = dict.fromkeys(groups.always)
-    for flow in flows:
-        if not flow.evicted:
-            found.update(dict.fromkeys(groups.of(flow)))
-    return list(found)

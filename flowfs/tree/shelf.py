@@ -37,6 +37,15 @@ class Shelf:
             raise TreeError(Reason.STALE)
         return flow
 
+    def look(self, serial: int) -> Flow | None:
+        """The flow of this number, to look at, if it is there."""
+        found = self.engine.seen_after(serial - 1, 1)
+        return found[0] if found and found[0].serial == serial else None
+
+    def count(self, ever: bool = False) -> int:
+        """How many flows there are, or have `ever` been."""
+        return self.engine.statistics()["flows_total" if ever else "flows"]
+
     def after(self, serial: int) -> Iterator[Flow]:
         """The flows with higher numbers, ascending, to look at: of who sleeps they are copies."""
         while flows := self.engine.seen_after(serial, _LIST_COUNT):

@@ -49,6 +49,7 @@ from .folder import Folder
 from .meta import source_of
 from .numbers import FIRST_FLOW, ROOT, Fixed, is_flow, stream_of
 from .shelf import Shelf
+from .survey import Listing
 
 FOLLOW = CONTROL_NAME + b"/follow"  # from the root
 MAX_NAME_BYTES = 255  # NAME_MAX of limits.h; the longest name of a flow has 120
@@ -100,7 +101,7 @@ class Tree:
         self._numbers = itertools.count(1)
         self._readers: dict[int, _Reader] = {}  # of flows, by handle
         self._texts: dict[int, Held] = {}  # by handle
-        self._listings: dict[int, list[Entry]] = {}  # by handle
+        self._listings: dict[int, tuple[int, Listing]] = {}  # by handle, each with the inode
         self._directory_ns = time.time_ns()
         self._directory_counts = self._turnover(engine.statistics())
         self._removed: list[int] = []  # inodes that are still open, for changes()
@@ -163,11 +164,11 @@ class Tree:
     def open_directory(self, inode: int) -> int:
         """A handle to list a directory with. NOT_A_DIRECTORY, STALE."""
         self._require_directory(inode)
-        index = self._control.index(inode)
-        if index is None:
+        listing = self._control.listing(inode)
+        if listing is None:
             return inode
         handle = _FIRST_LISTING + next(self._numbers)
-        self._listings[handle] = self._dots(inode) + index
+        self._listings[handle] = inode, listing
         return handle
 
     def release_directory(self, handle: int) -> None:
@@ -181,14 +182,13 @@ class Tree:
         once and every other at most once, in however many calls. `.flowfs` is found by name, and listed
         only where that is wanted. STALE.
         """
-        listing = self._listings.get(handle)
+        inode, listing = self._listings.get(handle, (handle, None))
         if listing is not None:
-            yield from itertools.islice(listing, cookie, None)  # cookies count from 1
-            return
+            listing.ready()
         self._directories.ready()
-        yield from self._dots(handle)[cookie:]
-        if handle != ROOT and self._directories.folder(handle) is None:
-            yield from self._control.entries(handle, cookie)
+        yield from self._dots(inode)[cookie:]
+        if inode != ROOT and self._directories.folder(inode) is None:
+            yield from self._control.entries(inode, cookie, listing)
             return
         if self._visible and handle == ROOT and cookie < _CONTROL_COOKIE:
             yield CONTROL_NAME, self._control.attributes(Fixed.CONTROL), _CONTROL_COOKIE

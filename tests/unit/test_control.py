@@ -18,6 +18,7 @@ from flowfs.tree import ROOT, Attributes, Reason, Tree, TreeError, Unready
 from flowfs.tree.groups import MAX_HOSTS, Hosts
 from flowfs.tree.numbers import Fixed
 from flowfs.tree.roll import BLOCK_BYTES, Text
+from flowfs.tree.survey import FEW
 from treed import Treed
 
 IPV6 = ("2001:db8::1", "2001:db8::2")
@@ -156,12 +157,70 @@ def test_a_list_of_groups_is_of_one_moment(directory: Directory) -> None:
 def test_a_listing_of_a_group_goes_on_where_it_was(directory: Directory) -> None:
     for port in range(1, 5):
         directory.flow(port)
-    inode = directory.group(Fixed.BY_PORT, b"80").inode
-    listed = list(directory.tree.entries(inode, 0))
+    handle = directory.tree.open_directory(directory.group(Fixed.BY_PORT, b"80").inode)
+    listed = list(directory.tree.entries(handle, 0))
+    assert len(listed) == 6
     for done, (_, _, cookie) in enumerate(listed, 1):
-        assert [name for name, _, _ in directory.tree.entries(inode, cookie)] == [
+        assert [name for name, _, _ in directory.tree.entries(handle, cookie)] == [
             name for name, _, _ in listed[done:]
         ]
+
+
+def ready(ask: Callable[..., Any], *arguments: object) -> Any:
+    """What a question comes to once its work is done, and what it is asked first must not give."""
+    for _ in range(3):
+        try:
+            return ask(*arguments)
+        except Unready as unready:
+            unready.work()
+    pytest.fail("it is never ready")
+
+
+def many(directory: Directory, ports: range) -> None:
+    for port in ports:
+        directory.flow(port)
+
+
+def test_of_many_flows_nobody_waits_for_a_look_at_all(directory: Directory) -> None:
+    """Whoever asks is told what is to be done before, once for each listing, and for a group as seldom."""
+    tree, first, last = directory.tree, 1000, 1000 + 2 * FEW
+    many(directory, range(first, last))
+    for inode in (Fixed.BY_PORT, ready(directory.group, Fixed.BY_PORT, b"80").inode):
+        handle = tree.open_directory(inode)
+        with pytest.raises(Unready) as unready:
+            next(tree.entries(handle, 0))
+        many(directory, range(last, last + 1))  # they are there before it is found out who is
+        last += 1
+        unready.value.work()
+        listed = [name for name, _, _ in tree.entries(handle, 0)]
+        assert listed[:2] == [b".", b".."]
+        assert len(set(listed)) == len(listed) == 2 + last - first + (inode == Fixed.BY_PORT)
+        assert [name for name, _, _ in tree.entries(handle, tree_cookie(tree, handle, 500))] == listed[500:]
+
+
+def tree_cookie(tree: Tree, handle: int, count: int) -> int:
+    return list(itertools.islice(tree.entries(handle, 0), count))[-1][2]
+
+
+def test_a_group_among_many_flows(directory: Directory) -> None:
+    """It is looked for once, found at once from then on, and gone with its last flow."""
+    first, last = 1000, 1000 + 2 * FEW
+    many(directory, range(first, last))
+    late = b"%d" % (last - 1)
+    with pytest.raises(Unready):
+        directory.group(Fixed.BY_PORT, late)
+    inode = ready(directory.group, Fixed.BY_PORT, late).inode
+    assert directory.group(Fixed.BY_PORT, late).inode == inode
+    with pytest.raises(Unready) as unready:
+        directory.group(Fixed.BY_PORT, b"7")
+    unready.value.work()
+    refused(Reason.NOT_FOUND, directory.group, Fixed.BY_PORT, b"7")
+    directory.flow(7)
+    assert directory.group(Fixed.BY_PORT, b"7").mode
+    directory.evict(Conversation(client_port=last - 1))
+    refused(Reason.NOT_FOUND, directory.group, Fixed.BY_PORT, late)
+    directory.evict(Conversation(client_port=first))
+    assert ready(directory.group, Fixed.BY_PORT, b"80").mode
 
 
 def test_addresses_are_not_kept_for_ever(directory: Directory) -> None:
