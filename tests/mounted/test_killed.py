@@ -21,7 +21,6 @@ from waiting import eventually
 pytestmark = pytest.mark.needs("fuse")
 
 DEMO = Path(__file__).parents[2] / "contrib/demo.pcap"
-ROUNDS = 2
 LIST = "import os, sys\nwhile True: os.listdir(sys.argv[1])"
 
 
@@ -83,13 +82,12 @@ def feed(feeder: subprocess.Popen[bytes]) -> None:
 
 def test_killed_while_it_is_listed(place: Path) -> None:
     """Its connection to the kernel may stay for ever: one of its threads waits for those who list."""
-    for _ in range(ROUNDS):
-        with churned(place) as daemon:
-            os.kill(daemon, signal.SIGKILL)
-            done = flowfs("mount", place, "-r", DEMO)
-            assert (done.returncode, done.stderr) == (0, f"flowfs: {place}: took away a dead flowfs mount\n")
-            assert flowfs("ls", place).returncode == 0
-            assert flowfs("umount", "-z", place).returncode == 0
+    with churned(place) as daemon:
+        os.kill(daemon, signal.SIGKILL)
+        done = flowfs("mount", place, "-r", DEMO)
+        assert (done.returncode, done.stderr) == (0, f"flowfs: {place}: took away a dead flowfs mount\n")
+        assert flowfs("ls", place).returncode == 0
+        assert flowfs("umount", "-z", place).returncode == 0
 
 
 def test_stopped(place: Path) -> None:
@@ -99,7 +97,7 @@ def test_stopped(place: Path) -> None:
     assert flowfs("mount", place, "-r", DEMO).returncode == 0
     (daemon,) = daemons(place)
     os.kill(daemon, signal.SIGSTOP)
-    for command in (("ls", place), ("stats", place / ".flowfs"), ("mount", place, "-r", DEMO)):
+    for command in (("ls", place / ".flowfs"), ("mount", place, "-r", DEMO)):
         done = flowfs(*command)
         assert (done.returncode, done.stderr) == (4, f"flowfs: {silent}; {hint}\n")
     os.kill(daemon, signal.SIGCONT)
