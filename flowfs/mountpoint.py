@@ -31,6 +31,7 @@ _DEVICE = "/dev/fuse"
 _DEAD = (errno.ENOTCONN, errno.ECONNABORTED)  # the daemon has gone, or its connection was aborted
 _SILENT = "its flowfs does not answer: it is stopped, or overloaded, or was killed"
 _OWN_DIRECTORY = "mount on a directory of your own"
+_MAX_LINKS = 40  # as in Linux, see path_resolution(7)
 _MAX_STACKED = 8  # dead mounts on top of each other that are cleared at once
 _MNT_FORCE, _MNT_DETACH, _UMOUNT_NOFOLLOW = 1, 2, 8  # <sys/mount.h>
 
@@ -77,10 +78,19 @@ def mount_around(path: str) -> Mounted | None:
 
 
 def real_path(place: str) -> str:
-    """The real path of a place; of one that is a mount, without a question to whoever serves it."""
-    parent, name = os.path.split(os.path.join(os.getcwd(), place).rstrip("/"))
-    path = os.path.join(os.path.realpath(parent), name)
-    return path if name not in ("", ".", "..") and mounted_at(path) else os.path.realpath(place)
+    """The real path of a place; of a mount, or in one of ours, without a question to whoever serves it."""
+    types = {mounted.path: mounted.type for mounted in mounts()}
+    path, links = "/", 0
+    left = os.path.join(os.getcwd(), place).split("/")[::-1]
+    while left:
+        path = os.path.normpath(os.path.join(path, left.pop()))
+        if types.get(path) == TYPE or (path in types and not left):
+            return os.path.normpath(os.path.join(path, *left[::-1]))
+        if links < _MAX_LINKS and os.path.islink(path):
+            links += 1
+            left += os.readlink(path).split("/")[::-1]
+            path = "/" if left[-1] == "" else os.path.dirname(path)
+    return path
 
 
 def _other_owner(mounted: Mounted) -> str:
@@ -115,7 +125,7 @@ def meant(place: str | None) -> Mounted:
     if place is not None:
         mounted = mount_around(os.path.abspath(place))  # first: it may be silent, and whatever is in it
         if mounted is None or mounted.type != TYPE:
-            mounted = mount_around(os.path.realpath(place))
+            mounted = mount_around(real_path(place))
         if mounted is None or mounted.type != TYPE:
             what = "no flowfs is mounted there" if os.path.lexists(place) else "no such file or directory"
             raise MountError(f"{place}: {what}{_elsewhere()}")

@@ -266,3 +266,36 @@ def test_a_mount_that_somebody_else_alone_can_look_into(
     assert mountpoint.fault_of(several[1]) == said
     several[1] = several[1]._replace(owner=os.getuid())
     assert mountpoint.fault_of(several[1]) == f"{tmp_path}/a: Permission denied"
+
+
+def test_nobody_is_asked_for_the_real_path_of_a_mount(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Nor by a link to it, or into it: whoever serves it may be silent, and that question has no end."""
+    place, other = tmp_path / "mount", tmp_path / "other"
+    place.mkdir()
+    other.mkdir()
+    links: dict[str, str | Path] = {
+        "to": place,
+        "into": place / "file",
+        "relative": "other/../mount",
+        "twice": "to",
+        "away": other,
+    }
+    for name, target in links.items():
+        (tmp_path / name).symlink_to(target)
+    there = [mountpoint.Mounted(str(place), mountpoint.TYPE, "0:1", 0)]
+    monkeypatch.setattr(mountpoint, "mounts", lambda: iter(there))
+    lstat = os.lstat
+
+    def asked(path: str) -> os.stat_result:
+        assert not str(path).startswith(str(place))
+        return lstat(path)
+
+    monkeypatch.setattr(os, "lstat", asked)
+    monkeypatch.chdir(tmp_path)
+    assert [mountpoint.real_path(name) for name in links] == [
+        *(str(place), str(place / "file"), str(place), str(place), str(other)),
+    ]
+    assert mountpoint.real_path("to/deep/..") == str(place)
+    assert mountpoint.real_path(".") == str(tmp_path)
