@@ -59,12 +59,23 @@ def _has_ended(device: str, owner: int) -> bool:
     if witness is None:
         return False
     witness.close()
-    return witness.process > 0 and _state(witness.process) in ("Z", "X", "")
+    return witness.process > 0 and _has_gone(witness.process)
 
 
-def _state(process: int) -> str:
-    """The letter that ps(1) shows; "" if it has gone."""
+def _has_gone(process: int) -> bool:
+    """Whether it is a zombie, or none any more: /proc may hide one that lives (hidepid in proc(5))."""
     try:
-        return Path(f"/proc/{process}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()[0]
+        stat = Path(f"/proc/{process}/stat").read_text("utf-8", "replace")
+        return stat.rpartition(")")[2].split()[0] in ("Z", "X")
     except OSError:
-        return ""
+        return not _is_there(process)
+
+
+def _is_there(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # not ours
+        pass
+    return True
