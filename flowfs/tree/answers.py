@@ -43,7 +43,7 @@ class TreeError(Exception):
 class Unready(Exception):
     """It has to be made before: call `work` in some thread, and ask again."""
 
-    def __init__(self, work: Callable[[], None]) -> None:
+    def __init__(self, work: Callable[[], object]) -> None:
         super().__init__("not made yet")
         self.work = work
 

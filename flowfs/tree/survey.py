@@ -61,6 +61,7 @@ class Presence:
     def __init__(self, shelf: Shelf, groups: Groups) -> None:
         self._shelf = shelf
         self._groups = groups
+        self._remembering = threading.Lock()
         self._known: dict[
             int, tuple[int, int]
         ] = {}  # by group: the number of one, or 0; all before were seen
@@ -72,21 +73,22 @@ class Presence:
             return True
         if self._shelf.count(ever=True) - seen > FEW:
             raise Unready(lambda: self._look(group))
-        self._look(group)
-        return self._known[group][0] > 0
+        return self._look(group) > 0
 
-    def _look(self, group: int) -> None:
-        """Go on until one is found."""
+    def _look(self, group: int) -> int:
+        """Go on until one is found, whose number is given back, or 0; from any thread."""
         one, seen = 0, self._known.get(group, (0, 0))[1]
         for flow in self._shelf.after(seen):
             seen = flow.serial
             if not flow.evicted and self._groups.has(group, flow):
                 one, seen = seen, seen - 1
                 break
-        self._known.pop(group, None)
-        self._known[group] = one, seen
-        while len(self._known) > _MAX_KNOWN:
-            self._known.pop(next(iter(self._known)), None)
+        with self._remembering:
+            self._known.pop(group, None)
+            self._known[group] = one, seen
+            while len(self._known) > _MAX_KNOWN:
+                del self._known[next(iter(self._known))]
+        return one
 
 
 def members(shelf: Shelf, groups: Groups, group: int) -> Iterator[int]:
