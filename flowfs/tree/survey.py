@@ -62,9 +62,8 @@ class Presence:
         self._shelf = shelf
         self._groups = groups
         self._remembering = threading.Lock()
-        self._known: dict[
-            int, tuple[int, int]
-        ] = {}  # by group: the number of one, or 0; all before were seen
+        # By group: the number of one, or 0, and up to which flow none was seen.
+        self._known: dict[int, tuple[int, int]] = {}
 
     def has_any(self, group: int) -> bool:
         """Raises Unready."""
