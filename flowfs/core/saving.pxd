@@ -61,6 +61,8 @@ cdef class Saving:
     @cython.locals(draft=Draft)
     cpdef fail(self, Flow flow, long long begin, long long end)
     cpdef postpone(self, Flow flow)
+    @cython.locals(draft=Draft)
+    cpdef bint put_off(self, Flow flow) except -1
     @cython.locals(flow=Flow)
     cpdef resume(self)
     @cython.locals(flow=Flow)

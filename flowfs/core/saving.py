@@ -227,6 +227,20 @@ class Saving:
             self.later[flow] = None
             self.ended.pop(flow, None)
 
+    def put_off(self, flow: Flow) -> bool:
+        """The same, if no more is known of it than that: nothing is written of it, and nothing was lost.
+
+        Then nothing is known of it any more; else False, and nothing is done.
+        """
+        draft = self.drafts.get(flow)
+        if draft is None or flow.evicted or draft.has_lost or draft.written > flow.start:
+            return False
+        self._count_out(flow, draft)
+        del self.drafts[flow]
+        self.ended.pop(flow, None)
+        self.later.pop(flow, None)
+        return True
+
     def resume(self) -> None:
         """Try those again that were postponed."""
         for flow in self.later:

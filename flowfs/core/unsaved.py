@@ -8,6 +8,8 @@ for the file, see `desk`.
 
 from __future__ import annotations
 
+from array import array
+from bisect import bisect_left, insort
 from typing import NamedTuple
 
 from .dormant import is_saved
@@ -36,6 +38,9 @@ class Unsaved:
         saving = engine.store.saving
         assert saving is not None, "the engine was told that nobody saves its flows"
         self.engine = engine
+        # Ascending: the numbers of files that cannot be saved at this time, once the capture has ended. There
+        # may be a million: they stay packed, and nothing else is known of them.
+        self._put_off = array("q")
         self._saving = saving
         self._turn = engine.turn
 
@@ -44,7 +49,8 @@ class Unsaved:
         with self._turn:
             engine = self.engine
             hurry = engine.finished or self._is_in_a_hurry()
-            flow = self._saving.next(engine.now_ns, hurry, self._victim() if hurry else None)
+            victim = self._victim() if hurry and not engine.finished else None
+            flow = self._saving.next(engine.now_ns, hurry, victim)
             if flow is not None:
                 return self._errand(flow)
             if not engine.finished and not (hurry and self._saving.later):
@@ -76,11 +82,15 @@ class Unsaved:
             with self._turn:
                 serials = store.serials_after(saving.serial, _LISTED)
                 for serial, found in zip(serials, store.list_after(saving.serial, _LISTED), strict=True):
-                    if self._is_to_be_saved(found):
+                    if self._is_to_be_saved(found) and not self._is_put_off(serial):
                         return self._errand(self.engine.flows.file(found))
                     saving.serial = serial
             if not serials:
                 return None
+
+    def _is_put_off(self, serial: int) -> bool:
+        at = bisect_left(self._put_off, serial)
+        return at < len(self._put_off) and self._put_off[at] == serial
 
     def _is_to_be_saved(self, found: Flow | Packed) -> bool:
         if isinstance(found, Packed):
@@ -156,11 +166,16 @@ class Unsaved:
     def postpone(self, flow: Flow) -> None:
         """It cannot be saved at this time; others are next until resume()."""
         with self._turn:
-            self._saving.postpone(flow)
+            if self.engine.finished and self._saving.put_off(flow):
+                insort(self._put_off, flow.serial)
+                self.engine.flows.settle(flow)
+            else:
+                self._saving.postpone(flow)
 
     def resume(self) -> None:
         """Try again what was postponed."""
         with self._turn:
+            del self._put_off[:]
             self._saving.resume()
 
     def gone(self) -> list[tuple[Flow, int]]:

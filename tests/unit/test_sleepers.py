@@ -464,6 +464,31 @@ def test_what_is_saved_and_wakes_up_is_saved_again() -> None:
         assert unsaved.gone() == []
 
 
+def test_what_cannot_be_saved_at_the_end_stays_packed() -> None:
+    """The disk is full: there may be a million of them."""
+    with started(dataclasses.replace(WIDE, archives=True)) as engine:
+        unsaved = Unsaved(engine)
+        asleep_with_files(engine, 20)
+        engine.finish()
+        charged = engine.statistics()["table_used_bytes"]
+        for round_ in range(2):
+            for number in range(40):
+                errand = unsaved.next()
+                assert errand is not None
+                assert errand.flow.serial == number + 1
+                if round_ == 0 and number % 2:  # it was read, and could not be written
+                    assert unsaved.took(errand.flow, errand.start, errand.end)
+                    unsaved.failed(errand.flow, errand.start, errand.end)
+                unsaved.postpone(errand.flow)
+            assert unsaved.next() is None
+            assert packed_files(engine) == 40
+            assert engine.statistics()["table_used_bytes"] == charged
+            assert unsaved.left() == (40, 100)
+            unsaved.resume()
+        assert save_all(unsaved, engine) == [b"abc", b"de"] * 20
+        assert unsaved.left() == (0, 0)
+
+
 def test_the_first_part_of_two_is_complete() -> None:
     """The second is written and not safe: the file stays as it is."""
     with started(dataclasses.replace(WIDE, archives=True)) as engine:
