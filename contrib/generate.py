@@ -96,7 +96,6 @@ def roff(text: str) -> str:
 
 def all_commands() -> argparse.ArgumentParser:
     """One parser with all commands, as shtab wants them."""
-
     whole = argparse.ArgumentParser("flowfs", description=SUMMARY)
     whole.add_argument("-V", "--version", action="version", version="", help="the version")
     commands = whole.add_subparsers(dest="command")

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .called import command
-from .serving import Service, service_at
+from .serving import GONE, Service, service_at
 
 FILESYSTEM = "flowfs"
 TYPE = f"fuse.{FILESYSTEM}"
@@ -28,7 +28,6 @@ _HIDDEN = (
     "a mount in this namespace is seen only within it; for the network alone: nsenter --net=/run/netns/NAME"
 )
 _DEVICE = "/dev/fuse"
-_DEAD = (errno.ENOTCONN, errno.ECONNABORTED)  # the daemon has gone, or its connection was aborted
 _SILENT = "its flowfs does not answer: it is stopped, or overloaded, or was killed"
 _OWN_DIRECTORY = "mount on a directory of your own"
 _MAX_LINKS = 40  # as in Linux, see path_resolution(7)
@@ -247,7 +246,7 @@ def check_directory(mountpoint: str, path: str) -> None:
     except PermissionError:
         raise MountError(f"{mountpoint}: no right to look into it; {_OWN_DIRECTORY}") from None
     except OSError as error:
-        hint = _dead_mount_above(path) if error.errno in _DEAD else ""
+        hint = _dead_mount_above(path) if error.errno in GONE else ""
         raise MountError(f"{mountpoint}: {error.strerror}{hint}") from None
     if os.geteuid() and not os.access(path, os.W_OK, effective_ids=True):
         raise MountError(f"{mountpoint}: no right to write to it; {_OWN_DIRECTORY}")

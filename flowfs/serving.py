@@ -17,7 +17,7 @@ from pathlib import Path
 from .ending import attend
 
 ANSWER_S = 3.0  # most answers take less than a millisecond
-_GONE = (errno.ENOTCONN, errno.ECONNABORTED)  # the daemon has gone, or its connection was aborted
+GONE = (errno.ENOTCONN, errno.ECONNABORTED)  # the daemon has gone, or its connection was aborted
 
 
 class Service(Enum):
@@ -33,7 +33,7 @@ def service_at(path: str, device: str, owner: int) -> Service:
     fault = _answer(path)
     if fault is None:
         return Service.DEAD if _has_ended(device, owner) else Service.SILENT
-    return Service.DEAD if fault in _GONE else Service.ANSWERS
+    return Service.DEAD if fault in GONE else Service.ANSWERS
 
 
 def _answer(path: str) -> int | None:
