@@ -1,5 +1,5 @@
 cimport cython
-from .memory cimport chunk, copy, populate, same
+from .memory cimport chunk, copy, move, populate, same
 
 cdef long long UNIT_BYTES
 cdef int CLASSES
@@ -36,6 +36,7 @@ cdef class Arena:
     cpdef void prepare(self, Py_ssize_t position, Py_ssize_t count) noexcept
     cpdef void write(self, Py_ssize_t position, const unsigned char* base, Py_ssize_t start, Py_ssize_t end) noexcept
     cpdef bytes read(self, Py_ssize_t position, Py_ssize_t count)
+    cpdef void read_into(self, Py_ssize_t position, Py_ssize_t count, unsigned char[::1] to, Py_ssize_t at) noexcept
     cpdef bint holds(self, Py_ssize_t position, const unsigned char* base, Py_ssize_t start, Py_ssize_t end) noexcept
 
     @cython.locals(head=cython.int)

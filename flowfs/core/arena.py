@@ -15,7 +15,7 @@ import mmap
 import cython
 
 if not cython.compiled:
-    from .memory import chunk, copy, populate, same
+    from .memory import chunk, copy, move, populate, same
 
 UNIT_BYTES = 256
 CLASSES = 9
@@ -120,6 +120,10 @@ class Arena:
     def read(self, position: int, count: int) -> bytes:
         """A copy of `count` bytes."""
         return chunk(self.memory, position, count)
+
+    def read_into(self, position: int, count: int, to: memoryview, at: int) -> None:
+        """Copy `count` bytes to `at` of a writable view."""
+        move(self.memory, position, to, at, count)
 
     def holds(self, position: int, base: bytes, start: int, end: int) -> bool:
         """Whether base[start:end] stands at `position`."""

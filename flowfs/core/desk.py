@@ -156,12 +156,21 @@ class Desk:
     def read(self, flow: Flow, offset: int, size: int) -> bytes:
         """At most `size` bytes at `offset`; empty at the end. Raises Evicted if they were freed."""
         with self.turn:
-            if not flow.opens and not flow.evicted:
-                found = self.store.get(flow.serial)
-                if found is None:
-                    raise Evicted
-                flow = self.flows.shown(found)
-            return self.store.read(flow, offset, size)
+            return self.store.read(self._readable(flow), offset, size)
+
+    def read_into(self, flow: Flow, offset: int, size: int, to: memoryview) -> int:
+        """The same into a writable view that has room for `size`; returns how many bytes they are."""
+        with self.turn:
+            return self.store.read_into(self._readable(flow), offset, size, to)
+
+    def _readable(self, flow: Flow) -> Flow:
+        """The file itself if a reader has it, or else a copy of it."""
+        if flow.opens or flow.evicted:
+            return flow
+        found = self.store.get(flow.serial)
+        if found is None:
+            raise Evicted
+        return self.flows.shown(found)
 
     def about(self, flow: Flow) -> About:
         """What is known of a file beside its bytes, as long as the file is there."""

@@ -1,5 +1,5 @@
 from cpython.array cimport array, clone, resize, resize_smart
-from libc.string cimport memcmp, memcpy
+from libc.string cimport memcmp, memcpy, memset
 
 
 cdef inline void copy(
@@ -10,6 +10,16 @@ cdef inline void copy(
 
 cdef inline bytes chunk(unsigned char[::1] view, Py_ssize_t position, Py_ssize_t count):
     return (<const char*> &view[position])[:count]
+
+
+cdef inline void move(
+    unsigned char[::1] view, Py_ssize_t position, unsigned char[::1] to, Py_ssize_t at, Py_ssize_t count
+) noexcept:
+    memcpy(&to[at], &view[position], count)
+
+
+cdef inline void clear(unsigned char[::1] to, Py_ssize_t at, Py_ssize_t count) noexcept:
+    memset(&to[at], 0, count)
 
 
 cdef inline bint same(

@@ -26,6 +26,16 @@ def chunk(view: memoryview, position: int, count: int) -> bytes:
     return bytes(view[position : position + count])
 
 
+def move(view: memoryview, position: int, to: memoryview, at: int, count: int) -> None:
+    """Copy the bytes [position, position + count) to `at` of another view."""
+    to[at : at + count] = view[position : position + count]
+
+
+def clear(to: memoryview, at: int, count: int) -> None:
+    """Zeros at [at, at + count)."""
+    to[at : at + count] = bytes(count)
+
+
 def same(view: memoryview, position: int, base: bytes, start: int, end: int) -> bool:
     """Whether base[start:end] stands at `position`."""
     return view[position : position + end - start] == base[start:end]

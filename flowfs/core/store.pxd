@@ -5,7 +5,7 @@ from .counters cimport Counters
 from .evict cimport Packed, Ranking
 from .policies cimport ranking_of
 from .flow cimport CLASS_MASK, NOWHERE, Flow, extent, extent_block, extent_count, extent_of
-from .memory cimport emptied, push
+from .memory cimport clear, emptied, push
 from .parcel cimport may_pack
 from .register cimport Register
 from .saving cimport Saving
@@ -49,15 +49,20 @@ cdef class Store(Register):
     @cython.locals(end=cython.longlong)
     cpdef bytes read(self, Flow flow, long long offset, long long size)
 
+    @cython.locals(end=cython.longlong)
+    cpdef long long read_into(self, Flow flow, long long offset, long long size, unsigned char[::1] to) except -1
+
     cpdef bint differs(
         self, Flow flow, long long offset, const unsigned char* base, Py_ssize_t start, Py_ssize_t end
     ) except -1
 
+    cdef bytes _gathered(self, Flow flow, long long offset, long long end)
+
     @cython.locals(
-        parts=list, index=cython.longlong, start=cython.longlong, reference=cython.longlong,
-        following=cython.longlong, stop=cython.longlong, position=cython.longlong
+        at=cython.longlong, index=cython.longlong, start=cython.longlong, reference=cython.longlong,
+        following=cython.longlong, count=cython.longlong
     )
-    cdef bytes _gather(self, Flow flow, long long offset, long long end)
+    cdef _gather(self, Flow flow, long long offset, long long end, unsigned char[::1] to)
 
     cpdef save(self, Flow flow)
     cpdef unsave(self, Flow flow)

@@ -24,7 +24,7 @@ if not cython.compiled:
     from .counters import Counters
     from .evict import Packed, Ranking
     from .flow import CLASS_MASK, NOWHERE, Flow, extent, extent_block, extent_count, extent_of
-    from .memory import emptied, push
+    from .memory import clear, emptied, push
     from .parcel import may_pack
     from .policies import ranking_of
     from .register import Register
@@ -189,7 +189,17 @@ class Store(Register):
             raise Evicted
         if offset >= flow.tail_start and flow.tail_position != NOWHERE:
             return self.arena.read(flow.tail_position + offset - flow.tail_start, end - offset)
-        return self._gather(flow, offset, end)
+        return self._gathered(flow, offset, end)
+
+    def read_into(self, flow: Flow, offset: int, size: int, to: memoryview) -> int:
+        """The same into a writable view, from its beginning; returns how many bytes they are."""
+        end = min(offset + size, flow.size)
+        if offset >= end:
+            return 0
+        if offset < flow.start:
+            raise Evicted
+        self._gather(flow, offset, end, to)
+        return end - offset
 
     def differs(self, flow: Flow, offset: int, base: bytes, start: int, end: int) -> bool:
         """Whether base[start:end] is not what is stored at `offset`; what is not held counts as the same."""
@@ -201,23 +211,27 @@ class Store(Register):
             return False
         if offset >= flow.tail_start and flow.tail_position != NOWHERE:
             return not self.arena.holds(flow.tail_position + offset - flow.tail_start, base, start, end)
-        return self._gather(flow, offset, offset + end - start) != base[start:end]
+        return self._gathered(flow, offset, offset + end - start) != base[start:end]
 
-    def _gather(self, flow: Flow, offset: int, end: int) -> bytes:
+    def _gathered(self, flow: Flow, offset: int, end: int) -> bytes:
+        made = bytearray(end - offset)
+        self._gather(flow, offset, end, memoryview(made))
+        return bytes(made)
+
+    def _gather(self, flow: Flow, offset: int, end: int, to: memoryview) -> None:
         """The bytes [offset, end), across extents and gaps."""
-        parts = []
+        at = 0
         index = extent_of(flow, offset)
         while offset < end:
             start, reference, following = extent(flow, index)
-            stop = min(end, following)
+            count = min(end, following) - offset
             if reference & CLASS_MASK == CLASSES:
-                parts.append(bytes(stop - offset))
+                clear(to, at, count)
             else:
-                position = reference & ~CLASS_MASK
-                parts.append(self.arena.read(position + offset - start, stop - offset))
-            offset = stop
+                self.arena.read_into((reference & ~CLASS_MASK) + offset - start, count, to, at)
+            at += count
+            offset += count
             index += 1
-        return b"".join(parts)
 
     # --- what is saved -----------------------------------------------------------------------------
 

@@ -233,8 +233,8 @@ class Operations(pyfuse3.Operations):
         return pyfuse3.FileInfo(fh=opened.handle, direct_io=not cacheable, keep_cache=cacheable)
 
     @_handler
-    def read(self, fh: int, off: int, size: int) -> bytes:
-        return self._tree.read(fh, off, size)
+    def read(self, fh: int, off: int, size: int) -> bytes | memoryview:  # type: ignore[override]  # any buffer
+        return self._tree.read_page(fh, off, size)
 
     @_handler
     def poll(

@@ -57,6 +57,7 @@ MAX_NAME_BYTES = 255  # NAME_MAX of limits.h; the longest name of a flow has 120
 ROOT_MODE = stat.S_IFDIR | 0o700
 BLOCK_BYTES = 512  # the unit of st_blocks
 READ_BYTES = 131072  # st_blksize: cat and cp read so much at once
+MOST_READ_BYTES = 1 << 20  # what the kernel asks for at once at the most
 PAGE_BYTES = 4096  # the same, of files that do not hold all their bytes
 
 Name = tuple[int, bytes]  # in which directory, by its inode, and what
@@ -104,6 +105,7 @@ class Tree:
         self._listings: dict[int, tuple[int, Listing]] = {}  # by handle, each with the inode
         self._directory_ns = time.time_ns()
         self._directory_counts = self._turnover(engine.statistics())
+        self._page = memoryview(bytearray(MOST_READ_BYTES))
         self._removed: list[int] = []  # inodes that are still open, for changes()
         self._finished = False  # the engine has, and changes() said so
 
@@ -298,6 +300,21 @@ class Tree:
             raise TreeError(Reason.FREED) from None
         reader.position = offset + len(data)
         return data
+
+    def read_page(self, handle: int, offset: int, size: int) -> bytes | memoryview:
+        """The same, but good only until the next call: of memory that is used for all.
+
+        Each time new memory, a MiB of it, would cost more than to copy what is read.
+        """
+        reader = self._readers.get(handle)
+        if reader is None:
+            return self._text(handle)[offset : offset + size]
+        try:
+            count = self._engine.read_into(reader.flow, offset, min(size, MOST_READ_BYTES), self._page)
+        except Evicted:
+            raise TreeError(Reason.FREED) from None
+        reader.position = offset + count
+        return self._page[:count]
 
     def readiness(self, handle: int) -> Readiness:
         """Whether the next read of a handle says anything; `changes()` names the inode then. NOT_OPEN.

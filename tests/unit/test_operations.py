@@ -212,7 +212,7 @@ def test_every_refusal_of_the_tree_has_its_errno(mounted: Mounted, reason: Reaso
     def refuse(*_: object) -> None:
         raise TreeError(reason)
 
-    vars(mounted.tree)["read"] = refuse
+    vars(mounted.tree)["read_page"] = refuse
     assert error(mounted.operations.read(1, 0, 1)) not in ("EIO", "ENOSYS") or reason is Reason.FREED
 
 
@@ -220,7 +220,7 @@ def test_a_fault_is_logged_and_answered(mounted: Mounted, caplog: pytest.LogCapt
     def fail(*_: object) -> None:
         raise RuntimeError("a fault")
 
-    vars(mounted.tree)["read"] = fail
+    vars(mounted.tree)["read_page"] = fail
     with caplog.at_level(logging.ERROR):
         assert error(mounted.operations.read(1, 0, 1)) == "EIO"
     (record,) = caplog.records
@@ -233,7 +233,7 @@ def test_what_ends_the_program_is_no_fault(mounted: Mounted, end: type[BaseExcep
     def interrupt(*_: object) -> None:
         raise end.__new__(end)
 
-    vars(mounted.tree)["read"] = interrupt
+    vars(mounted.tree)["read_page"] = interrupt
     with pytest.raises(end):
         answer(mounted.operations.read(1, 0, 1))
 

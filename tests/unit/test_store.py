@@ -65,6 +65,8 @@ class File:
             for offset in (0, flow.start - 1):
                 with pytest.raises(Evicted):
                     store.read(flow, offset, 1)
+                with pytest.raises(Evicted):
+                    store.read_into(flow, offset, 1, memoryview(bytearray(1)))
         if not flow.evicted:
             expected = [gap for gap in self.gaps if gap[0] + gap[1] > flow.start]
             assert flow.gaps()[len(flow.gaps()) - len(expected) :] == expected
@@ -208,6 +210,9 @@ def test_read_anywhere(pieces: list[tuple[int, int]], data: st.DataObject) -> No
             store.skip(flow, gap, ACK)
     offset, size = data.draw(st.integers(0, len(content) + 5)), data.draw(st.integers(0, len(content) + 5))
     assert store.read(flow, offset, size) == content[offset : offset + size]
+    page = bytearray(b"-" * (size + 9))
+    count = store.read_into(flow, offset, size, memoryview(page))
+    assert page == content[offset : offset + size] + b"-" * (size + 9 - count)
     changed = bytearray(content[offset : offset + size])
     assert not store.differs(flow, offset, b"-" + bytes(changed), 1, 1 + len(changed))
     if changed:

@@ -160,6 +160,22 @@ def test_reading(directory: Directory) -> None:
         refused(Reason.NOT_OPEN, ask)
 
 
+def test_a_page_is_what_is_read_until_the_next_one(directory: Directory) -> None:
+    conversation = directory.flow(data=b"abcdef")
+    handle = directory.tree.open(directory.lookup(conversation).inode).handle
+    for offset, size in ((0, 100), (2, 3), (6, 3), (0, 2 * MIB)):
+        assert directory.tree.read_page(handle, offset, size) == directory.tree.read(handle, offset, size)
+    assert directory.tree.readiness(handle) == (False, False)
+    directory.feed(conversation.client(6, b"ghi"))
+    assert directory.tree.readiness(handle) == (True, False)
+    assert directory.tree.read_page(handle, 6, 3) == b"ghi"
+    assert directory.tree.readiness(handle) == (False, False)
+    directory.tree.release(handle)
+    refused(Reason.NOT_OPEN, directory.tree.read_page, handle, 0, 1)
+    status = directory.tree.open(STATUS).handle
+    assert directory.tree.read_page(status, 7, 11) == directory.tree.read(status, 7, 11)
+
+
 def test_handles_are_never_used_twice(directory: Directory) -> None:
     inode = directory.lookup(directory.flow()).inode
     handles = set()
@@ -202,7 +218,8 @@ def test_bytes_that_were_freed(directory: Directory) -> None:
     directory.feed(conversation)
     opened = directory.tree.open(directory.lookup(conversation).inode)
     directory.evict(conversation)
-    refused(Reason.FREED, directory.tree.read, opened.handle, 0, 1)
+    for read in (directory.tree.read, directory.tree.read_page):
+        refused(Reason.FREED, read, opened.handle, 0, 1)
     assert directory.tree.read(opened.handle, 2 * MIB, 1) == b""
 
 
