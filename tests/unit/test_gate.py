@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
 
@@ -54,6 +55,36 @@ def test_a_request_that_is_there_soon_costs_no_pass_of_the_loop(
                 await waiting.wait_readable(pipe[0])
             assert counts == [0]
             nursery.cancel_scope.cancel()
+
+    played(script)
+
+
+@pytest.mark.parametrize("processors", [{0}, {0, 1}])
+def test_a_request_that_comes_soon_is_waited_for(
+    pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch, processors: set[int]
+) -> None:
+    """Asleep where whoever asks has no other processor."""
+    for name in ("_LINGER_NS", "_TURN_NS"):
+        monkeypatch.setattr(gate, name, PATIENCE_S * 10**9)
+    monkeypatch.setattr(gate, "LINGER_S", PATIENCE_S)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: processors)
+    os.write(pipe[1], b"r")
+
+    async def script() -> None:
+        waiting, counts = Waiting(), [0]
+        await waiting.wait_readable(pipe[0])
+        os.read(pipe[0], 1)
+        writer = threading.Timer(0.05, os.write, (pipe[1], b"s"))
+        writer.start()
+        worked_s = time.thread_time()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(turns_of_others, counts)
+            await waiting.wait_readable(pipe[0])
+            assert counts == [0]
+            nursery.cancel_scope.cancel()
+        if len(processors) == 1:
+            assert time.thread_time() - worked_s < 0.02
+        writer.join()
 
     played(script)
 
