@@ -98,7 +98,8 @@ CORE: Mapping[str, frozenset[str]] = {
         "recent": "stream memory",
         "table": "links recent stream assembly store flow pending decode drops notes memory counters limits",
         "dormant": "bundle parcel stream window exchange assembly flow evict decode notes order seq limits",
-        "sleepers": "dormant parcel bundle table stream store flow evict decode notes order memory"
+        "roster": "flow memory",
+        "sleepers": "roster dormant parcel bundle table stream store flow evict decode notes order memory"
         " counters limits",
         "flows": "sleepers dormant stream afar assembly store saving flow decode order counters limits",
         "timeouts": "flows dormant stream flow order limits",
@@ -110,7 +111,6 @@ CORE: Mapping[str, frozenset[str]] = {
         "reopening": "refusal stream assembly flow decode notes limits",
         "life": "reopening stream assembly store flow decode notes order seq counters limits",
         "gauges": "life store defrag assembly pending limits",
-        "roster": "flow memory",
         "desk": "life roster register store flow notes turn counters limits",
         "engine": "desk links gauges recent defrag arena decode memory counters limits",
         "unsaved": "dormant engine evict flow limits store",

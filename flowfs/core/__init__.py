@@ -10,9 +10,9 @@
 What has several parts: `life` stands on `reopening` (what comes after the end), `refusal` (no room for a
 rival), `lone` (one packet seen), `midway` (no handshake seen), `rivals` (who may be forged), `claims` (whose
 it is), `timeouts` (what time does), `flows` (who is there), `sleepers` (of whom nothing comes: as records,
-see `dormant` and `parcel`) and `recent`; `stream` on `afar` (long gaps), `ends` (FIN and RST), `reach`
-(windows, times), `pickup` (where it begins), `doubt`, `assembly`, `exchange` (who spoke when: what `dialogue`
-tells readers); `desk` on `roster` (rows for listings).
+see `dormant` and `parcel`, and as rows for listings, see `roster`) and `recent`; `stream` on `afar` (long
+gaps), `ends` (FIN and RST), `reach` (windows, times), `pickup` (where it begins), `doubt`, `assembly`,
+`exchange` (who spoke when: what `dialogue` tells readers).
 
 A module imports only what stands to its right (and `limits`, `counters`, which everyone may use).
 Every module is plain Python that runs as it is; where a `.pxd` stands beside it, Cython compiles the

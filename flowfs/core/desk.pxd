@@ -2,7 +2,6 @@ cimport cython
 from .counters cimport Counters
 from .flow cimport Flow
 from .life cimport Lives
-from .roster cimport row_of
 from .store cimport Store
 
 cdef long long _HOT_NS, _NEVER_NS
@@ -17,7 +16,6 @@ cdef class Desk:
     cdef readonly long long now_ns
     cdef readonly bint finished
 
-    @cython.locals(hot_ns=cython.longlong)
     cpdef list rows_after(self, long long serial, long long count)
 
     cdef long long _hot_ns(self) noexcept

@@ -19,7 +19,6 @@ if not cython.compiled:
     from .counters import Counters
     from .flow import Flow
     from .life import Lives
-    from .roster import row_of
     from .store import Store
 
 from .flow import Evicted
@@ -113,11 +112,7 @@ class Desk:
     def rows_after(self, serial: int, count: int) -> list[Row]:
         """What list_after() gives, as it is at this moment."""
         with self.turn:
-            hot_ns = self._hot_ns()
-            return [
-                row_of(self.flows.given(found, True, hot_ns), hot_ns)
-                for found in self.store.list_after(serial, count)
-            ]
+            return self.flows.rows(self.store.list_after(serial, count), self._hot_ns())
 
     def seen_after(self, serial: int, count: int) -> list[Flow]:
         """The same for whoever only looks at them, and gives away neither names nor sizes."""

@@ -29,6 +29,7 @@ if not cython.compiled:
     from .memory import is_low
     from .order import Link, Queue, leave
     from .parcel import is_in_hand
+    from .roster import row_of
     from .store import Store
     from .stream import Connection
     from .table import Table
@@ -36,6 +37,7 @@ if not cython.compiled:
 from .flow import OPEN
 from .limits import CONNECTION_BYTES, DROWSY_NS, RIVALS_SHARE, TICK_NS, Limits
 from .notes import About
+from .roster import Row
 
 _NEVER_NS = 1 << 62
 _TICK_NS = TICK_NS
@@ -302,6 +304,29 @@ class Sleepers(Table):
         if flow.state != OPEN or flow.last_ns <= hot_ns:
             flow.watched = True
         return flow
+
+    def rows(self, files: list[Any], hot_ns: int) -> list[Row]:
+        """given() of each, with its name, as a row; two files of a sleeper at one look, if they follow."""
+        rows = []
+        record: Any = None
+        connection: Any = None
+        for found in files:
+            if isinstance(found, Packed):
+                mark(found, WATCHED)
+                mark(found, NAMED)
+                if found.record is not record:
+                    if record is not None:
+                        take_apart(connection)
+                    record = found.record
+                    connection = wake(record, self.room, self.bundle)
+                flow = self._unpacked(found, connection)
+                flow.watched = True
+            else:
+                flow = self.given(found, True, hot_ns)
+            rows.append(row_of(flow, hot_ns))
+        if record is not None:
+            take_apart(connection)
+        return rows
 
     def connection_of(self, flow: Flow) -> tuple[Connection | None, bool]:
         """The connection of a file, if it is known; and whether it is a copy, to be taken apart by drop()."""

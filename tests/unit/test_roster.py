@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from craft import Conversation
-from engines import feed, started
+from engines import evict, feed, started
 from flowfs.core.limits import HOT_NS, MIB, Limits
-from flowfs.core.roster import ends_of
+from flowfs.core.roster import Row, ends_of
 
 
 @given(st.binary(min_size=12, max_size=14))
@@ -55,3 +55,27 @@ def test_the_size_of_what_has_just_grown_does_not_last() -> None:
         assert [row[-1] for row in engine.rows_after(0, 9)] == [False]
         engine.finish()
         assert [row[-1] for row in engine.rows_after(0, 9)] == [True]
+
+
+def test_rows_of_who_sleeps_are_those_of_who_is_awake() -> None:
+    """Both files of one may be in a row of their own, or one behind the other."""
+    with started(Limits(payload_bytes=MIB)) as engine:
+        for port in range(1, 9):
+            talk = Conversation(client_port=port).handshake().client(0, bytes(port))
+            feed(engine, talk.server(0, bytes(2 * port)) if port % 2 else talk)
+        late = Conversation(client_port=2, clock_ns=engine.now_ns + HOT_NS).server_ack(2).server(0, b"late")
+        feed(engine, late)
+        engine.tick(engine.now_ns + 2 * HOT_NS)
+        awake = engine.rows_after(0, 99)
+        assert len(awake) == 13
+        engine.changes()
+        engine.flows.lay_down_all()
+        assert engine.statistics()["connections_asleep"] == 8
+        for count in (1, 2, 3, 99):
+            rows: list[Row] = []
+            while more := engine.rows_after(rows[-1][0] if rows else 0, count):
+                rows += more
+            assert [row[:4] + row[5:] for row in rows] == [row[:4] + row[5:] for row in awake]
+        serial = awake[-1][0]  # of port 2, whose other file is far in front of it
+        evict(engine, late.server_key())
+        assert [flow.serial for flow in engine.changes().gone] == [serial]
