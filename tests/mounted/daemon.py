@@ -2,7 +2,8 @@
 
 Each line is a JSON list, a command and its arguments; each is answered with one line. The commands run in a
 thread, as the capture does in the program, so that the mount is read while the engine is fed. With a UID
-other than 0 root mounts for that user and gives its rights up. `names` among the limits is a template.
+other than 0 root mounts for that user and gives its rights up. Among the limits are `names`, a template, `visible`,
+and `sources`, their names.
 """
 
 from __future__ import annotations
@@ -18,9 +19,10 @@ from collections.abc import Callable
 from typing import Any
 
 import trio
+from trio.testing import wait_all_tasks_blocked
 
 from flowfs.core.engine import Engine
-from flowfs.core.limits import Limits
+from flowfs.core.limits import HOT_NS, Limits
 from flowfs.mount import Mount, MountError
 from flowfs.templates import DEFAULT
 from flowfs.tree import Tree, directories
@@ -31,10 +33,13 @@ PACKET_BYTES = 16  # of a batch's description
 class Steering:
     """The commands. `notify` tells the mount that there are changes."""
 
-    def __init__(self, engine: Engine, tree: Tree, notify: Callable[[], None]) -> None:
+    def __init__(
+        self, engine: Engine, tree: Tree, notify: Callable[[], None], token: trio.lowlevel.TrioToken
+    ) -> None:
         self.engine = engine
         self.tree = tree
         self.notify = notify
+        self.token = token
         self.spinning = False
 
     def feed(self, frames: str, meta: str, link_type: int, notify: bool) -> None:
@@ -54,6 +59,10 @@ class Steering:
         self.engine.tick(now_ns)
         self.notify()
 
+    def rest(self) -> None:
+        """Time passes, in which nothing grows."""
+        self.tick(self.engine.now_ns + HOT_NS)
+
     def finish(self) -> None:
         self.engine.finish()
         self.notify()
@@ -70,6 +79,18 @@ class Steering:
         """Everybody sleeps who can, as if nothing had come for a while."""
         with self.engine.turn:
             self.engine.flows.lay_down_all()
+
+    def settle(self) -> None:
+        """Until the kernel was told of all that has happened."""
+        trio.from_thread.run(self._settled, trio_token=self.token)
+
+    async def _settled(self) -> None:
+        threads = trio.to_thread.current_default_thread_limiter()
+        while True:
+            await wait_all_tasks_blocked()
+            if not self.tree.changed() and not threads.borrowed_tokens:
+                return
+            await trio.sleep(0.001)
 
     def statistics(self) -> dict[str, int]:
         return self.engine.statistics()
@@ -94,9 +115,10 @@ class Steering:
 
 
 async def main(mountpoint: str, uid: int, limits: dict[str, Any]) -> None:
-    names = limits.pop("names", DEFAULT)
+    names, visible = limits.pop("names", DEFAULT), limits.pop("visible", False)
+    about = {"sources": limits.pop("sources", [])}
     engine = Engine(Limits(**limits))
-    tree = Tree(engine, directories=directories(engine, names))
+    tree = Tree(engine, lambda: about, visible, directories(engine, names))
     if uid:
         os.setresuid(uid, 0, 0)
     mount = Mount.open(tree, mountpoint)
@@ -108,7 +130,7 @@ async def main(mountpoint: str, uid: int, limits: dict[str, Any]) -> None:
         token.run_sync_soon(mount.notify, idempotent=True)
 
     def steer() -> None:
-        steering = Steering(engine, tree, notify)
+        steering = Steering(engine, tree, notify, token)
         for line in sys.stdin:
             command, *arguments = json.loads(line)
             say(getattr(steering, command)(*arguments))

@@ -96,7 +96,7 @@ def run(*command: str | Path, timeout: float = 20) -> subprocess.CompletedProces
     )
 
 
-def start(path: Path, *, uid: int = 0, **limits: int | str) -> Served:
+def start(path: Path, *, uid: int = 0, **limits: Any) -> Served:
     """Raises RuntimeError with what the daemon said if it could not mount."""
     command = [sys.executable, str(DAEMON), str(path), str(uid), json.dumps(limits)]
     pipe = subprocess.PIPE
@@ -110,9 +110,7 @@ def start(path: Path, *, uid: int = 0, **limits: int | str) -> Served:
 
 
 @contextmanager
-def served(
-    path: Path, *, uid: int = 0, patience_s: float = PATIENCE_S, **limits: int | str
-) -> Iterator[Served]:
+def served(path: Path, *, uid: int = 0, patience_s: float = PATIENCE_S, **limits: Any) -> Iterator[Served]:
     """A mount on `path`, which is made; for the user `uid` unless that is 0; with these Limits."""
     if not is_mounted(path):
         path.mkdir(exist_ok=True)
