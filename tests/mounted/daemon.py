@@ -2,8 +2,8 @@
 
 Each line is a JSON list, a command and its arguments; each is answered with one line. The commands run in a
 thread, as the capture does in the program, so that the mount is read while the engine is fed. With a UID
-other than 0 root mounts for that user and gives its rights up. Among the limits are `names`, a template, `visible`,
-and `sources`, their names.
+other than 0 root mounts for that user and gives its rights up. Among the limits are `names`, a template,
+`visible`, and `sources`, their names.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple, Protocol, Self, TypeVar
+from typing import Any, Concatenate, NamedTuple, ParamSpec, Protocol, Self, TypeVar
 
 from craft import Conversation
 from engines import evict
@@ -167,16 +167,26 @@ class Door(Fed, Protocol):
 # --- directly ----------------------------------------------------------------------------------------
 
 
-def asked(ask: Callable[..., _Answer], *arguments: Any) -> _Answer:
-    """What the tree answers once what it takes is made; what it refuses as the mount refuses it."""
+_More = ParamSpec("_More")
+
+
+def asked(
+    tree: Tree, ask: Callable[Concatenate[Tree, _More], _Answer], *more: _More.args, **named: _More.kwargs
+) -> _Answer:
+    """What the tree answers once what it takes is made; what it refuses as the mount refuses it.
+
+    Behind each answer it is asked what has changed, as by the mount.
+    """
     while True:
         try:
-            return ask(*arguments)
+            return ask(tree, *more, **named)
         except Unready as unready:
             unready.work()
         except TreeError as refusal:
             number = ERRNO[refusal.reason]
             raise OSError(number, os.strerror(number)) from refusal
+        finally:
+            tree.changes()
 
 
 class Direct(Treed, Door):
@@ -219,9 +229,9 @@ class Direct(Treed, Door):
 
     def _at(self, path: str) -> Attributes:
         """Name by name, as the kernel goes along a path."""
-        found = asked(self.tree.attributes, ROOT)
+        found = asked(self.tree, Tree.attributes, ROOT)
         for name in path.encode().split(b"/") if path else []:
-            found = asked(self.tree.lookup, found.inode, name)
+            found = asked(self.tree, Tree.lookup, found.inode, name)
         return found
 
     def _above(self, path: str) -> tuple[int, bytes]:
@@ -232,13 +242,13 @@ class Direct(Treed, Door):
         return Stat(*self._at(path)[:8])
 
     def readlink(self, path: str) -> str:
-        return asked(self.tree.target, self._at(path).inode).decode()
+        return asked(self.tree, Tree.target, self._at(path).inode).decode()
 
     def listxattr(self, path: str) -> list[str]:
-        return [name.decode() for name in asked(self.tree.xattr_names, self._at(path).inode)]
+        return [name.decode() for name in asked(self.tree, Tree.xattr_names, self._at(path).inode)]
 
     def getxattr(self, path: str, name: str) -> bytes:
-        return asked(self.tree.xattr, self._at(path).inode, name.encode())
+        return asked(self.tree, Tree.xattr, self._at(path).inode, name.encode())
 
     def open(self, path: str) -> File:
         return self.hold(path).open()
@@ -250,11 +260,10 @@ class Direct(Treed, Door):
         return DirectListing(self.tree, self._at(path).inode)
 
     def unlink(self, path: str) -> None:
-        asked(self.tree.unlink, *self._above(path))
-        self._told()
+        asked(self.tree, Tree.unlink, *self._above(path))
 
     def rmdir(self, path: str) -> None:
-        asked(self.tree.rmdir, *self._above(path))
+        asked(self.tree, Tree.rmdir, *self._above(path))
 
     def space(self) -> Space:
         return self.tree.space()
@@ -269,7 +278,7 @@ class DirectHeld(Held):
         return DirectFile(self.tree, self.inode)
 
     def stat(self) -> Stat:
-        return Stat(*asked(self.tree.attributes, self.inode)[:8])
+        return Stat(*asked(self.tree, Tree.attributes, self.inode)[:8])
 
     def close(self) -> None:
         """An inode number is held by nobody."""
@@ -278,29 +287,29 @@ class DirectHeld(Held):
 class DirectFile(DirectHeld, File):
     def __init__(self, tree: Tree, inode: int) -> None:
         super().__init__(tree, inode)
-        self.handle = asked(tree.open, inode).handle
+        self.handle = asked(tree, Tree.open, inode).handle
 
     def pread(self, offset: int, size: int) -> bytes:
-        return asked(self.tree.read, self.handle, offset, size)
+        return asked(self.tree, Tree.read, self.handle, offset, size)
 
     def poll(self) -> tuple[bool, bool]:
-        return asked(self.tree.readiness, self.handle)
+        return asked(self.tree, Tree.readiness, self.handle)
 
     def close(self) -> None:
-        asked(self.tree.release, self.handle)
+        asked(self.tree, Tree.release, self.handle)
 
 
 class DirectListing(Listing):
     def __init__(self, tree: Tree, inode: int) -> None:
         self.tree = tree
-        self.handle = asked(tree.open_directory, inode)
+        self.handle = asked(tree, Tree.open_directory, inode)
         self.cookie = 0
 
     def take(self, count: int) -> list[Entry]:
-        def some() -> list[tuple[bytes, Attributes, int]]:
-            return list(itertools.islice(self.tree.entries(self.handle, self.cookie), count))
+        def some(tree: Tree) -> list[tuple[bytes, Attributes, int]]:
+            return list(itertools.islice(tree.entries(self.handle, self.cookie), count))
 
-        found = asked(some)
+        found = asked(self.tree, some)
         self.cookie = found[-1][2] if found else self.cookie
         return [
             Entry(name.decode(), attributes.inode, stat.S_IFMT(attributes.mode))

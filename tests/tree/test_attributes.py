@@ -18,7 +18,10 @@ START_S = 1_700_000_000
 
 
 def test_of_a_flow(door: Door) -> None:
-    found = door.stat(door.flow().client_name())
+    name = door.flow().client_name()
+    found = door.stat(name)
+    with door.hold(name) as held, door.open(name) as file:
+        assert held.stat() == file.stat() == found
     assert found.mode == stat.S_IFREG | 0o400
     assert (found.links, found.size) == (1, 3)
     assert 3 <= found.blocks * 512 <= KIB
@@ -117,6 +120,10 @@ def test_space_that_was_chosen(opens: Callable[..., Door]) -> None:
     assert 3 * MIB < space.used_bytes <= 4 * MIB
     assert door.stat(conversation.client_name()).size == 6 * MIB
     assert door.stat(conversation.client_name()).blocks * 512 <= 4 * MIB, "what is held of it"
+    with door.open(conversation.client_name()) as file:
+        with refused(errno.EIO):
+            file.pread(0, 10)
+        assert file.pread(5 * MIB, 2 * MIB) == b"x" * MIB
 
 
 # --- extended attributes -----------------------------------------------------------------------------
