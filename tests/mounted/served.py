@@ -30,15 +30,18 @@ class Served:
         self.path = path
         self.process = process
         self.warnings: list[str] = self._answer()
+        self._asking = threading.Lock()
         self._fed: dict[int, tuple[Conversation, int]] = {}  # how many of its packets, by id
 
     # --- the daemon --------------------------------------------------------------------------------
 
     def ask(self, command: str, *arguments: Any) -> Any:
+        """Its answer. From any thread; others who ask wait for their turn."""
         assert self.process.stdin is not None
-        self.process.stdin.write(json.dumps([command, *arguments]) + "\n")
-        self.process.stdin.flush()
-        return self._answer()
+        with self._asking:
+            self.process.stdin.write(json.dumps([command, *arguments]) + "\n")
+            self.process.stdin.flush()
+            return self._answer()
 
     def _answer(self) -> Any:
         assert self.process.stdout is not None

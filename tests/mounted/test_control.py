@@ -42,13 +42,6 @@ def test_links_lead_to_flows(mount: Served) -> None:
     assert eventually(lambda: not link.exists() and not (control / "by-port/80").exists(), 5)
 
 
-def test_what_is_not_listed_is_read_once(mount: Served) -> None:
-    talks(mount, 3)
-    assert run("grep", "-rc", "abc", mount.path).stdout.count("\n") == 3
-    assert run("du", "--apparent-size", "-sb", mount.path).stdout.split()[0] == "15"
-    assert "by-port" not in run("find", mount.path).stdout
-
-
 def test_attributes_are_copied(mount: Served, tmp_path: Path) -> None:
     (conversation,) = talks(mount, 1)
     flow = mount.client(conversation)

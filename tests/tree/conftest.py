@@ -1,7 +1,7 @@
 """The fixtures `opens` and `door`: whoever takes one of them runs behind both doors.
 
 `opens` opens a door with limits, `names`, `visible` or `sources` of its own; `door` is one without. `mount`
-is for what has but one door, such as tools.
+is for tools, which have but one door, `growing` a flow in it, and `whole` a file of the same bytes.
 """
 
 from __future__ import annotations
@@ -16,7 +16,10 @@ from typing import Any
 import pytest
 
 from mounted.served import Served, served
-from tree.doors import Direct, Door, Mounted
+from tree.direct import Direct
+from tree.doors import Door
+from tree.growing import DATA, Growing
+from tree.mounted import Mounted
 
 HERE = Path(__file__).parent
 DOORS = ["direct", pytest.param("mounted", marks=pytest.mark.needs("fuse"))]
@@ -61,3 +64,16 @@ def door(opens: Callable[..., Door]) -> Door:
 def mount(tmp_path: Path) -> Iterator[Served]:
     with served(tmp_path / "flows") as mount:
         yield mount
+
+
+@pytest.fixture
+def growing(mount: Served) -> Growing:
+    return Growing(mount)
+
+
+@pytest.fixture
+def whole(tmp_path: Path) -> Path:
+    """An ordinary file of the same bytes."""
+    path = tmp_path / "whole"
+    path.write_bytes(DATA)
+    return path

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from craft import Conversation
-from tree.doors import Direct, Door, Entry, Listing
+from tree.direct import Direct
+from tree.doors import Door, Entry, Listing
 
 PLACES = ["", ".flowfs", *(f".flowfs/{name}" for name in ("meta", "conversations", "follow", "by-port/80"))]
 PLACES += [f".flowfs/{name}" for name in ("by-host", "by-port", "by-state", "by-time", "by-host/10.0.0.2")]
