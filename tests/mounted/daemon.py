@@ -4,6 +4,8 @@ Each line is a JSON list, a command and its arguments; each is answered with one
 thread, as the capture does in the program, so that the mount is read while the engine is fed. With a UID
 other than 0 root mounts for that user and gives its rights up. Among the limits are `names`, a template,
 `visible`, and `sources`, their names.
+
+python daemon.py --forks DESCRIPTOR forks such processes, see `forking`.
 """
 
 from __future__ import annotations
@@ -12,6 +14,8 @@ import base64
 import json
 import os
 import random
+import selectors
+import socket
 import sys
 import threading
 import time
@@ -150,9 +154,59 @@ def say(answer: Any) -> None:
     sys.stdout.flush()
 
 
+def forked(link: socket.socket) -> list[str]:
+    """Fork for each who asks through `link`: returns the arguments in the child, and [] once nobody asks.
+
+    With them come descriptors for its standard input, output and errors, and one for its exit status. The
+    answer is its process number.
+    """
+    watched = selectors.DefaultSelector()
+    watched.register(link, selectors.EVENT_READ)
+    while True:
+        for key, _ in watched.select():
+            if key.fileobj is not link:
+                watched.unregister(key.fileobj)
+                pid, ending = key.data
+                status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+                os.write(ending, str(status).encode())
+                os.close(ending)
+                os.close(key.fd)
+                continue
+            said, given, _, _ = socket.recv_fds(link, 65536, 4)
+            if not said:
+                return []
+            pid = os.fork()
+            if not pid:
+                take_over(watched, given)
+                return [*json.loads(said)]
+            watched.register(os.pidfd_open(pid), selectors.EVENT_READ, (pid, given.pop()))
+            for number in given:
+                os.close(number)
+            link.send(str(pid).encode())
+
+
+def take_over(watched: selectors.BaseSelector, given: list[int]) -> None:
+    """In a child: nothing stays open but the standard descriptors, which are those given."""
+    for key in watched.get_map().values():
+        os.close(key.fd)
+        if key.data:
+            os.close(key.data[1])
+    watched.close()
+    for number, descriptor in enumerate(given[:3]):
+        os.dup2(descriptor, number)
+    for descriptor in given:
+        os.close(descriptor)
+
+
 if __name__ == "__main__":
+    asked = sys.argv[1:]
+    if asked[0] == "--forks":
+        link = socket.socket(fileno=int(asked[1]))
+        asked = forked(link)
+        link.detach()
     sys.setswitchinterval(0.0002)
     try:
-        trio.run(main, sys.argv[1], int(sys.argv[2]), json.loads(sys.argv[3]))
+        if asked:
+            trio.run(main, asked[0], int(asked[1]), json.loads(asked[2]))
     except MountError as error:
         sys.exit(str(error))
