@@ -26,15 +26,19 @@ def lines(text: bytes) -> list[dict[str, Any]]:
 # --- of one moment -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("path", [STATUS, METRICS, FLOWS])
+@pytest.mark.parametrize("path", [STATUS, METRICS, FLOWS, ".flowfs/meta/{name}.json"])
 def test_it_stays_what_it_was_when_it_was_opened(door: Door, path: str) -> None:
-    door.flow(7)
+    conversation = door.flow(7)
+    path = path.format(name=conversation.client_name())
     with door.open(path) as file:
-        beginning = file.pread(0, 10)
+        before, beginning = door.read(path), file.pread(0, 10)
         for port in range(8, 30):
             door.flow(port)
+        door.feed(conversation.client(3, b"def"))
         text = file.pread(0, ALL)
         assert text[:10] == beginning
+        assert len(text) == len(before)
+        assert path == FLOWS or door.read(path) != text  # a list is kept for those who ask together
         for offset, size in ((7, 11), (0, 1), (len(text) - 1, 9), (len(text) // 2, ALL)):
             assert file.pread(offset, size) == text[offset : offset + size]
         assert file.pread(len(text), 9) == file.pread(len(text) + 1000, 9) == b""

@@ -8,6 +8,7 @@ import stat
 import pytest
 
 from craft import Conversation
+from flowfs.tree.survey import FEW
 from tree.doors import Door, refused
 from waiting import eventually
 
@@ -115,6 +116,29 @@ def test_groups_that_are_not_there(door: Door, index: str) -> None:
         for ask in (door.stat, door.listing):
             with refused(errno.ENOENT):
                 ask(f"{index}/{name}")
+
+
+def test_groups_of_many(door: Door) -> None:
+    """Which take a look at all flows, for which somebody waits."""
+    conversation, ports = Conversation(), range(1000, 1000 + 2 * FEW)
+    for port in ports:
+        conversation.again(1000, 500_000, client_port=port).handshake().client(0, b"abc")
+    door.feed(conversation)
+    assert door.names(f"{PORT}/80") == door.names() == door.names(f"{STATE}/open")
+    assert door.names(PORT) == [str(ports[0]), "80", *(str(port) for port in ports[1:])]
+    last = Conversation(client_port=ports[-1])
+    assert door.names(f"{PORT}/{ports[-1]}") == [last.client_name()]
+    assert door.readlink(f"{PORT}/80/{last.client_name()}") == f"../../../{last.client_name()}"
+    with refused(errno.ENOENT):
+        door.stat(f"{PORT}/7")
+    with door.listing(f"{PORT}/80") as listing:
+        found = listing.take(FEW)
+        door.evict(last)
+        door.evict(Conversation(client_port=ports[0]))
+        found += listing.take(10 * FEW)
+    assert [entry.name for entry in found[2:]] == [
+        Conversation(client_port=port).client_name() for port in ports[:-1]
+    ]
 
 
 # --- streams -----------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from craft import Conversation
+from flowfs.tree.places import AT_ONCE, CHUNK
 from tree.doors import ALL, Door, refused
 from waiting import eventually
 
@@ -76,6 +77,16 @@ def test_each_flow_once(door: Door) -> None:
     assert set(expected) <= {path.rpartition("/")[0] for path, _ in found}
     for path, entry in found[::7]:
         assert door.stat(path).inode == entry.inode
+
+
+def test_many_flows_are_taken_in_at_once(opens: Opens) -> None:
+    door, conversation = opens(names="%b/%a"), Conversation()
+    ports = range(1000, 1010 + CHUNK * AT_ONCE)
+    for port in ports:
+        conversation.again(1000, 500_000, client_port=port).handshake().client(0, b"%d" % port)
+    door.feed(conversation)
+    assert door.read("00080/01009") == b"1009"
+    assert door.names("00080") == [f"{port:05}" for port in ports]
 
 
 def test_the_mounts_own_is_in_the_root_alone(opens: Opens) -> None:
