@@ -1,4 +1,4 @@
-"""Flows that go: by `rm`, and because memory is short."""
+"""Flows that go by `rm`, or just before somebody opens them."""
 
 from __future__ import annotations
 
