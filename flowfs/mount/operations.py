@@ -37,7 +37,7 @@ from .modes import Modes
 from .streams import Streams
 from .waiters import Waiters
 
-_ERRNO = {
+ERRNO = {
     Reason.NOT_FOUND: errno.ENOENT,
     Reason.NOT_A_DIRECTORY: errno.ENOTDIR,
     Reason.IS_A_DIRECTORY: errno.EISDIR,
@@ -71,7 +71,7 @@ def _handler(
                 except Unready as error:
                     await trio.to_thread.run_sync(error.work, abandon_on_cancel=True)
         except TreeError as error:
-            raise pyfuse3.FUSEError(_ERRNO[error.reason]) from None
+            raise pyfuse3.FUSEError(ERRNO[error.reason]) from None
         except pyfuse3.FUSEError:
             raise
         except Exception:  # noqa: BLE001  anything else would end the mount, with all that it holds

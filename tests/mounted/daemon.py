@@ -2,7 +2,10 @@
 
 Each line is a JSON list, a command and its arguments; each is answered with one line. The commands run in a
 thread, as the capture does in the program, so that the mount is read while the engine is fed. With a UID
-other than 0 root mounts for that user and gives its rights up. `names` among the limits is a template.
+other than 0 root mounts for that user and gives its rights up. Among the limits are `names`, a template,
+`visible`, and `sources`, their names.
+
+python daemon.py --forks DESCRIPTOR forks such processes, see `forking`.
 """
 
 from __future__ import annotations
@@ -11,6 +14,8 @@ import base64
 import json
 import os
 import random
+import selectors
+import socket
 import sys
 import threading
 import time
@@ -18,9 +23,10 @@ from collections.abc import Callable
 from typing import Any
 
 import trio
+from trio.testing import wait_all_tasks_blocked
 
 from flowfs.core.engine import Engine
-from flowfs.core.limits import Limits
+from flowfs.core.limits import HOT_NS, Limits
 from flowfs.mount import Mount, MountError
 from flowfs.templates import DEFAULT
 from flowfs.tree import Tree, directories
@@ -31,10 +37,13 @@ PACKET_BYTES = 16  # of a batch's description
 class Steering:
     """The commands. `notify` tells the mount that there are changes."""
 
-    def __init__(self, engine: Engine, tree: Tree, notify: Callable[[], None]) -> None:
+    def __init__(
+        self, engine: Engine, tree: Tree, notify: Callable[[], None], token: trio.lowlevel.TrioToken
+    ) -> None:
         self.engine = engine
         self.tree = tree
         self.notify = notify
+        self.token = token
         self.spinning = False
 
     def feed(self, frames: str, meta: str, link_type: int, notify: bool) -> None:
@@ -54,6 +63,10 @@ class Steering:
         self.engine.tick(now_ns)
         self.notify()
 
+    def rest(self) -> None:
+        """Time passes, in which nothing grows."""
+        self.tick(self.engine.now_ns + HOT_NS)
+
     def finish(self) -> None:
         self.engine.finish()
         self.notify()
@@ -70,6 +83,18 @@ class Steering:
         """Everybody sleeps who can, as if nothing had come for a while."""
         with self.engine.turn:
             self.engine.flows.lay_down_all()
+
+    def settle(self) -> None:
+        """Until the kernel was told of all that has happened."""
+        trio.from_thread.run(self._settled, trio_token=self.token)
+
+    async def _settled(self) -> None:
+        threads = trio.to_thread.current_default_thread_limiter()
+        while True:
+            await wait_all_tasks_blocked()
+            if not self.tree.changed() and not threads.borrowed_tokens:
+                return
+            await trio.sleep(0.001)
 
     def statistics(self) -> dict[str, int]:
         return self.engine.statistics()
@@ -94,9 +119,10 @@ class Steering:
 
 
 async def main(mountpoint: str, uid: int, limits: dict[str, Any]) -> None:
-    names = limits.pop("names", DEFAULT)
+    names, visible = limits.pop("names", DEFAULT), limits.pop("visible", False)
+    about = {"sources": limits.pop("sources", [])}
     engine = Engine(Limits(**limits))
-    tree = Tree(engine, directories=directories(engine, names))
+    tree = Tree(engine, lambda: about, visible, directories(engine, names))
     if uid:
         os.setresuid(uid, 0, 0)
     mount = Mount.open(tree, mountpoint)
@@ -108,7 +134,7 @@ async def main(mountpoint: str, uid: int, limits: dict[str, Any]) -> None:
         token.run_sync_soon(mount.notify, idempotent=True)
 
     def steer() -> None:
-        steering = Steering(engine, tree, notify)
+        steering = Steering(engine, tree, notify, token)
         for line in sys.stdin:
             command, *arguments = json.loads(line)
             say(getattr(steering, command)(*arguments))
@@ -128,9 +154,59 @@ def say(answer: Any) -> None:
     sys.stdout.flush()
 
 
+def forked(link: socket.socket) -> list[str]:
+    """Fork for each who asks through `link`: returns the arguments in the child, and [] once nobody asks.
+
+    With them come descriptors for its standard input, output and errors, and one for its exit status. The
+    answer is its process number.
+    """
+    watched = selectors.DefaultSelector()
+    watched.register(link, selectors.EVENT_READ)
+    while True:
+        for key, _ in watched.select():
+            if key.fileobj is not link:
+                watched.unregister(key.fileobj)
+                pid, ending = key.data
+                status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+                os.write(ending, str(status).encode())
+                os.close(ending)
+                os.close(key.fd)
+                continue
+            said, given, _, _ = socket.recv_fds(link, 65536, 4)
+            if not said:
+                return []
+            pid = os.fork()
+            if not pid:
+                take_over(watched, given)
+                return [*json.loads(said)]
+            watched.register(os.pidfd_open(pid), selectors.EVENT_READ, (pid, given.pop()))
+            for number in given:
+                os.close(number)
+            link.send(str(pid).encode())
+
+
+def take_over(watched: selectors.BaseSelector, given: list[int]) -> None:
+    """In a child: nothing stays open but the standard descriptors, which are those given."""
+    for key in watched.get_map().values():
+        os.close(key.fd)
+        if key.data:
+            os.close(key.data[1])
+    watched.close()
+    for number, descriptor in enumerate(given[:3]):
+        os.dup2(descriptor, number)
+    for descriptor in given:
+        os.close(descriptor)
+
+
 if __name__ == "__main__":
+    asked = sys.argv[1:]
+    if asked[0] == "--forks":
+        link = socket.socket(fileno=int(asked[1]))
+        asked = forked(link)
+        link.detach()
     sys.setswitchinterval(0.0002)
     try:
-        trio.run(main, sys.argv[1], int(sys.argv[2]), json.loads(sys.argv[3]))
+        if asked:
+            trio.run(main, asked[0], int(asked[1]), json.loads(asked[2]))
     except MountError as error:
         sys.exit(str(error))

@@ -10,7 +10,6 @@ import base64
 import json
 import os
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,33 +17,33 @@ from pathlib import Path
 from typing import Any
 
 from craft import ETHERNET, Conversation, Packet, batch
+from mounted.forking import Daemon
 
-DAEMON = Path(__file__).with_name("daemon.py")
 PATIENCE_S = 60
 
 
 class Served:
     """A running mount."""
 
-    def __init__(self, path: Path, process: subprocess.Popen[str]) -> None:
+    def __init__(self, path: Path, process: Daemon) -> None:
         self.path = path
         self.process = process
         self.warnings: list[str] = self._answer()
+        self._asking = threading.Lock()
         self._fed: dict[int, tuple[Conversation, int]] = {}  # how many of its packets, by id
 
     # --- the daemon --------------------------------------------------------------------------------
 
     def ask(self, command: str, *arguments: Any) -> Any:
-        assert self.process.stdin is not None
-        self.process.stdin.write(json.dumps([command, *arguments]) + "\n")
-        self.process.stdin.flush()
-        return self._answer()
+        """Its answer. From any thread; others who ask wait for their turn."""
+        with self._asking:
+            self.process.stdin.write(json.dumps([command, *arguments]) + "\n")
+            self.process.stdin.flush()
+            return self._answer()
 
     def _answer(self) -> Any:
-        assert self.process.stdout is not None
         line = self.process.stdout.readline()
         if not line:
-            assert self.process.stderr is not None
             raise RuntimeError(self.process.stderr.read().strip())
         return json.loads(line)
 
@@ -96,11 +95,9 @@ def run(*command: str | Path, timeout: float = 20) -> subprocess.CompletedProces
     )
 
 
-def start(path: Path, *, uid: int = 0, **limits: int | str) -> Served:
+def start(path: Path, *, uid: int = 0, **limits: Any) -> Served:
     """Raises RuntimeError with what the daemon said if it could not mount."""
-    command = [sys.executable, str(DAEMON), str(path), str(uid), json.dumps(limits)]
-    pipe = subprocess.PIPE
-    process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
+    process = Daemon(str(path), str(uid), json.dumps(limits))
     try:
         return Served(path, process)
     except RuntimeError:
@@ -110,9 +107,7 @@ def start(path: Path, *, uid: int = 0, **limits: int | str) -> Served:
 
 
 @contextmanager
-def served(
-    path: Path, *, uid: int = 0, patience_s: float = PATIENCE_S, **limits: int | str
-) -> Iterator[Served]:
+def served(path: Path, *, uid: int = 0, patience_s: float = PATIENCE_S, **limits: Any) -> Iterator[Served]:
     """A mount on `path`, which is made; for the user `uid` unless that is 0; with these Limits."""
     if not is_mounted(path):
         path.mkdir(exist_ok=True)
@@ -131,8 +126,6 @@ def served(
 def stop(mount: Served) -> None:
     """Ends the daemon as the program ends; it must go without a complaint."""
     process = mount.process
-    assert process.stdin is not None
-    assert process.stderr is not None
     if process.poll() is None:
         process.stdin.close()
         assert process.wait(10) == 0
@@ -148,9 +141,8 @@ def clean_up(mount: Served) -> None:
     close_pipes(mount.process)
 
 
-def close_pipes(process: subprocess.Popen[str]) -> None:
+def close_pipes(process: Daemon) -> None:
     for stream in (process.stdin, process.stdout, process.stderr):
-        assert stream is not None
         stream.close()
 
 

@@ -12,7 +12,6 @@ import pytest
 from conversing import parsed
 from craft import Conversation
 from mounted.served import Served, run
-from waiting import until
 
 pytestmark = pytest.mark.needs("fuse")
 
@@ -90,22 +89,3 @@ def test_tail_follows(mount: Served) -> None:
         tail.kill()
     assert seen[1].endswith(b" 0 bytes, 4 not held\n"), seen
     assert seen[4] == b"zwei\n"
-
-
-def test_a_reader_keeps_what_it_opened(mount: Served) -> None:
-    capture = Conversation().handshake().client(0, b"abc").server(0, b"xyz").client(3, b"d")
-    mount.feed(capture)
-    path = place(mount, capture)
-    with path.open("rb", buffering=0) as file:
-        first = file.read()
-        mount.evict(capture)
-        until(lambda: not path.exists())
-        os.lseek(file.fileno(), 0, os.SEEK_SET)
-        assert file.read() == first
-        assert os.fstat(file.fileno()).st_nlink == 0
-        assert os.fstat(file.fileno()).st_size == len(first)
-    other = path.parent / capture.server_name()
-    assert [(turn.data, turn.notes) for turn in parsed(other.read_bytes())] == [
-        *((b"", {"not held": 3}), (b"xyz", {})),
-    ]
-    assert other.stat().st_size == len(other.read_bytes())

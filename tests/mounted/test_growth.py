@@ -48,17 +48,6 @@ def said_by(processes: list[subprocess.Popen[str]]) -> list[str]:
     return said
 
 
-def test_the_size_is_known_at_once(mount: Served) -> None:
-    conversation = Conversation().handshake().client(0, b"abc")
-    mount.feed(conversation)
-    path = mount.client(conversation)
-    assert path.stat().st_size == 3
-    for size in range(4, 200):
-        conversation.client(size - 1, b"x")
-        mount.feed(conversation)
-        assert eventually(lambda: path.stat().st_size == size, within_s=0.5)  # noqa: B023  called in this turn
-
-
 @pytest.mark.slow
 def test_tail_sees_growth_within_a_second(mount: Served) -> None:
     conversation = Conversation().handshake().client(0, b"one\n")
@@ -75,19 +64,6 @@ def test_tail_sees_growth_within_a_second(mount: Served) -> None:
         conversation.client(conversation.client_next, b"end\n").close()
         mount.feed(conversation)
         assert tail.stdout.readline() == b"end\n"
-
-
-def test_a_reader_at_the_end_reads_on(mount: Served) -> None:
-    conversation = Conversation().handshake().client(0, b"abc")
-    mount.feed(conversation)
-    with mount.client(conversation).open("rb", buffering=0) as file:
-        assert file.read(100) == b"abc"
-        assert file.read(100) == b""
-        mount.feed(conversation.client(3, b"def"))
-        assert file.read(100) == b"def"
-        mount.feed(conversation.client(6, b"ghi").close())
-        assert file.read(100) == b"ghi"
-        assert file.read(100) == b""
 
 
 def test_a_closed_flow_is_whole_when_it_is_opened(mount: Served) -> None:

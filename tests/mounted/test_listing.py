@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from craft import Conversation, Packet
-from mounted.served import Served, run
+from mounted.served import Served
 
 pytestmark = pytest.mark.needs("fuse")
 
@@ -36,31 +35,6 @@ def name_of(number: int) -> str:
     return conversation_of(number).client_name()
 
 
-def test_flows_are_listed_in_order_of_appearance(mount: Served) -> None:
-    mount.feed_packets(packets_of(range(3000)))
-    names = [name_of(number) for number in range(3000)]
-    assert mount.names() == names
-    lines = run("ls", "-lU", mount.path).stdout.splitlines()[1:]
-    assert [line.split()[-1] for line in lines] == names
-    assert {line.split()[4] for line in lines} == {"3"}
-
-
-def test_a_listing_that_is_continued(mount: Served) -> None:
-    """Each flow once, though what was listed goes and more appear."""
-    mount.feed_packets(packets_of(range(3000)))
-    seen = []
-    with os.scandir(mount.path) as entries:
-        for entry in entries:
-            seen.append(entry.name)
-            if len(seen) % 500 == 0:
-                for number in range(len(seen) - 500, len(seen), 7):
-                    (mount.path / name_of(number)).unlink()
-                mount.feed_packets(packets_of(range(3000 + len(seen), 3010 + len(seen))))
-    assert seen[:3000] == [name_of(number) for number in range(3000)]
-    assert len(set(seen)) == len(seen) > 3000
-    assert len(mount.names()) == len(set(mount.names()))
-
-
 @pytest.mark.slow
 def test_listings_under_churn(mount: Served, tmp_path: Path) -> None:
     """What is there throughout comes exactly once, everything else at most once."""
@@ -80,11 +54,3 @@ def test_listings_under_churn(mount: Served, tmp_path: Path) -> None:
         for names in listings:
             assert len(set(names)) == len(names)
             assert throughout <= set(names)
-
-
-def test_what_is_listed_is_found(mount: Served) -> None:
-    mount.feed_packets(packets_of(range(1500)))
-    for entry in os.scandir(mount.path):
-        assert entry.inode() == entry.stat().st_ino
-        assert entry.is_file()
-        assert Path(entry.path).read_bytes() == b"abc"

@@ -14,8 +14,8 @@ import pytest
 
 from craft import Conversation
 from flowfs.mount import MountError, unmount
+from mounted.forking import DAEMON
 from mounted.served import (
-    DAEMON,
     Served,
     abort,
     clean_up,
@@ -184,7 +184,6 @@ def by_abort(mount: Served) -> None:
 
 
 def by_end_of_input(mount: Served) -> None:
-    assert mount.process.stdin is not None
     mount.process.stdin.close()
 
 
@@ -200,7 +199,6 @@ def test_the_daemon_ends_with_its_mount(mount: Served, end: Callable[[Served], N
     assert mount.client(conversation).read_bytes() == b"abc"
     end(mount)
     assert mount.process.wait(10) == 0
-    assert mount.process.stderr is not None
     assert mount.process.stderr.read() == ""
     if end is by_abort:
         unmount(str(mount.path))
@@ -278,7 +276,6 @@ def test_a_fault_of_ours_is_an_error_of_one_request(mount: Served) -> None:
     assert mount.client(conversation).stat().st_size == 3
     by_end_of_input(mount)
     assert mount.process.wait(10) == 0
-    assert mount.process.stderr is not None
     said = mount.process.stderr.read()
     assert said.count("read: a fault in flowfs; answered EIO") == 3
     assert "ZeroDivisionError: a fault" in said

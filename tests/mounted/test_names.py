@@ -254,16 +254,6 @@ def test_what_was_evicted_is_not_found(live: Served) -> None:
     assert path.read_bytes() == b"other"
 
 
-def test_growth_is_seen(live: Served) -> None:
-    conversation = Conversation("10.1.0.0", client_port=1024).handshake().client(0, b"abc")
-    live.feed(conversation)
-    path = live.path / path_of(0)
-    assert path.stat().st_size == 3
-    live.feed(conversation.client(3, b"def"))
-    assert eventually(lambda: path.stat().st_size == 6)
-    assert path.read_bytes() == b"abcdef"
-
-
 @pytest.mark.slow
 def test_listings_under_churn(live: Served) -> None:
     """What is there throughout comes exactly once in a walk, everything else at most once."""

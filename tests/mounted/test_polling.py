@@ -188,13 +188,6 @@ def test_growth_under_load_is_never_missed(mount: Served) -> None:
     assert seen == b"".join(b"%03d\n" % number for number in range(1000))
 
 
-def test_generated_files_can_be_read_at_once(mount: Served) -> None:
-    with (mount.path / ".flowfs/status.json").open("rb") as status:
-        assert polled(status.fileno(), 0) == READABLE
-        status.read()
-        assert polled(status.fileno(), 0) == READABLE
-
-
 def test_less_comes_to_the_end_of_what_is_there(
     mount: Served, conversation: Conversation, tmp_path: Path
 ) -> None:

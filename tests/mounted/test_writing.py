@@ -38,6 +38,7 @@ WRITES: dict[str, Callable[[Path, Path], object]] = {
     "rmdir": lambda root, flow: (root / ".flowfs").rmdir(),
     "mknod": lambda root, flow: os.mkfifo(root / "new"),
     "symlink": lambda root, flow: (root / "new").symlink_to("target"),
+    "symlink_in_flowfs": lambda root, flow: (root / ".flowfs/by-host/new").symlink_to("target"),
     "link": lambda root, flow: (root / "new").hardlink_to(flow),
     "rename": lambda root, flow: flow.rename(root / "new"),
     "rename_flowfs": lambda root, flow: (root / ".flowfs").rename(root / "new"),

@@ -21,7 +21,6 @@ from flowfs.tree.roll import BLOCK_BYTES, Text
 from flowfs.tree.survey import FEW
 from treed import Treed
 
-IPV6 = ("2001:db8::1", "2001:db8::2")
 INDICES = (Fixed.BY_HOST, Fixed.BY_PORT, Fixed.BY_STATE, Fixed.BY_TIME)
 
 
@@ -63,107 +62,31 @@ def refused(reason: Reason, ask: Callable[..., object], *arguments: object) -> N
 # --- links -----------------------------------------------------------------------------------------
 
 
-def test_flows_by_what_they_have_in_common(directory: Directory) -> None:
-    first = directory.flow(40_001, clock_ns=1_700_002_740 * 10**9)  # 22:59
-    second = directory.flow(40_002, client_address="10.0.0.9", clock_ns=1_700_002_860 * 10**9)
-    directory.feed(second.close())
-    assert directory.names(Fixed.BY_HOST) == [b"10.0.0.1", b"10.0.0.2", b"10.0.0.9"]
-    assert directory.names(Fixed.BY_PORT) == [b"40001", b"80", b"40002"]
-    assert directory.names(Fixed.BY_STATE) == [b"open", b"closed"]
-    both, one, other = [name_of(first), name_of(second)], [name_of(first)], [name_of(second)]
-    for index, name, names in (
-        (Fixed.BY_HOST, b"10.0.0.2", both),
-        (Fixed.BY_HOST, b"10.0.0.9", other),
-        (Fixed.BY_PORT, b"80", both),
-        (Fixed.BY_PORT, b"40001", one),
-        (Fixed.BY_STATE, b"open", one),
-        (Fixed.BY_STATE, b"closed", other),
-        (Fixed.BY_TIME, b"2023-11-14T22", one),
-        (Fixed.BY_TIME, b"2023-11-14T23", other),
-    ):
-        group = directory.group(index, name)
-        assert stat.S_ISDIR(group.mode)
-        assert directory.names(group.inode) == names
-        assert directory.tree.attributes(group.inode) == group
-
-
-def test_hours_are_utc(directory: Directory) -> None:
-    directory.flow(clock_ns=(1_700_000_000 - 1_700_000_000 % 3600 - 1) * 10**9, step_ns=0)
-    assert directory.names(Fixed.BY_TIME) == [b"2023-11-14T21"]
-
-
-def test_ipv6(directory: Directory) -> None:
-    conversation = directory.flow(client_address=IPV6[0], server_address=IPV6[1])
-    assert directory.names(Fixed.BY_HOST) == [address.encode() for address in IPV6]
-    group = directory.group(Fixed.BY_HOST, IPV6[1].encode())
-    assert directory.names(group.inode) == [name_of(conversation)]
-    assert directory.names(Fixed.BY_PORT) == [b"40000", b"80"]
-
-
-def test_a_link_leads_to_its_flow(directory: Directory) -> None:
+def test_a_link_goes_with_its_flow(directory: Directory) -> None:
     conversation = directory.flow()
     group = directory.group(Fixed.BY_PORT, b"80")
     link = directory.tree.lookup(group.inode, name_of(conversation))
-    assert stat.S_ISLNK(link.mode)
-    target = directory.tree.target(link.inode)
-    assert target == b"../../../" + name_of(conversation)
-    assert link.size == len(target)
-    refused(Reason.IS_A_DIRECTORY, directory.tree.open, group.inode)
     for other in (ROOT, Fixed.STATUS, directory.inode(conversation), group.inode):
         refused(Reason.NOT_A_LINK, directory.tree.target, other)
     directory.evict(conversation)
     refused(Reason.STALE, directory.tree.target, link.inode)
     refused(Reason.STALE, directory.tree.attributes, link.inode)
-    refused(Reason.NOT_FOUND, directory.tree.lookup, group.inode, name_of(conversation))
-    refused(Reason.NOT_FOUND, directory.group, Fixed.BY_PORT, b"80")
     assert directory.names(group.inode) == []
 
 
-@pytest.mark.parametrize(
-    ("index", "names"),
-    [
-        (Fixed.BY_HOST, [b"10.0.0.3", b"010.000.000.001", b"10.0.0", b"::1", b"10.0.0.1 ", b"\xff", b""]),
-        (Fixed.BY_PORT, [b"00080", b"81", b"65536", b"-1", b"x", b"", b"99999999999999999999"]),
-        (Fixed.BY_STATE, [b"fin", b"0", b""]),
-        (Fixed.BY_TIME, [b"1970-01-01T00", b"2023-13-01T00", b"2023-11-14T2", b"1960-01-01T00", b""]),
-    ],
-)
-def test_groups_that_are_not_there(directory: Directory, index: Fixed, names: list[bytes]) -> None:
+def test_names_that_are_no_text(directory: Directory) -> None:
     directory.flow()
-    for name in names:
-        refused(Reason.NOT_FOUND, directory.group, index, name)
+    for index in INDICES:
+        for name in (b"", b"\xff", b"\0"):
+            refused(Reason.NOT_FOUND, directory.group, index, name)
 
 
-def test_a_flow_is_found_in_its_groups_only(directory: Directory) -> None:
-    first, second = directory.flow(1), directory.flow(2)
-    group = directory.group(Fixed.BY_PORT, b"1")
-    assert directory.names(group.inode) == [name_of(first)]
-    refused(Reason.NOT_FOUND, directory.tree.lookup, group.inode, name_of(second))
-
-
-def test_a_list_of_groups_is_of_one_moment(directory: Directory) -> None:
-    """Read in parts it gives each of them once, whatever comes and goes meanwhile."""
-    conversations = [directory.flow(port) for port in range(1, 6)]
+def test_a_list_of_groups_is_kept_as_long_as_it_is_open(directory: Directory) -> None:
+    directory.flow()
     handle = directory.tree.open_directory(Fixed.BY_PORT)
-    first = list(itertools.islice(directory.tree.entries(handle, 0), 4))
-    directory.evict(conversations[0])
-    directory.flow(7)
-    rest = list(directory.tree.entries(handle, first[-1][2]))
-    assert [name for name, _, _ in first + rest] == [b".", b"..", b"1", b"80", b"2", b"3", b"4", b"5"]
+    assert len(list(directory.tree.entries(handle, 0))) == 4
     directory.tree.release_directory(handle)
     refused(Reason.STALE, list, directory.tree.entries(handle, 0))
-
-
-def test_a_listing_of_a_group_goes_on_where_it_was(directory: Directory) -> None:
-    for port in range(1, 5):
-        directory.flow(port)
-    handle = directory.tree.open_directory(directory.group(Fixed.BY_PORT, b"80").inode)
-    listed = list(directory.tree.entries(handle, 0))
-    assert len(listed) == 6
-    for done, (_, _, cookie) in enumerate(listed, 1):
-        assert [name for name, _, _ in directory.tree.entries(handle, cookie)] == [
-            name for name, _, _ in listed[done:]
-        ]
 
 
 def ready(ask: Callable[..., Any], *arguments: object) -> Any:
@@ -250,71 +173,14 @@ def test_more_addresses_than_are_kept_hide_no_flow(
         directory.tree.lookup(group.inode, name_of(conversation))
 
 
-def test_the_hidden_directory_can_be_shown(directory: Directory) -> None:
-    conversation = directory.flow()
-    tree = Tree(directory.engine, visible=True)
-    listed = list(tree.entries(ROOT, 0))
-    assert [name for name, _, _ in listed] == [b".", b"..", b".flowfs", name_of(conversation)]
-    for done, (_, _, cookie) in enumerate(listed, 1):
-        assert list(tree.entries(ROOT, cookie)) == listed[done:]
-
-
 # --- extended attributes ---------------------------------------------------------------------------
 
 
-def xattrs(directory: Directory, conversation: Conversation) -> dict[str, str]:
-    inode = directory.inode(conversation)
-    names = directory.tree.xattr_names(inode)
-    return {
-        name.decode().removeprefix("user.flowfs."): directory.tree.xattr(inode, name).decode()
-        for name in names
-    }
-
-
-def test_what_is_attached_to_a_flow(directory: Directory) -> None:
-    conversation = Conversation(clock_ns=1_700_000_000 * 10**9, step_ns=0).handshake().client(0, b"abc")
-    conversation.client(0, b"abc").client(5, b"fgh").client(0, b"aX").server_ack(8).wait(1).client(8, b"ijk")
-    directory.feed(conversation.server_ack(11).wait(1).client(11, b"l"))
-    assert xattrs(directory, conversation) == {
-        "state": "open",
-        "first": "2023-11-14T22:13:20.000000000Z",
-        "last": "2023-11-14T22:13:22.000000000Z",
-        "packets": "8",
-        "gaps": "3-5",
-        "missing": "2",
-        "freed": "0",
-        "conflicts": "0-2",
-        "retransmitted": "5",
-        "peer": conversation.server_name(),
-        "role": "client",
-        "source": "eth0",
-        "checksum": "ok",
-    }
-
-
-def test_attributes_that_are_not_there(directory: Directory) -> None:
+def test_attributes_that_nobody_has(directory: Directory) -> None:
     inode = directory.inode(directory.flow())
-    for name in (b"user.flowfs.", b"user.flowfs.size", b"user.state", b"user.flowfs.state\0", b"state", b""):
+    for name in (b"user.flowfs.state\0", b"state", b""):
         refused(Reason.NO_ATTRIBUTE, directory.tree.xattr, inode, name)
-    for other in (ROOT, Fixed.STATUS, Fixed.BY_HOST):
-        refused(Reason.NO_ATTRIBUTE, directory.tree.xattr, other, b"user.flowfs.state")
-        assert directory.tree.xattr_names(other) == ()
     refused(Reason.STALE, directory.tree.xattr, inode + 1, b"user.flowfs.state")
-
-
-def test_who_called_whom(directory: Directory) -> None:
-    seen = Conversation(client_port=1).handshake().client(0, b"a").server(0, b"b")
-    half = Conversation(client_port=2).syn_ack().client(0, b"a").server(0, b"b")
-    midway = Conversation(client_port=3).client(0, b"a").server(0, b"b").client(1, b"c").server(1, b"d")
-    for conversation in (seen, half, midway):
-        directory.feed(conversation)
-    directory.engine.finish()
-    roles = {}
-    for conversation in (seen, half, midway):
-        for name in (conversation.client_name(), conversation.server_name()):
-            inode = directory.tree.lookup(ROOT, name.encode()).inode
-            roles[name] = directory.tree.xattr(inode, b"user.flowfs.role").decode()
-    assert list(roles.values()) == ["client", "server"] * 2 + ["unknown"] * 2
 
 
 def test_many_gaps_are_told_as_far_as_there_is_room() -> None:
@@ -337,22 +203,6 @@ def made(ask: Callable[..., Any], *arguments: object) -> Any:
             return ask(*arguments)
         except Unready as error:
             error.work()
-
-
-def test_all_flows_in_lines(directory: Directory) -> None:
-    conversations = [directory.flow(port) for port in range(1, 1000)]
-    opened = made(directory.tree.open, Fixed.FLOWS)
-    size = made(directory.tree.attributes, Fixed.FLOWS).size
-    directory.evict(conversations[0])
-    parts = [directory.tree.read(opened.handle, at, 1000) for at in range(0, size + 1000, 1000)]
-    text = b"".join(parts)
-    assert len(text) == size > BLOCK_BYTES
-    records = [json.loads(line) for line in text.splitlines()]
-    assert [record["name"] for record in records] == [one.client_name() for one in conversations]
-    assert {(record["state"], record["size"], record["source"]) for record in records} == {
-        ("open", 3, "eth0")
-    }
-    directory.tree.release(opened.handle)
 
 
 def test_the_list_of_all_is_not_made_to_be_listed(directory: Directory) -> None:
@@ -407,31 +257,6 @@ def log(directory: Directory) -> int:
 def events(directory: Directory, handle: int) -> list[tuple[str, str, int]]:
     lines = directory.tree.read(handle, 0, 1 << 24).splitlines()
     return [(one["event"], one["name"], one["size"]) for one in map(json.loads, lines)]
-
-
-def test_what_happens_to_flows(directory: Directory) -> None:
-    before = directory.flow(1)
-    handle = directory.tree.open(log(directory)).handle
-    one, other, third = directory.flow(2), directory.flow(3), directory.flow(4)
-    directory.feed(one.close())
-    directory.feed(other.rst(3))
-    directory.evict(before)
-    flow = directory.engine.find(third.client_key(), 0)
-    assert flow is not None
-    directory.engine.store.evict(flow)
-    assert events(directory, handle) == [
-        ("new", one.client_name(), 0),
-        ("new", other.client_name(), 0),
-        ("new", third.client_name(), 0),
-        ("fin", one.client_name(), 3),
-        ("rst", other.client_name(), 3),
-        ("evicted", before.client_name(), 3),
-        ("evicted", third.client_name(), 3),
-    ]
-    attributes = directory.tree.attributes(log(directory))
-    assert attributes.size == len(directory.tree.read(handle, 0, 1 << 24))
-    directory.engine.finish()
-    assert directory.tree.attributes(log(directory)).size == attributes.size
 
 
 def test_nothing_is_recorded_before_somebody_looks(directory: Directory) -> None:
@@ -493,18 +318,6 @@ def test_each_who_asks_for_a_stream_has_one_of_his_own(directory: Directory) -> 
     directory.evict(conversation)
     refused(Reason.STALE, directory.tree.attributes, visits[0].inode)
     refused(Reason.NOT_FOUND, directory.tree.lookup, Fixed.FOLLOW, name)
-
-
-def test_streams_are_listed_once_each(directory: Directory) -> None:
-    names = [name_of(directory.flow(port)) for port in range(1, 1000)]
-    handle = directory.tree.open_directory(Fixed.FOLLOW)
-    listed: list[bytes] = []
-    cookie = 2
-    while part := list(itertools.islice(directory.tree.entries(handle, cookie), 7)):
-        assert all(stat.S_ISFIFO(attributes.mode) for _, attributes, _ in part)
-        listed += [name for name, _, _ in part]
-        cookie = part[-1][2]
-    assert listed == names
 
 
 def test_who_follows_a_flow_is_told_of_its_end(directory: Directory) -> None:

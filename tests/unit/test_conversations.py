@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from typing import Any
 
 import pytest
@@ -14,10 +13,9 @@ from flowfs.core import dialogue
 from flowfs.core.dialogue import Page
 from flowfs.core.engine import Engine
 from flowfs.core.flow import Flow
-from flowfs.core.limits import KIB, MIB, Limits
+from flowfs.core.limits import Limits
 from flowfs.tree import ROOT, Reason, Tree, TreeError
 from flowfs.tree import conversations as room
-from flowfs.tree.numbers import Fixed
 from treed import Treed
 
 
@@ -41,19 +39,6 @@ def talk() -> Conversation:
     return Conversation().handshake().client(0, b"GET /\n").server(0, b"200").client(6, b"thanks").close()
 
 
-def test_the_very_text(directory: Directory) -> None:
-    capture = directory.feed(talk())
-    assert conversation(directory.engine, capture.server_name()).decode() == (
-        "=== 2023-11-14T22:13:20.000300000Z 010.000.000.001.40000 > 010.000.000.002.00080 6 bytes\n"
-        "GET /\n"
-        "\n"
-        "=== 2023-11-14T22:13:20.000400000Z 010.000.000.002.00080 > 010.000.000.001.40000 3 bytes\n"
-        "200\n"
-        "=== 2023-11-14T22:13:20.000500000Z 010.000.000.001.40000 > 010.000.000.002.00080 6 bytes\n"
-        "thanks\n"
-    )
-
-
 def test_ipv6_and_vlans(directory: Directory) -> None:
     capture = Conversation(
         client_address="2001:db8::1", server_address="2001:db8::2", tags=[Tag(42)]
@@ -63,60 +48,6 @@ def test_ipv6_and_vlans(directory: Directory) -> None:
     assert (turn.sender, turn.receiver) == ("2001:db8::1.40000", "2001:db8::2.00080")
 
 
-def test_names(directory: Directory) -> None:
-    tree, capture = directory.tree, directory.feed(talk())
-    handle = tree.open_directory(Fixed.CONVERSATIONS)
-    entries = list(tree.entries(handle, 0))[2:]
-    assert [name.decode() for name, _, _ in entries] == [capture.client_name(), capture.server_name()]
-    assert [attributes.inode for _, attributes, _ in entries] == [
-        inode_of(tree, capture.client_name()),
-        inode_of(tree, capture.server_name()),
-    ]
-    assert [name for name, _, _ in tree.entries(handle, entries[0][2])] == [entries[1][0]]
-    for name in (b"", b"x", capture.client_name().encode() + b"c1"):
-        with pytest.raises(TreeError) as error:
-            tree.lookup(Fixed.CONVERSATIONS, name)
-        assert error.value.reason is Reason.NOT_FOUND
-    with pytest.raises(TreeError) as error:
-        tree.unlink(Fixed.CONVERSATIONS, capture.client_name().encode())
-    assert error.value.reason is Reason.READ_ONLY
-    assert tree.xattr_names(entries[0][1].inode) == ()
-    directory.remove(capture.client_key())
-    with pytest.raises(TreeError) as error:
-        tree.attributes(entries[0][1].inode)
-    assert error.value.reason is Reason.STALE
-
-
-def test_any_range(directory: Directory) -> None:
-    """Read in pieces of any size, at any offset: as all at once."""
-    chance = random.Random(3)
-    capture, ends = Conversation().handshake(), [0, 0]
-    for at in range(60):
-        data = chance.randbytes(chance.choice((1, 2, 50, 1400)))
-        (capture.server if at % 2 else capture.client)(ends[at % 2], data)
-        ends[at % 2] += len(data)
-    directory.feed(capture.close())
-    reader = Reader(directory.tree, capture.client_name())
-    text = reader.go_on()
-    for _ in range(400):
-        start, size = chance.randrange(len(text) + 10), chance.choice((1, 2, 7, 90, 4096, 131072))
-        assert directory.tree.read(reader.handle, start, size) == text[start : start + size]
-    assert directory.tree.read(reader.handle, len(text), 10) == b""
-    reader.close()
-
-
-def test_what_is_open_only_grows(directory: Directory) -> None:
-    capture = directory.feed(Conversation().handshake().client(0, b"abc"))
-    reader = Reader(directory.tree, capture.client_name())
-    assert reader.go_on() == b""
-    directory.feed(capture.server(0, b"xyz"))
-    first = reader.go_on()
-    assert parsed(first)[0].data == b"abc"
-    directory.feed(capture.client(3, b"def").close())
-    assert [turn.data for turn in parsed(reader.go_on())] == [b"abc", b"xyz", b"def"]
-    reader.close()
-
-
 def test_time_alone_ends_a_turn(directory: Directory) -> None:
     capture = directory.feed(Conversation().handshake().client(0, b"abc"))
     reader = Reader(directory.tree, capture.client_name())
@@ -124,51 +55,6 @@ def test_time_alone_ends_a_turn(directory: Directory) -> None:
     assert reader.go_on() == b""
     directory.engine.tick(directory.engine.now_ns + 1_000_000)
     assert parsed(reader.go_on())[0].data == b"abc"
-    reader.close()
-
-
-@pytest.mark.parametrize("server", [False, True])
-def test_what_is_open_stays_when_a_flow_is_removed(directory: Directory, server: bool) -> None:
-    """Open flows are kept, within the pin limit; whoever opens it afterwards is told of what went."""
-    capture = directory.feed(Conversation().handshake().client(0, b"abc").server(0, b"xyz").client(3, b"d"))
-    reader = Reader(directory.tree, capture.server_name() if server else capture.client_name())
-    first = reader.go_on()
-    directory.remove(capture.client_key())
-    directory.feed(capture.server(3, b"!").client(4, b"e").close())
-    text = reader.go_on()
-    assert text.startswith(first)
-    assert [(turn.data, turn.notes) for turn in parsed(text)] == [
-        *((b"abc", {}), (b"xyz", {}), (b"", {"not held": 1}), (b"!", {}), (b"e", {})),
-    ]
-    assert directory.tree.attributes(reader.inode).links == int(server)
-    later = parsed(conversation(directory.engine, capture.server_name()))
-    assert later[0].notes == {"not held": 3}
-    assert [turn.data for turn in later] == [b"", b"xyz", b"", b"!", b"e"]
-    reader.close()
-    assert directory.engine.statistics()["pinned_bytes"] == 0
-    if not server:
-        with pytest.raises(TreeError):
-            directory.tree.attributes(reader.inode)
-
-
-def test_freed_while_it_is_open() -> None:
-    """The pin limit is too small: bytes that went are an error, those before and behind them are there."""
-    directory = Directory(payload_bytes=64 * KIB, table_bytes=MIB)
-    capture = Conversation().handshake().client(0, b"c" * 30_000).server(0, b"s" * 100).client(30_000, b"!")
-    directory.feed(capture.server(100, b"?"))
-    reader = Reader(directory.tree, capture.server_name())
-    text = reader.go_on()
-    heading = text.index(b"\n") + 1
-    directory.remove(capture.client_key())
-    read = directory.tree.read
-    assert read(reader.handle, 0, 1000) == text[:heading]
-    for offset in (heading, heading + 29_999):
-        with pytest.raises(TreeError) as error:
-            read(reader.handle, offset, 1000)
-        assert error.value.reason is Reason.FREED
-    behind = heading + 30_000
-    assert read(reader.handle, behind, 250) == text[behind : behind + 250]
-    assert directory.tree.attributes(reader.inode).size == len(text)
     reader.close()
 
 

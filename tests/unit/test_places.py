@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 import stat
 import time
@@ -21,7 +20,7 @@ from flowfs.core.flow import Flow
 from flowfs.core.limits import Limits
 from flowfs.templates import Template
 from flowfs.tree import ROOT, Attributes, Reason, Tree, TreeError, Unready
-from flowfs.tree.numbers import FIRST_FLOW, Fixed, is_flow
+from flowfs.tree.numbers import FIRST_FLOW, is_flow
 from flowfs.tree.places import AT_ONCE, CHUNK, LINGER_S, Places
 from treed import Treed
 
@@ -99,105 +98,7 @@ SECOND = "010.000.000.001/010.000.000.002/40001-00080"
 # --- what there is -----------------------------------------------------------------------------------
 
 
-def test_a_flow_is_found_by_its_path(directory: Directory) -> None:
-    directory.flow()
-    found = directory.at(FIRST)
-    assert (found.inode, found.mode, found.links, found.size) == (FIRST_FLOW + 1, stat.S_IFREG | 0o400, 1, 3)
-    for path in ("x", "010.000.000.001/x", FIRST + "x", "010.000.000.001/010.000.000.002/x"):
-        refused(Reason.NOT_FOUND, directory.at, path)
-    refused(Reason.NOT_A_DIRECTORY, directory.at, FIRST + "/x")
-    refused(Reason.NOT_FOUND, directory.at, "010.000.000.001.40000-010.000.000.002.00080")
-
-
-def test_directories(directory: Directory) -> None:
-    directory.flow()
-    directory.flow(40_001)
-    directory.flow(40_002, server_address="10.0.0.3")
-    assert directory.names() == ["010.000.000.001"]
-    assert directory.names("010.000.000.001") == ["010.000.000.002", "010.000.000.003"]
-    assert directory.names("010.000.000.001/010.000.000.002") == ["40000-00080", "40001-00080"]
-    links = [directory.at(path).links for path in ("", "010.000.000.001", "010.000.000.001/010.000.000.002")]
-    assert links == [3, 4, 2]
-    inner = directory.at("010.000.000.001/010.000.000.002")
-    assert inner.mode == stat.S_IFDIR | 0o700
-    assert directory.tree.attributes(inner.inode) == inner
-    refused(Reason.IS_A_DIRECTORY, directory.tree.open, inner.inode)
-    refused(Reason.NO_ATTRIBUTE, directory.tree.xattr, inner.inode, b"user.flowfs.state")
-
-
-def test_dots_lead_up(directory: Directory) -> None:
-    directory.flow()
-    inodes = [directory.at(path).inode for path in ("", "010.000.000.001", "010.000.000.001/010.000.000.002")]
-    for inode, above in zip(inodes, [ROOT, *inodes], strict=False):
-        dots = directory.entries(inode)[:2]
-        assert [(name, attributes.inode) for name, attributes, _ in dots] == [(b".", inode), (b"..", above)]
-
-
-def test_the_mounts_own_is_in_the_root_alone() -> None:
-    directory = Directory(visible=True)
-    directory.flow()
-    assert directory.names() == [".flowfs", "010.000.000.001"]
-    assert directory.names("010.000.000.001") == ["010.000.000.002"]
-    refused(Reason.NOT_FOUND, directory.at, "010.000.000.001/.flowfs")
-
-
-def test_a_listing_goes_on_where_it_was(directory: Directory) -> None:
-    for number in range(40):
-        directory.flow(40_000 + number, server_address=f"10.0.1.{number % 3}")
-    for inode in (ROOT, *(attributes.inode for _, attributes in directory.all())):
-        if is_flow(inode):
-            continue
-        whole = directory.entries(inode)
-        for done, (_, _, cookie) in enumerate(whole, 1):
-            assert [entry[0] for entry in directory.entries(inode, cookie)] == [
-                entry[0] for entry in whole[done:]
-            ]
-
-
-def test_directories_change_with_what_is_in_them(
-    directory: Directory, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    now = iter(range(10**18, 2 * 10**18))
-    monkeypatch.setattr(time, "time_ns", lambda: next(now))
-    directory.flow()
-    inner, outer = "010.000.000.001/010.000.000.002", "010.000.000.001"
-    inner_ns, outer_ns = directory.at(inner).mtime_ns, directory.at(outer).mtime_ns
-    directory.flow(40_001)
-    directory.names()
-    assert directory.at(inner).mtime_ns > inner_ns
-    assert directory.at(outer).mtime_ns == outer_ns
-    inner_ns = directory.at(inner).mtime_ns
-    directory.unlink(SECOND)
-    assert directory.at(inner).mtime_ns > inner_ns
-
-
 # --- names that coincide -----------------------------------------------------------------------------
-
-
-def test_who_comes_later_gets_a_number(directory: Directory) -> None:
-    directory = Directory("%A/%B")
-    first, _, third = (directory.flow(40_000 + number, b"x" * (number + 1)) for number in range(3))
-    above = "010.000.000.001/"
-    names = ["010.000.000.002", "010.000.000.002~2", "010.000.000.002~3"]
-    assert directory.names(above[:-1]) == names
-    assert [directory.at(above + name).size for name in names] == [1, 2, 3]
-    directory.evict(third)
-    directory.flow(40_009)
-    assert directory.names(above[:-1]) == [*names[:2], "010.000.000.002~4"], "what it was called is no one's"
-    directory.evict(first)
-    directory.flow(40_010, b"y" * 9)
-    assert directory.names(above[:-1]) == ["010.000.000.002~2", "010.000.000.002~4", "010.000.000.002"]
-    assert directory.at(above + "010.000.000.002").size == 9
-
-
-def test_a_template_that_looks_like_a_number() -> None:
-    directory = Directory("x~%N")  # 000 of the first, so x~001 of the second, and so on
-    other = Directory("%C%cx~%#")
-    for one in (directory, other):
-        for number in range(5):
-            one.flow(40_000 + number)
-        assert len(set(one.names())) == 5
-    assert other.names()[:3] == ["x~0", "x~0~2", "x~0~3"]
 
 
 def test_a_name_that_was_made_up_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -287,28 +188,6 @@ def test_an_empty_directory_that_gets_a_flow_stays(
     assert directory.at("010.000.000.001/010.000.000.002").inode == inner
 
 
-def test_removing_as_rm_does(directory: Directory) -> None:
-    directory.flow()
-    directory.flow(40_001)
-    inner, outer = "010.000.000.001/010.000.000.002", "010.000.000.001"
-    refused(Reason.NOT_EMPTY, directory.rmdir, outer)
-    refused(Reason.NOT_EMPTY, directory.rmdir, inner)
-    refused(Reason.IS_A_DIRECTORY, directory.unlink, inner)
-    refused(Reason.NOT_A_DIRECTORY, directory.rmdir, FIRST)
-    refused(Reason.NOT_FOUND, directory.rmdir, "x")
-    refused(Reason.READ_ONLY, directory.rmdir, ".flowfs")
-    refused(Reason.READ_ONLY, directory.unlink, ".flowfs")
-    refused(Reason.READ_ONLY, directory.rmdir, ".flowfs/meta")
-    for path in (FIRST, SECOND):
-        directory.unlink(path)
-    refused(Reason.NOT_EMPTY, directory.rmdir, outer)
-    directory.rmdir(inner)
-    directory.rmdir(outer)
-    assert list(directory.all()) == []
-    assert directory.engine.statistics()["flows"] == 0
-    refused(Reason.NOT_FOUND, directory.rmdir, outer)
-
-
 def test_without_a_template_there_is_no_directory_to_remove() -> None:
     tree = Tree(Engine(Limits()))
     refused(Reason.NOT_FOUND, tree.rmdir, ROOT, b"x")
@@ -342,61 +221,6 @@ def test_what_went_from_a_directory_that_stays_is_forgotten() -> None:
 
 
 # --- what else has names -----------------------------------------------------------------------------
-
-
-def test_in_the_mounts_own_there_are_no_directories(directory: Directory) -> None:
-    conversation = directory.flow()
-    name = conversation.client_name()
-    assert directory.names(".flowfs/meta") == [name + ".json"]
-    assert directory.names(".flowfs/follow") == [name]
-    group = directory.at(".flowfs/by-port/80")
-    link = directory.at(f".flowfs/by-port/80/{name}")
-    assert [entry[0].decode() for entry in directory.entries(group.inode)][2:] == [name]
-    target = directory.tree.target(link.inode)
-    assert target == b"../../../" + FIRST.encode()
-    assert link.size == len(target)
-
-
-def test_what_is_known_of_a_flow_has_its_path(directory: Directory) -> None:
-    conversation = directory.flow()
-    directory.feed(conversation.server(0, b"answer"))
-    peer = "010.000.000.002/010.000.000.001/00080-40000"
-    known = {"name": FIRST, "peer": peer, "canonical": conversation.client_name()}
-    meta = directory.tree.open(directory.at(f".flowfs/meta/{conversation.client_name()}.json").inode)
-    assert known.items() <= json.loads(directory.tree.read(meta.handle, 0, 1 << 20)).items()
-    with pytest.raises(Unready) as unready:
-        directory.at(".flowfs/flows.jsonl")
-    unready.value.work()
-    roll = directory.tree.open(Fixed.FLOWS)
-    lines = directory.tree.read(roll.handle, 0, 1 << 20).splitlines()
-    assert known.items() <= json.loads(lines[0]).items()
-    inode = directory.at(FIRST).inode
-    assert directory.tree.xattr(inode, b"user.flowfs.peer") == peer.encode()
-    assert directory.tree.xattr(inode, b"user.flowfs.canonical") == conversation.client_name().encode()
-    assert b"user.flowfs.canonical" in directory.tree.xattr_names(inode)
-
-
-def test_a_peer_that_is_not_there_has_no_name(directory: Directory) -> None:
-    directory.flow()
-    assert directory.tree.xattr(directory.at(FIRST).inode, b"user.flowfs.peer") == b""
-
-
-def test_events_have_paths(directory: Directory) -> None:
-    handle = directory.tree.open(directory.at(".flowfs/events.jsonl").inode).handle
-    conversation = directory.flow()
-    directory.tree.changes()
-    directory.evict(conversation)
-    directory.tree.changes()
-    directory.flow(40_001)
-    directory.unlink(SECOND)
-    lines = [json.loads(line) for line in directory.tree.read(handle, 0, 1 << 20).splitlines()]
-    assert [(line["event"], line["name"]) for line in lines] == [
-        ("new", FIRST),
-        ("evicted", FIRST),
-        ("new", SECOND),
-        ("removed", SECOND),
-    ]
-    assert lines[0]["canonical"] == conversation.client_name()
 
 
 def test_an_archive_may_ask_for_what_went(directory: Directory) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import stat
 from collections.abc import Callable, Iterator
 from typing import Any, cast
 
@@ -13,11 +12,9 @@ from hypothesis import strategies as st
 
 from craft import Conversation, batch
 from flowfs.core.engine import Engine
-from flowfs.core.limits import CONNECTION_BYTES, HOT_NS, RIVALS_SHARE, Limits
-from flowfs.core.notes import About
+from flowfs.core.limits import HOT_NS, Limits
 from flowfs.core.roster import Row
 from flowfs.tree import ROOT, Reason, Tree, TreeError
-from flowfs.tree.control import NAMES
 from flowfs.tree.numbers import FIRST_FLOW, Fixed, Kind, inode_of
 from treed import Treed
 
@@ -70,41 +67,11 @@ def asleep(count: int) -> tuple[Directory, list[Conversation]]:
 # --- names and attributes --------------------------------------------------------------------------
 
 
-def test_a_flow_is_found_by_its_name(directory: Directory) -> None:
-    attributes = directory.lookup(directory.flow())
-    assert attributes.inode == FIRST_FLOW + 1
-    assert attributes.mode == stat.S_IFREG | 0o400
-    assert (attributes.links, attributes.size) == (1, 3)
-    assert attributes.blocks * 512 >= 3
-    assert attributes == directory.tree.attributes(attributes.inode)
-
-
-def test_the_times_of_a_flow(directory: Directory) -> None:
-    conversation = Conversation(clock_ns=10**18, step_ns=1).handshake().client(0, b"abc")
-    directory.feed(conversation.wait(5).client(3, b"def").server_ack(6).wait(5))
-    attributes = directory.lookup(conversation)
-    assert attributes.atime_ns // 10**9 == 10**9
-    assert attributes.mtime_ns // 10**9 == 10**9 + 5
-    directory.feed(conversation.close())
-    assert directory.lookup(conversation).ctime_ns // 10**9 == 10**9 + 10
-
-
-def test_names_that_are_not_there(directory: Directory) -> None:
+def test_names_that_no_path_has(directory: Directory) -> None:
     directory.flow()
-    for name in (b"", b".", b"..", b"status.json", b"10.0.0.1.40000-10.0.0.2.80", b"\xff" * 300):
-        refused(Reason.NOT_FOUND, directory.tree.lookup, ROOT, name)
-    for name in (b".flowfs", b"other"):
-        refused(Reason.NOT_FOUND, directory.tree.lookup, CONTROL, name)
-
-
-def test_directories_and_files_are_told_apart(directory: Directory) -> None:
-    inode = directory.lookup(directory.flow()).inode
-    meta = FIRST_META + inode - FIRST_FLOW
-    for file in (inode, STATUS, METRICS, meta):
-        refused(Reason.NOT_A_DIRECTORY, directory.tree.lookup, file, b"x")
-        refused(Reason.NOT_A_DIRECTORY, directory.tree.open_directory, file)
-    for folder in (ROOT, CONTROL, META):
-        refused(Reason.IS_A_DIRECTORY, directory.tree.open, folder)
+    for name in (b"", b".", b"..", b"\xff" * 300):
+        for parent in (ROOT, CONTROL, META):
+            refused(Reason.NOT_FOUND, directory.tree.lookup, parent, name)
 
 
 @pytest.mark.parametrize(
@@ -116,48 +83,16 @@ def test_inodes_that_are_not_there(directory: Directory, inode: int) -> None:
     refused(Reason.STALE, directory.tree.lookup, inode, b"x")
 
 
-def test_the_hidden_directory(directory: Directory) -> None:
-    hidden = directory.tree.lookup(ROOT, b".flowfs")
-    assert stat.S_ISDIR(hidden.mode)
-    listed = list(directory.tree.entries(hidden.inode, 0))
-    names = [name for name in NAMES if name != b"events.jsonl.1"]
-    assert [name for name, _, _ in listed] == [b".", b"..", *names]
-    inodes = {name: attributes.inode for name, attributes, _ in listed}
-    for name in {*names} - {b"events.jsonl"}:
-        assert inodes[name] == NAMES[name]
-    for done, (_, _, cookie) in enumerate(listed, 1):
-        assert [name for name, _, _ in directory.tree.entries(CONTROL, cookie)] == [
-            name for name, _, _ in listed[done:]
-        ]
-
-
-def test_the_directory_changes_with_what_is_in_it(directory: Directory) -> None:
-    times = [directory.tree.attributes(ROOT).mtime_ns]
-    for change in (directory.flow, lambda: directory.evict(Conversation())):
-        change()
-        times.append(directory.tree.attributes(ROOT).mtime_ns)
-    assert times == sorted(set(times))
-    assert directory.tree.attributes(ROOT).mtime_ns == times[-1]
-
-
 # --- reading ---------------------------------------------------------------------------------------
 
 
-def test_reading(directory: Directory) -> None:
-    conversation = directory.flow(data=b"abcdef")
-    opened = directory.tree.open(directory.lookup(conversation).inode)
-    assert not opened.cacheable
-    assert directory.tree.read(opened.handle, 0, 100) == b"abcdef"
-    assert directory.tree.read(opened.handle, 2, 3) == b"cde"
-    assert directory.tree.read(opened.handle, 6, 3) == b""
-    directory.feed(conversation.client(6, b"ghi"))
-    assert directory.tree.read(opened.handle, 6, 3) == b"ghi"
-    directory.tree.release(opened.handle)
-    for ask in (
-        lambda: directory.tree.read(opened.handle, 0, 1),
-        lambda: directory.tree.release(opened.handle),
-    ):
-        refused(Reason.NOT_OPEN, ask)
+def test_a_handle_that_was_given_back(directory: Directory) -> None:
+    for inode in (directory.lookup(directory.flow()).inode, STATUS):
+        handle = directory.tree.open(inode).handle
+        directory.tree.release(handle)
+        refused(Reason.NOT_OPEN, directory.tree.read, handle, 0, 1)
+        refused(Reason.NOT_OPEN, directory.tree.readiness, handle)
+        refused(Reason.NOT_OPEN, directory.tree.release, handle)
 
 
 def test_a_page_is_what_is_read_until_the_next_one(directory: Directory) -> None:
@@ -193,137 +128,39 @@ def test_a_flow_that_has_ended_may_be_cached(directory: Directory) -> None:
     assert not directory.tree.open(directory.lookup(going).inode).cacheable
     directory.engine.finish()
     assert directory.tree.open(directory.lookup(going).inode).cacheable
+    assert not directory.tree.open(STATUS).cacheable
+    assert not directory.tree.open(METRICS).cacheable
 
 
-def test_an_evicted_flow_is_known_while_it_is_open(directory: Directory) -> None:
+def test_an_evicted_flow_is_forgotten_with_its_last_reader(directory: Directory) -> None:
     conversation = directory.flow()
     inode = directory.lookup(conversation).inode
     first, second = directory.tree.open(inode), directory.tree.open(inode)
     directory.evict(conversation)
-    refused(Reason.NOT_FOUND, directory.lookup, conversation)
-    refused(Reason.STALE, directory.tree.open, inode)
     directory.tree.release(first.handle)
     assert directory.tree.attributes(inode)[2:4] == (0, 3)
-    assert directory.tree.read(second.handle, 0, 9) == b"abc"
     directory.tree.release(second.handle)
     refused(Reason.STALE, directory.tree.attributes, inode)
     assert directory.tree._shelf.held == {}
 
 
-def test_bytes_that_were_freed(directory: Directory) -> None:
-    directory = Directory(payload_bytes=4 * MIB)
-    conversation = Conversation().handshake()
-    for at in range(0, 2 * MIB, 1024):
-        conversation.client(at, b"x" * 1024)
-    directory.feed(conversation)
-    opened = directory.tree.open(directory.lookup(conversation).inode)
-    directory.evict(conversation)
-    for read in (directory.tree.read, directory.tree.read_page):
-        refused(Reason.FREED, read, opened.handle, 0, 1)
-    assert directory.tree.read(opened.handle, 2 * MIB, 1) == b""
-
-
-def test_status_is_what_it_was_when_it_was_opened(directory: Directory) -> None:
-    opened = directory.tree.open(STATUS)
-    text = directory.tree.read(opened.handle, 0, 100_000)
-    directory.flow()
-    assert directory.tree.read(opened.handle, 0, 100_000) == text
-    assert directory.tree.read(opened.handle, 7, 11) == text[7:18]
-    directory.tree.release(opened.handle)
-    status = json.loads(text)
-    assert (status["finished"], status["statistics"]["flows"]) == (False, 0)
-    assert not opened.cacheable
-
-
-def test_status_tells_what_others_know(directory: Directory) -> None:
-    tree = Tree(directory.engine, about=lambda: {"sources": [{"name": "lö"}]})
-    text = tree.read(tree.open(STATUS).handle, 0, 100_000)
-    assert json.loads(text)["sources"] == [{"name": "lö"}]
-    assert tree.lookup(CONTROL, b"status.json").size == len(text)
-
-
-def test_metrics_are_of_the_moment_of_opening(directory: Directory) -> None:
-    tree = directory.tree
-    opened = tree.open(METRICS)
-    text = tree.read(opened.handle, 0, 1 << 20)
-    directory.flow()
-    assert tree.read(opened.handle, 0, 1 << 20) == text
-    assert b"\nflowfs_flows_total 0\n" in text
-    assert b"\nflowfs_flows_total 1\n" in tree.read(tree.open(METRICS).handle, 0, 1 << 20)
-    assert not opened.cacheable
-    assert tree.lookup(CONTROL, b"metrics").size == len(tree.read(tree.open(METRICS).handle, 0, 1 << 20))
-
-
-def test_what_is_known_of_a_flow(directory: Directory) -> None:
-    tree = Tree(directory.engine, about=lambda: {"sources": ["eth0"]})
-    conversation = directory.flow()
+def test_what_is_known_of_a_flow_has_what_was_dropped_meanwhile(directory: Directory) -> None:
+    name = directory.flow().client_name().encode() + b".json"
     directory.engine.drop(0, 0, 1 << 62, 5)
-    name = conversation.client_name().encode() + b".json"
-    found = tree.lookup(META, name)
-    assert (stat.S_IMODE(found.mode), found.valid_s) == (0o400, 0)
-    assert [(name, attributes) for name, attributes, _ in tree.entries(META, 0)][2:] == [(name, found)]
-    text = tree.read(tree.open(found.inode).handle, 0, 100_000)
-    known = json.loads(text)
-    assert found.size == len(text)
-    assert known["name"] == conversation.client_name()
-    assert (known["source"], known["state"], known["size"]) == ("eth0", "open", 3)
-    assert known["dropped_packets"] == 5
-    assert set(About._fields) <= set(known)
-
-
-def test_what_is_known_goes_with_the_flow(directory: Directory) -> None:
-    conversation = directory.flow()
-    name = conversation.client_name().encode() + b".json"
-    inode = directory.tree.lookup(META, name).inode
-    for other in (conversation.client_name().encode(), b".json", b"x.json", b"status.json", name + b".json"):
-        refused(Reason.NOT_FOUND, directory.tree.lookup, META, other)
-    refused(Reason.READ_ONLY, directory.tree.unlink, META, name)
-    held = directory.tree.open(directory.lookup(conversation).inode).handle
-    directory.evict(conversation)
-    assert json.loads(directory.tree.read(directory.tree.open(inode).handle, 0, 9999))["size"] == 3
-    directory.tree.release(held)
-    for ask in (directory.tree.attributes, directory.tree.open):
-        refused(Reason.STALE, ask, inode)
-    assert [*directory.tree.entries(META, 2)] == []
-
-
-def test_a_listing_of_what_is_known_goes_on_where_it_was(directory: Directory) -> None:
-    for port in range(1, 4):
-        directory.flow(port=port)
-    listed = list(directory.tree.entries(META, 0))
-    for done, (_, _, cookie) in enumerate(listed, 1):
-        assert [name for name, _, _ in directory.tree.entries(META, cookie)] == [
-            name for name, _, _ in listed[done:]
-        ]
+    found = directory.tree.lookup(META, name)
+    assert found.valid_s == 0
+    text = directory.tree.read(directory.tree.open(found.inode).handle, 0, 100_000)
+    assert json.loads(text)["dropped_packets"] == 5
 
 
 # --- evicting --------------------------------------------------------------------------------------
 
 
-def test_unlink_evicts(directory: Directory) -> None:
-    first, second = directory.flow(port=1), directory.flow(port=2)
-    directory.lookup(first)
-    directory.tree.unlink(ROOT, first.client_name().encode())
-    assert directory.names() == [second.client_name().encode()]
-    assert directory.engine.statistics()["flows_removed"] == 1
-    refused(Reason.NOT_FOUND, directory.tree.unlink, ROOT, first.client_name().encode())
-    assert directory.tree.changes() == ([], [], [])  # who removed the name knows
-
-
-def test_nothing_else_can_be_unlinked(directory: Directory) -> None:
-    refused(Reason.READ_ONLY, directory.tree.unlink, ROOT, b".flowfs")
-    refused(Reason.READ_ONLY, directory.tree.unlink, CONTROL, b"status.json")
-    refused(Reason.NOT_FOUND, directory.tree.unlink, CONTROL, b"other")
-
-
-def test_space(directory: Directory) -> None:
-    directory.flow(data=b"x" * 1000)
-    space = directory.tree.space()
-    assert space.total_bytes == 256 * MIB
-    assert 1000 <= space.used_bytes <= 2048
-    assert space.flows == 1
-    places = 128 * MIB // CONNECTION_BYTES
-    assert space.free_flows == 2 * (places - places // RIVALS_SHARE - 1)
+def test_who_removed_a_name_knows_that(directory: Directory) -> None:
+    name = directory.flow().client_name().encode()
+    directory.tree.lookup(ROOT, name)
+    directory.tree.unlink(ROOT, name)
+    assert directory.tree.changes() == ([], [], [])
 
 
 # --- changes ---------------------------------------------------------------------------------------
@@ -424,24 +261,6 @@ def test_what_has_ended_holds_at_once(directory: Directory, end: str) -> None:
 # --- waiting ---------------------------------------------------------------------------------------
 
 
-def test_what_is_behind_the_last_read_can_be_read(directory: Directory) -> None:
-    conversation = directory.flow()
-    tree, inode = directory.tree, directory.lookup(conversation).inode
-    first, second = tree.open(inode).handle, tree.open(inode).handle
-    assert tree.readiness(first) == (True, False)
-    assert tree.read(first, 0, 2) == b"ab"
-    assert tree.readiness(first) == (True, False)
-    assert tree.read(first, 2, 10) == b"c"
-    assert tree.readiness(first) == (False, False)
-    assert tree.readiness(second) == (True, False)
-    assert tree.read(first, 0, 1) == b"a"
-    assert tree.readiness(first) == (True, False)
-    assert tree.read(first, 100, 1) == b""
-    assert tree.readiness(first) == (False, False)
-    tree.release(first)
-    refused(Reason.NOT_OPEN, tree.readiness, first)
-
-
 def test_who_waits_is_told_of_growth_and_of_each_end(directory: Directory) -> None:
     conversations = [directory.flow(port=port) for port in range(1, 5)]
     grows, ends, goes, is_removed = conversations
@@ -480,12 +299,6 @@ def test_who_waits_is_told_of_the_end_of_all(directory: Directory) -> None:
     assert directory.tree.changes()[0] == [inode]
     assert not directory.tree.changed()
     assert directory.tree.readiness(handle) == (True, True)
-
-
-def test_a_generated_file_never_has_anybody_wait(directory: Directory) -> None:
-    handle = directory.tree.open(STATUS).handle
-    directory.tree.read(handle, 0, MIB)
-    assert directory.tree.readiness(handle) == (True, False)
 
 
 # --- the worst moment ------------------------------------------------------------------------------
@@ -631,24 +444,3 @@ def test_what_sleeps_is_told_of_though_changes_are_asked_for_between_two_entries
     for conversation in flows:
         directory.evict(conversation)
     assert directory.tree.changes()[1] == [(ROOT, name) for name in names]
-
-
-def test_what_sleeps_is_looked_up_read_and_removed() -> None:
-    directory, (first, second) = asleep(2)
-    for _ in range(2):
-        attributes = directory.lookup(first)
-        directory.tree.changes()
-        assert directory.tree.attributes(attributes.inode) == attributes
-        opened = directory.tree.open(attributes.inode)
-        directory.tree.changes()
-        directory.engine.flows.lay_down_all()
-        assert directory.tree.read(opened.handle, 0, 9) == b"abc"
-        directory.tree.changes()
-        directory.tree.release(opened.handle)
-        directory.tree.changes()
-    meta = directory.tree.lookup(META, first.client_name().encode() + b".json")
-    assert meta.size > 0
-    assert len(list(directory.tree.entries(META, 0))) == 2 + 2
-    directory.tree.unlink(ROOT, first.client_name().encode())
-    directory.tree.changes()
-    assert directory.names() == [second.client_name().encode()]
