@@ -115,7 +115,7 @@ class Steering:
         def broken(handle: int, offset: int, size: int) -> bytes:
             raise ZeroDivisionError("a fault")
 
-        vars(self.tree)["read"] = broken
+        vars(self.tree)["read_page"] = broken
 
 
 async def main(mountpoint: str, uid: int, limits: dict[str, Any]) -> None:
