@@ -46,17 +46,18 @@ cdef class Store(Register):
 
     cpdef skip(self, Flow flow, long long count, int reason)
 
-    @cython.locals(end=cython.longlong)
+    @cython.locals(count=cython.longlong)
     cpdef bytes read(self, Flow flow, long long offset, long long size)
 
-    @cython.locals(end=cython.longlong)
+    @cython.locals(count=cython.longlong)
     cpdef long long read_into(self, Flow flow, long long offset, long long size, unsigned char[::1] to) except -1
 
     cpdef bint differs(
         self, Flow flow, long long offset, const unsigned char* base, Py_ssize_t start, Py_ssize_t end
     ) except -1
 
-    cdef bytes _gathered(self, Flow flow, long long offset, long long end)
+    @cython.locals(count=cython.longlong)
+    cdef long long _count(self, Flow flow, long long offset, long long size) except -1
 
     @cython.locals(
         at=cython.longlong, index=cython.longlong, start=cython.longlong, reference=cython.longlong,

@@ -182,24 +182,27 @@ class Store(Register):
 
     def read(self, flow: Flow, offset: int, size: int) -> bytes:
         """At most `size` bytes from `offset`, short only at the end of the file. Raises Evicted [R6]."""
-        end = min(offset + size, flow.size)
-        if offset >= end:
-            return b""
-        if offset < flow.start:
-            raise Evicted
-        if offset >= flow.tail_start and flow.tail_position != NOWHERE:
-            return self.arena.read(flow.tail_position + offset - flow.tail_start, end - offset)
-        return self._gathered(flow, offset, end)
+        count = self._count(flow, offset, size)
+        if count > 0 and offset >= flow.tail_start and flow.tail_position != NOWHERE:
+            return self.arena.read(flow.tail_position + offset - flow.tail_start, count)
+        made = bytearray(count)
+        self._gather(flow, offset, offset + count, memoryview(made))
+        return bytes(made)
 
     def read_into(self, flow: Flow, offset: int, size: int, to: memoryview) -> int:
         """The same into a writable view, from its beginning; returns how many bytes they are."""
-        end = min(offset + size, flow.size)
-        if offset >= end:
+        count = self._count(flow, offset, size)
+        self._gather(flow, offset, offset + count, to)
+        return count
+
+    def _count(self, flow: Flow, offset: int, size: int) -> int:
+        """How many bytes a read gives. Raises Evicted."""
+        count = min(size, flow.size - offset)
+        if count <= 0:
             return 0
         if offset < flow.start:
             raise Evicted
-        self._gather(flow, offset, end, to)
-        return end - offset
+        return count
 
     def differs(self, flow: Flow, offset: int, base: bytes, start: int, end: int) -> bool:
         """Whether base[start:end] is not what is stored at `offset`; what is not held counts as the same."""
@@ -211,12 +214,7 @@ class Store(Register):
             return False
         if offset >= flow.tail_start and flow.tail_position != NOWHERE:
             return not self.arena.holds(flow.tail_position + offset - flow.tail_start, base, start, end)
-        return self._gathered(flow, offset, offset + end - start) != base[start:end]
-
-    def _gathered(self, flow: Flow, offset: int, end: int) -> bytes:
-        made = bytearray(end - offset)
-        self._gather(flow, offset, end, memoryview(made))
-        return bytes(made)
+        return self.read(flow, offset, end - start) != base[start:end]
 
     def _gather(self, flow: Flow, offset: int, end: int, to: memoryview) -> None:
         """The bytes [offset, end), across extents and gaps."""

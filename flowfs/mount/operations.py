@@ -233,7 +233,7 @@ class Operations(pyfuse3.Operations):
         return pyfuse3.FileInfo(fh=opened.handle, direct_io=not cacheable, keep_cache=cacheable)
 
     @_handler
-    def read(self, fh: int, off: int, size: int) -> bytes | memoryview:  # type: ignore[override]  # any buffer
+    def read(self, fh: int, off: int, size: int) -> bytes | memoryview:  # type: ignore[override]  # its stubs know no views
         return self._tree.read_page(fh, off, size)
 
     @_handler

@@ -290,21 +290,14 @@ class Tree:
         return Opened(handle, cacheable=self._is_final(flow) and flow.start == 0)
 
     def read(self, handle: int, offset: int, size: int) -> bytes:
-        """At most `size` bytes from `offset`; fewer only at the end of what can be read. FREED, NOT_OPEN."""
-        reader = self._readers.get(handle)
-        if reader is None:
-            return self._text(handle)[offset : offset + size]
-        try:
-            data = self._engine.read(reader.flow, offset, size)
-        except Evicted:
-            raise TreeError(Reason.FREED) from None
-        reader.position = offset + len(data)
-        return data
+        """As read_page(), to be kept."""
+        return bytes(self.read_page(handle, offset, size))
 
     def read_page(self, handle: int, offset: int, size: int) -> bytes | memoryview:
-        """The same, but good only until the next call: of memory that is used for all.
+        """At most `size` bytes from `offset`, and MOST_READ_BYTES of a flow. FREED, NOT_OPEN.
 
-        Each time new memory, a MiB of it, would cost more than to copy what is read.
+        Fewer only at the end of what can be read. Good until the next call, for all flows are read into the
+        same memory: each time a new MiB would cost more than to copy what is read.
         """
         reader = self._readers.get(handle)
         if reader is None:
