@@ -1,8 +1,8 @@
 """What every test may rely on: which core is under test, what the machine has, and that nothing stays behind.
 
-Owns the marker `needs` and the fixture `captures`. `FLOWFS_CORE` (compiled or interpreted) in the environment
-is a promise about the flowfs that is imported; it is checked before any test runs. Where the environment says
-`CI`, a test that is skipped for want of something in the machine fails.
+Owns the marker `needs` and the fixtures `captures` and `mount`. `FLOWFS_CORE` (compiled or interpreted) in
+the environment is a promise about the flowfs that is imported; it is checked before any test runs. Where the
+environment says `CI`, a test that is skipped for want of something in the machine fails.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+
+from mounted.served import Served, served
 
 ROOT = Path(__file__).resolve().parent.parent
 CAPTURES = Path(os.environ.get("FLOWFS_CAPTURES") or ROOT.parent / "shared" / "captures")
@@ -157,6 +159,13 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 def captures() -> Path:
     """The folder of collected captures; the test carries `@pytest.mark.needs("captures")`."""
     return CAPTURES
+
+
+@pytest.fixture
+def mount(tmp_path: Path) -> Iterator[Served]:
+    """A mount to read from, and to feed; the test carries `@pytest.mark.needs("fuse")`."""
+    with served(tmp_path / "flows") as mount:
+        yield mount
 
 
 # --- nothing is left behind --------------------------------------------------------------------

@@ -1,20 +1,11 @@
-"""The fixture `mount`: a mount to read from, and to feed; and `conversation`: a flow in it, "abc\\n"."""
+"""The fixture `conversation`: a flow in the mount, "abc\\n"."""
 
 from __future__ import annotations
-
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from craft import Conversation
-from mounted.served import Served, served
-
-
-@pytest.fixture
-def mount(tmp_path: Path) -> Iterator[Served]:
-    with served(tmp_path / "flows") as mount:
-        yield mount
+from mounted.served import Served
 
 
 @pytest.fixture

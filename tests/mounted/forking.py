@@ -52,10 +52,10 @@ class Daemon:
         finally:
             for number in given:
                 os.close(number)
-        self.stdin = open(for_input[1], "w")  # noqa: SIM115  whoever stops it closes them
-        self.stdout = open(for_output[0])  # noqa: SIM115
-        self.stderr = open(for_errors[0])  # noqa: SIM115
-        self._ending = open(ending[0], "rb")  # noqa: SIM115
+        self.stdin = os.fdopen(for_input[1], "w")  # whoever stops it closes these three
+        self.stdout = os.fdopen(for_output[0])
+        self.stderr = os.fdopen(for_errors[0])
+        self._ending = os.fdopen(ending[0], "rb")
         self.returncode: int | None = None
 
     def poll(self) -> int | None:

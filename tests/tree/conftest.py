@@ -1,7 +1,7 @@
 """The fixtures `opens` and `door`: whoever takes one of them runs behind both doors.
 
-`opens` opens a door with limits, `names`, `visible` or `sources` of its own; `door` is one without. `mount`
-is for tools, which have but one door, `growing` a flow in it, and `whole` a file of the same bytes.
+`opens` opens a door with limits, `names`, `visible` or `sources` of its own; `door` is one without. `growing`
+is a flow in a mount, for tools, which have but one door, and `whole` a file of the same bytes.
 """
 
 from __future__ import annotations
@@ -58,12 +58,6 @@ def doors(kind: str, folder: Path) -> Iterator[Callable[..., Door]]:
 @pytest.fixture
 def door(opens: Callable[..., Door]) -> Door:
     return opens()
-
-
-@pytest.fixture
-def mount(tmp_path: Path) -> Iterator[Served]:
-    with served(tmp_path / "flows") as mount:
-        yield mount
 
 
 @pytest.fixture

@@ -152,6 +152,7 @@ with open(sys.argv[1], "rb", buffering=0) as file:
         if not piece:
             break
         sys.stdout.buffer.write(piece)
+        sys.stdout.flush()
 """
 
 
@@ -172,6 +173,6 @@ def test_a_connection_that_is_reset_ends_it_too(mount: Served) -> None:
     mount.feed(conversation)
     command = [sys.executable, "-c", SELECT, str(mount.client(conversation))]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
-        time.sleep(0.1)
+        assert heard(process, 3) == b"abc"
         mount.feed(conversation.rst())
-        assert process.communicate(timeout=10)[0] == b"abc"
+        assert process.communicate(timeout=10)[0] == b""
