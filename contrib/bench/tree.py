@@ -1,7 +1,8 @@
-"""The tools of every day on a mount, and on the disk that holds the same files: seconds, side by side.
+"""The tools of every day on a mount, on the disk that holds the same files, and on that through FUSE in C.
 
-Owns what is run, and the targets. What is always true: both sides are run by turns, in one go; the disk's
-files are in the page cache, so flowfs is compared with memory. A mount is fresh for what comes first.
+Owns what is run, and the targets. What is always true: all sides are run by turns, in one go; the disk's
+files are in the page cache, so flowfs is compared with memory. A mount is fresh for what comes first. What
+readers and a capture cost each other is tried in `meanwhile.py`.
 """
 
 from __future__ import annotations
@@ -19,44 +20,58 @@ from typing import NamedTuple
 
 sys.path.append(str(Path(__file__).resolve().parents[2]))  # at the end: an installed flowfs comes first
 
-from contrib.bench import captures
+from contrib.bench import captures, meanwhile, passthrough, shapes
 from contrib.bench.programs import Failed, default_flowfs, machine, note, timed, unmount, work_folder
 
 GIB = 1 << 30
 
 
 class Task(NamedTuple):
-    """What is run in a folder; `first`: on a mount that nobody has looked at. `limit`: of seconds, or 0."""
+    """What is run in a folder; `first`: on a mount that nobody has looked at.
+
+    `limit_s`: of seconds, or 0; where `or_as_c`, it is enough to be as fast as the peer in C but for
+    OF_THE_PEER. `peer`: whether that can do it.
+    """
 
     what: str
     command: str
     limit_s: float
     first: bool = False
+    or_as_c: bool = False
+    peer: bool = True
 
 
+OF_THE_PEER = 0.6
+SLOWED = 1.5  # grep -r with a capture at full load
+LIVE_LIMIT_S = GIB / 2e9
 MANY = captures.Shape("many", 50_000, 1024, 384)  # each has two files
 SOME = captures.Shape("some", 5_000, 1024, 384)
 MILLION = captures.Shape("million", 500_000, 64, 384)
 GIANT = captures.Shape("giant", 1, GIB, 1)
+SMALL_GIANT = captures.Shape("giant", 1, GIB >> 8, 1)
 SMALL = (captures.Shape("many", 500, 1024, 384), captures.Shape("some", 50, 1024, 384))
 
 LISTING = (
     Task("ls -U", "ls -U {}", 0.5, first=True),
     Task("ls -U again", "ls -U {}", 0.5),
-    Task("ls -lU", "ls -lU {}", 1.0),
-    Task("find -newer", "find {} -newer {}/..", 1.0),
-    Task("du", "du -s {}", 0),
+    Task("ls -lU", "ls -lU {}", 1.0, peer=False),  # the one by path takes minutes
+    Task("find -newer", "find {} -newer {}/..", 1.0, peer=False),
+    Task("du", "du -s {}", 0, peer=False),
 )
-LARGE = (Task("ls -U", "ls -U {}", 6.0, first=True), Task("ls -U again", "ls -U {}", 6.0))
+LARGE = (
+    Task("ls -U", "ls -U {}", 6.0, first=True, peer=False),
+    Task("ls -U again", "ls -U {}", 6.0, peer=False),
+)
 READING = (
     Task("cat of each", "cd {} && ls -U | xargs cat", 2.0, first=True),  # 5,000 files a second
     Task("grep -r", "grep -rc nothing {}", 10_000 / 6_000, first=True),
     Task("grep -r again", "grep -rc nothing {}", 1.0),
 )
 WHOLE = (
-    Task("cat of 1 GiB", "cat {}/*.09000-*", GIB / 4e9, first=True),
-    Task("cat of 1 GiB again", "cat {}/*.09000-*", GIB / 4e9),
+    Task("cat of 1 GiB", "cat {}/*.09000-*", 0, first=True),
+    Task("cat of 1 GiB again", "cat {}/*.09000-*", GIB / 4e9, or_as_c=True),
 )
+PEERS = {"many": passthrough.BY_PATH}
 
 
 def run(task: Task, folder: Path) -> float:
@@ -67,16 +82,18 @@ def run(task: Task, folder: Path) -> float:
 
 
 class Sides:
-    """A mount, and a folder of the disk that has the same files."""
+    """A mount, a folder of the disk that has the same files, and a mount of that by the peer in C."""
 
     def __init__(self, flowfs: list[str], shape: captures.Shape, work: Path) -> None:
         self._flowfs = flowfs
+        self._peer = PEERS.get(shape.name, passthrough.CACHED)
+        self._program = passthrough.built(self._peer)
         self._capture = captures.cached(shape)
         # Two flows a connection, each with a block of 256 bytes at least, and records of some 1 KiB.
         memory_mib = max(256, 2 * shape.connections * max(shape.answer_bytes, 512) >> 20)
         table_mib = max(128, 2 * shape.connections >> 10)
         self._options = [f"--max-memory={memory_mib}M", f"--max-table={table_mib}M"]
-        self.mount, self.disk = work / "mnt", work / "disk"
+        self.mount, self.disk, self._peer_mount = work / "mnt", work / "disk", work / "peer"
 
     @contextmanager
     def mounted(self) -> Iterator[None]:
@@ -87,6 +104,15 @@ class Sides:
         finally:
             unmount(self._flowfs, self.mount)
             self.mount.rmdir()
+
+    @contextmanager
+    def all_mounted(self) -> Iterator[dict[str, Path]]:
+        """Where the files are, by who gives them."""
+        with (
+            self.mounted(),
+            passthrough.mounted(self._program, self._peer, self.disk, self._peer_mount) as peer,
+        ):
+            yield {"flowfs": self.mount, **({"C": peer} if peer else {}), "disk": self.disk}
 
     def copy(self) -> None:
         """To the disk, as the mount is."""
@@ -105,10 +131,11 @@ def measure(shape: captures.Shape, tasks: tuple[Task, ...], options: argparse.Na
             if turn == 0:
                 sides.copy()
         for remounts in (task for task in tasks if task.first):
-            with sides.mounted():
+            with sides.all_mounted() as folders:
                 for task in following(tasks, remounts):
-                    seconds.setdefault((task.what, "flowfs"), []).append(run(task, sides.mount))
-                    seconds.setdefault((task.what, "disk"), []).append(run(task, sides.disk))
+                    for side, folder in folders.items():
+                        if side != "C" or task.peer:
+                            seconds.setdefault((task.what, side), []).append(run(task, folder))
     shutil.rmtree(sides.disk)
     note("")
     print(f"\n{shape.title()}")
@@ -128,14 +155,75 @@ def following(tasks: tuple[Task, ...], first: Task) -> Iterator[Task]:
 
 
 def report(task: Task, seconds: dict[tuple[str, str], list[float]], judging: bool) -> bool:
-    def said(side: str) -> str:
-        all_ = seconds[task.what, side]
-        return f"{statistics.median(all_):7.3f} s ({min(all_):.3f} to {max(all_):.3f})"
+    medians = {
+        side: statistics.median(seconds[task.what, side])
+        for side in ("flowfs", "C", "disk")
+        if (task.what, side) in seconds
+    }
+    limit_s = task.limit_s
+    if task.or_as_c and "C" in medians:
+        limit_s = max(limit_s, medians["C"] / OF_THE_PEER)
+    most = seconds[task.what, "flowfs"]
+    said = f"flowfs {medians['flowfs']:7.3f} s ({min(most):.3f} to {max(most):.3f})"
+    said += f"   C {medians['C']:7.3f} s" if "C" in medians else " " * 14
+    return judged(task.what, f"{said}   disk {medians['disk']:7.3f} s", medians["flowfs"], limit_s, judging)
 
-    met = not task.limit_s or statistics.median(seconds[task.what, "flowfs"]) <= task.limit_s
-    limit = f"(at most {task.limit_s:.2f} s)  {'ok' if met else 'MISSED'}" if task.limit_s and judging else ""
-    print(f"  {task.what:<18} flowfs {said('flowfs')}   disk {said('disk')}  {limit}")
+
+def judged(what: str, said: str, value: float, limit: float, judging: bool, unit: str = " s") -> bool:
+    """Prints a line; whether the value is within its limit, or that does not matter."""
+    met = not limit or value <= limit
+    verdict = f"(at most {limit:.2f}{unit})  {'ok' if met else 'MISSED'}" if limit and judging else ""
+    print(f"  {what:<18} {said}  {verdict}")
     return met or not judging
+
+
+def measure_together(options: argparse.Namespace, work: Path) -> bool:
+    """Prints what readers and a capture cost each other; whether all are within their limits."""
+    flowfs, judging, mount = options.flowfs.split(), not options.small, work / "mnt"
+    giant, much = (SMALL_GIANT, SMALL[0]) if options.small else (GIANT, shapes.LOADS["million"].full)
+    some = SMALL[1] if options.small else SOME
+    print("\nwhile a capture goes on")
+    note("cat of what grows")
+    read = meanwhile.cat_of_what_grows(flowfs, giant, mount, options.repeat)
+    peer = statistics.median(direct_reading(giant, flowfs, work, options.repeat) or [0])
+    limit_s = max(LIVE_LIMIT_S, peer / OF_THE_PEER)
+    said = f"flowfs {statistics.median(read):7.3f} s" + (
+        f"   C, past the cache {peer:7.3f} s" if peer else ""
+    )
+    note("")
+    met = judged("cat of 1 GiB", said, statistics.median(read), limit_s, judging)
+    pairs = []
+    for turn in range(options.repeat):
+        note(f"grep under load: run {turn + 1} of {options.repeat}")
+        pairs.append(meanwhile.grep_under_load(flowfs, some, much, work))
+    note("")
+    slowed = statistics.median(pair.meanwhile_s / pair.alone_s for pair in pairs)
+    alone_s, meanwhile_s = (statistics.median(times) for times in zip(*pairs, strict=True))
+    said = f"alone {alone_s:.3f} s, at full load {meanwhile_s:.3f} s: {slowed:.2f} x"
+    met &= judged("grep of each", said, slowed, SLOWED, judging, unit=" x")
+    if not meanwhile.can_be_live():
+        print("  (a reader beside a capture at an interface needs root)")
+        return met
+    note("a reader beside a capture")
+    shape, seconds = (shapes.LIVE_SMALL, 0.5) if options.small else (meanwhile.SHAPE, meanwhile.SECONDS)
+    lost, rate = meanwhile.lost_while_reading(flowfs, shape, seconds, work)
+    note("")
+    said = f"{100 * lost:.3f} % of the packets lost at {rate:,.0f} packets/s (none may be)"
+    print(f"  {'cat of all, again':<18} {said}  {('MISSED' if lost else 'ok') if judging else ''}")
+    return met and not (lost and judging)
+
+
+def direct_reading(shape: captures.Shape, flowfs: list[str], work: Path, repeat: int) -> list[float]:
+    """Seconds of the peer in C for the large file, past the page cache; nothing without it."""
+    sides = Sides(flowfs, shape, work)
+    program = passthrough.built(passthrough.DIRECT)
+    with sides.mounted():
+        sides.copy()
+    try:
+        with passthrough.mounted(program, passthrough.DIRECT, sides.disk, work / "peer") as folder:
+            return [run(WHOLE[0], folder) for _ in range(repeat)] if folder else []
+    finally:
+        shutil.rmtree(sides.disk)
 
 
 def main() -> int:
@@ -157,6 +245,7 @@ def main() -> int:
     try:
         with work_folder() as work:
             met = [measure(shape, tasks, options, work) for shape, tasks in plan]
+            met.append(measure_together(options, work))
     except (Failed, OSError, subprocess.SubprocessError) as error:
         note("")
         print(f"tree: {error}", file=sys.stderr)

@@ -72,7 +72,10 @@ def run(command: list[str]) -> str:
 
 
 def compiled(source: str, *options: str) -> Path:
-    """What the system's compiler makes of a file beside this one, kept with the captures. Raises Failed."""
+    """What the system's compiler makes of a file, kept with the captures. Raises Failed.
+
+    A relative path begins beside this file.
+    """
     path = HERE / source
     mark = hashlib.sha256(path.read_bytes() + " ".join(options).encode()).hexdigest()[:12]
     made = captures.cache_folder() / f"{path.stem}-{mark}"
