@@ -35,6 +35,7 @@ class Recorder:
         self.ticks = 0
         self.finished = False
         self.busy = threading.Lock()
+        self.on_visit: Callable[[], None] | None = None
 
     def feed(
         self,
@@ -43,7 +44,9 @@ class Recorder:
         link_type: int,
         source: int = 0,
         fraction_ns: int = 1000,
-    ) -> None:
+        packet: int = 0,
+        patient: bool = False,
+    ) -> int:
         assert self.busy.acquire(blocking=False), "fed by two threads at once"
         rows = list(struct.iter_unpack("=4I", meta))
         self.times_ns += [sec * 10**9 + fraction * fraction_ns for sec, fraction, _, _ in rows]
@@ -54,13 +57,15 @@ class Recorder:
         self.sources += [source] * len(rows)
         self.link_types.add(link_type)
         self.busy.release()
+        return len(rows)
 
     def tick(self, now_ns: int) -> None:
         assert abs(now_ns - time.time_ns()) < 10**9
         self.ticks += 1
 
-    def finish(self) -> None:
+    def finish(self, patient: bool = False) -> bool:
         self.finished = True
+        return True
 
     def is_urgent(self) -> bool:
         return True
@@ -89,12 +94,13 @@ def run(
     *,
     on_change: Callable[[], None] = lambda: None,
     follow: bool = False,
+    on_short: Callable[[], None] | None = None,
 ) -> tuple[Recorder, Capture]:
     """Runs a capture to its end, or until `during` (an async function) returns."""
     recorder = Recorder()
 
     async def main() -> Capture:
-        capture = Capture(sources, cast(Engine, recorder), on_change, follow=follow)
+        capture = Capture(sources, cast(Engine, recorder), on_change, follow=follow, on_short=on_short)
         with trio.fail_after(20):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(capture.run)

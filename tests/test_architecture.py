@@ -150,7 +150,6 @@ PLAIN = {
     "drops": "told of some ten times a second at the most",
     "unsaved": "touched once a piece that is saved, not once a packet",
     "dialogue": "touched once a look of a reader, not once a packet",
-    "turn": "two locks of threading, which are C already",
     "links": "touched once a connection, if anybody wants what it knows",
 }
 

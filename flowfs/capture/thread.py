@@ -23,6 +23,7 @@ from .sources import META_BYTES, Batch, Damage, Interface, Source
 
 TICK_S = 0.1
 PAUSE_S = 0.002
+READERS_S = 0.0002  # time for some five requests, which a slice takes as well
 FOLLOW_S = 0.05  # how often a file that is still written is looked at: nothing says when it grows
 
 
@@ -106,9 +107,16 @@ class Capture:
                 with self._ahead or contextlib.nullcontext():
                     self._watch()
             else:
+                if self._on_short is None:  # else whoever saves reads all the time
+                    self._engine.on_visit = self._let_read
                 self._read_all()
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+    @staticmethod
+    def _let_read() -> None:
+        """A file waits; while somebody reads what it gave so far, that goes first."""
+        time.sleep(READERS_S)
 
     def _feed(self, source: Source, batch: Batch) -> None:
         if self._on_short is None:

@@ -16,13 +16,13 @@ from .decode cimport (
 from .defrag cimport Defrag
 from .desk cimport Desk
 from .gauges cimport gauges
-from .memory cimport fetch
+from .memory cimport fetch, let_others
 from .recent cimport Recent
 
 
 cdef long long _SECOND_NS
 cdef long long _MICROSECOND_NS
-cdef long long SLICE_BYTES, SLICE_PACKETS, SLICES, TICK_NS, MAX_DATAGRAM_BYTES
+cdef long long BRIEF_PACKETS, SLICE_BYTES, SLICE_PACKETS, SLICES, TICK_NS, MAX_DATAGRAM_BYTES
 cdef int SLICE_RARE
 cdef int _RAW
 cdef long long _FETCH_AHEAD
@@ -36,6 +36,7 @@ cdef class Engine(Desk):
     cdef object links
     cdef readonly long long slice_bytes
     cdef readonly long long slice_packets
+    cdef public object on_visit
     cdef long long fraction_ns
     cdef long long leap_ns
     cdef long long leap_packets
@@ -44,13 +45,13 @@ cdef class Engine(Desk):
     cdef readonly long long longest_bytes
 
     @cython.locals(
-        last=cython.longlong, room_bytes=cython.longlong, rare=cython.int, counters=Counters, segment=Segment,
+        room_bytes=cython.longlong, rare=cython.int, counters=Counters, segment=Segment,
         row=cython.longlong, recent=Recent, key_offset=cython.longlong, at=cython.longlong,
         now_ns=cython.longlong, start=cython.longlong, end=cython.longlong, verdict=cython.int
     )
     cdef long long _feed_slice(
         self, const unsigned char* base, long long length, const unsigned int[::1] meta, long long packet,
-        long long count, int link_type
+        long long last, long long count, int link_type
     ) except -1
 
     cpdef bint is_short(self) except -1

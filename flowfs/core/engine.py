@@ -4,7 +4,9 @@
 The rule by which threads may call them: each public method takes the engine's `Turn`, so each is atomic
 towards the others, interpreted as well as compiled, and nobody starves. feed() gives its turn up after
 every SLICE_PACKETS packets, SLICE_BYTES of frames or SLICE_RARE frames that are no plain segments, which
-keeps a reader waiting ≤ 0.5 ms. What is called from here (dissect included) must not call back.
+keeps a reader waiting ≤ 1 ms, and once somebody has come, after BRIEF_PACKETS. `on_visit` is called then, if
+set, without the turn: whoever feeds may let readers do more. What else is called from here (dissect
+included) must not call back.
 
 Time is the packets' own; tick() is for live captures, in which no packet may come for a while. Before a
 packet is taken, all that fell due since the last one is, in slices, see `timeouts`: so a capture gives one
@@ -35,9 +37,10 @@ if not cython.compiled:
     from .defrag import Defrag
     from .desk import Desk
     from .gauges import gauges
-    from .memory import fetch
+    from .memory import fetch, let_others
 
 from .limits import (
+    BRIEF_PACKETS,
     LEAP_NS,
     LEAP_PACKETS,
     MAX_DATAGRAM_BYTES,
@@ -92,6 +95,7 @@ class Engine(Desk):
         self.slice_bytes = min(SLICE_BYTES, limits.payload_bytes // SLICES)
         places = min(limits.max_flows or SLICES * SLICE_PACKETS, self.flows.live_limit)
         self.slice_packets = max(1, min(SLICE_PACKETS, places // SLICES))
+        self.on_visit: Callable[[], None] | None = None
         self.fraction_ns = _MICROSECOND_NS
         self.leap_ns = self.leap_packets = 0  # the time far ahead that so many packets in a row agree on
         self.frame_bytes = 0  # of the one that goes the long way
@@ -116,6 +120,7 @@ class Engine(Desk):
         """
         view = memoryview(meta).cast("I")
         count = len(view) // 4
+        most, visits = self.slice_packets, self.turn.visits
         while packet < count:
             with self.turn:
                 if self.flows.links is not None:
@@ -124,7 +129,13 @@ class Engine(Desk):
                     break
                 self.flows.source = source
                 self.fraction_ns = fraction_ns
-                packet = self._feed_slice(frames, len(frames), view, packet, count, link_type)
+                last = min(count, packet + most)
+                packet = self._feed_slice(frames, len(frames), view, packet, last, count, link_type)
+            let_others()
+            visits, alone = self.turn.visits, self.turn.visits == visits + 1
+            most = self.slice_packets if alone else min(self.slice_packets, BRIEF_PACKETS)
+            if self.on_visit is not None and not alone:
+                self.on_visit()
         return packet
 
     def is_short(self) -> bool:
@@ -196,13 +207,13 @@ class Engine(Desk):
     # --- a slice -----------------------------------------------------------------------------------
 
     def _feed_slice(
-        self, base: bytes, length: int, meta: memoryview, packet: int, count: int, link_type: int
+        self, base: bytes, length: int, meta: memoryview, packet: int, last: int, count: int, link_type: int
     ) -> int:
-        """Take packets from number `packet` on, as many as a slice allows; returns the number of the next.
+        """Take packets from number `packet` on, up to `last`, as many as a slice allows.
 
-        Which is the same one if so much fell due before it that this was a slice.
+        Returns the number of the next, which is the same one if so much fell due before it that this was a
+        slice.
         """
-        last = min(count, packet + self.slice_packets)
         room_bytes = self.slice_bytes
         rare = SLICE_RARE
         counters = self.counters

@@ -55,6 +55,11 @@ cdef inline void populate(unsigned char[::1] view, Py_ssize_t position, Py_ssize
             place += flowfs_page_bytes
 
 
+cdef inline void let_others() noexcept:
+    with nogil:
+        pass
+
+
 cdef extern from *:
     """
     #if defined(__GNUC__)

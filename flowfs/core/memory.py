@@ -48,6 +48,13 @@ def populate(view: memoryview, position: int, count: int) -> None:
     """
 
 
+def let_others() -> None:
+    """Let go of the interpreter's lock, so that who waits for it goes first.
+
+    Nothing to do when interpreted: the interpreter sees to that everywhere.
+    """
+
+
 def fetch(base: bytes, position: int) -> None:
     """Have the processor fetch two lines of its cache from there; nothing to do when interpreted."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import os
 import tempfile
+import time
 import types
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 import craft
 from craft import monitors, pcapng, tunnels
 from flowfs.capture import Capture, CaptureError, Drops, FilterError, open_file
+from flowfs.capture.thread import READERS_S
 from flowfs.core.engine import Engine
 from recording import (
     DST,
@@ -99,6 +101,17 @@ def test_a_change_is_told(tmp_path: Path) -> None:
     told: list[int] = []
     run([open_file(str(write(tmp_path / "a.pcap", 10)), 0)], on_change=lambda: told.append(1))
     assert len(told) == 2  # the batch, and the end
+
+
+def test_a_file_waits_while_somebody_reads(tmp_path: Path) -> None:
+    """An interface does not, nor a file whose flows are saved: who does that reads all the time."""
+    recorder, _ = run([open_file(str(write(tmp_path / "a.pcap", 10)), 0)])
+    assert recorder.on_visit is not None
+    begun_s = time.monotonic()
+    recorder.on_visit()
+    assert READERS_S <= time.monotonic() - begun_s < 1
+    saved, _ = run([open_file(str(tmp_path / "a.pcap"), 0)], on_short=lambda: None)
+    assert saved.on_visit is None
 
 
 def test_a_change_that_nobody_waits_for_wakes_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

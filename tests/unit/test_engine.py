@@ -32,7 +32,16 @@ from craft import (
 from engines import Tree, check_counters, feed, run, started, tree_of
 from flowfs.core.engine import Engine
 from flowfs.core.flow import Evicted
-from flowfs.core.limits import CONNECTION_BYTES, KIB, MAX_PASSES, MIB, SECOND_NS, SLICE_PACKETS, Limits
+from flowfs.core.limits import (
+    BRIEF_PACKETS,
+    CONNECTION_BYTES,
+    KIB,
+    MAX_PASSES,
+    MIB,
+    SECOND_NS,
+    SLICE_PACKETS,
+    Limits,
+)
 
 LINK_TYPES = (ETHERNET, RAW, NULL, LOOP, SLL, SLL2)
 VERDICTS = ("segments", "unknown_frames", "not_tcp", "fragments", "bad_headers", "bad_flags", "cut_short")
@@ -415,6 +424,43 @@ def test_a_reader_gets_its_turn_within_a_batch(engine: Engine) -> None:
     thread.join(20)
     sys.setswitchinterval(interval)
     assert turns >= 20
+
+
+def test_nobody_visits_who_feeds_alone(engine: Engine) -> None:
+    """And slices are as long as they may be: each is one turn."""
+    visits: list[int] = []
+    engine.on_visit = lambda: visits.append(1)
+    frames, meta = batch(Conversation(step_ns=0).handshake().client(0, b"abc").packets[-1:])
+    before = engine.turn.visits
+    engine.feed(frames, meta * 5 * engine.slice_packets, ETHERNET)
+    assert (visits, engine.turn.visits - before) == ([], 5)
+
+
+def test_who_feeds_is_told_of_visits() -> None:
+    """Without the turn, and slices are brief from then on: here each visit brings the next one."""
+    engine = Engine(Limits(payload_bytes=16 * MIB, table_bytes=16 * MIB))
+    assert engine.slice_packets > 2 * BRIEF_PACKETS
+    count = 200 * engine.slice_packets
+    visits: list[int] = []
+    ended = threading.Event()
+
+    def visit() -> None:
+        with engine.turn:
+            visits.append(engine.turn.visits)
+
+    def visitor() -> None:
+        while not visits and not ended.is_set():
+            engine.statistics()
+
+    engine.on_visit = visit
+    frames, meta = batch(Conversation(step_ns=0).handshake().client(0, b"abc").packets[-1:])
+    thread = threading.Thread(target=visitor, daemon=True)
+    thread.start()
+    engine.feed(frames, meta * count, ETHERNET)
+    ended.set()
+    thread.join(20)
+    assert len(visits) > count // engine.slice_packets  # long slices would be fewer
+    assert engine.statistics()["packets"] == count
 
 
 @pytest.mark.parametrize("count", [0, 1, 5 * MIB, 1 << 40])
