@@ -2,6 +2,7 @@ cimport cython
 from .counters cimport Counters
 from .flow cimport Flow
 from .life cimport Lives
+from .roster cimport Roster
 from .store cimport Store
 
 cdef long long _HOT_NS, _NEVER_NS
@@ -16,7 +17,7 @@ cdef class Desk:
     cdef readonly long long now_ns
     cdef readonly bint finished
 
-    cpdef list rows_after(self, long long serial, long long count)
+    cpdef list entries_after(self, long long serial, long long count, Roster roster)
 
     cdef long long _hot_ns(self) noexcept
 

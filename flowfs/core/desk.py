@@ -19,13 +19,14 @@ if not cython.compiled:
     from .counters import Counters
     from .flow import Flow
     from .life import Lives
+    from .roster import Roster
     from .store import Store
 
 from .flow import Evicted
 from .limits import HOT_NS, Limits
 from .notes import About
 from .register import Event
-from .roster import Row
+from .roster import Entry
 from .turn import Turn
 
 _HOT_NS = HOT_NS
@@ -109,10 +110,10 @@ class Desk:
         with self.turn:
             return [self._given(found, True) for found in self.store.list_after(serial, count)]
 
-    def rows_after(self, serial: int, count: int) -> list[Row]:
+    def entries_after(self, serial: int, count: int, roster: Roster) -> list[Entry]:
         """What list_after() gives, as it is at this moment."""
         with self.turn:
-            return self.flows.rows(self.store.list_after(serial, count), self._hot_ns())
+            return self.flows.listed(self.store.list_after(serial, count), self._hot_ns(), roster)
 
     def seen_after(self, serial: int, count: int) -> list[Flow]:
         """The same for whoever only looks at them, and gives away neither names nor sizes."""

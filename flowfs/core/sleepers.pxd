@@ -8,7 +8,7 @@ from .flow cimport Flow
 from .memory cimport is_low
 from .order cimport Link, Queue, leave
 from .parcel cimport is_in_hand
-from .roster cimport row_of
+from .roster cimport Roster
 from .store cimport Store
 from .stream cimport Connection, Stream
 from .table cimport Table
@@ -99,7 +99,7 @@ cdef class Sleepers(Table):
     cpdef Flow given(self, object found, bint names, long long hot_ns)
 
     @cython.locals(connection=Connection, flow=Flow)
-    cpdef list rows(self, list files, long long hot_ns)
+    cpdef list listed(self, list files, long long hot_ns, Roster roster)
 
     @cython.locals(file=Flow)
     cpdef tuple connection_of(self, Flow flow)

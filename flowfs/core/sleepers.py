@@ -29,7 +29,7 @@ if not cython.compiled:
     from .memory import is_low
     from .order import Link, Queue, leave
     from .parcel import is_in_hand
-    from .roster import row_of
+    from .roster import Roster
     from .store import Store
     from .stream import Connection
     from .table import Table
@@ -37,7 +37,7 @@ if not cython.compiled:
 from .flow import OPEN
 from .limits import CONNECTION_BYTES, DROWSY_NS, RIVALS_SHARE, TICK_NS, Limits
 from .notes import About
-from .roster import Row
+from .roster import Entry
 
 _NEVER_NS = 1 << 62
 _TICK_NS = TICK_NS
@@ -305,9 +305,9 @@ class Sleepers(Table):
             flow.watched = True
         return flow
 
-    def rows(self, files: list[Any], hot_ns: int) -> list[Row]:
-        """given() of each, with its name, as a row; two files of a sleeper at one look, if they follow."""
-        rows = []
+    def listed(self, files: list[Any], hot_ns: int, roster: Roster) -> list[Entry]:
+        """given() of each, with its name, as an entry; two files of a sleeper at one look, if they follow."""
+        entries = []
         record: Any = None
         connection: Any = None
         for found in files:
@@ -323,10 +323,10 @@ class Sleepers(Table):
                 flow.watched = True
             else:
                 flow = self.given(found, True, hot_ns)
-            rows.append(row_of(flow, hot_ns))
+            entries.append(roster.entry(flow, hot_ns))
         if record is not None:
             take_apart(connection)
-        return rows
+        return entries
 
     def connection_of(self, flow: Flow) -> tuple[Connection | None, bool]:
         """The connection of a file, if it is known; and whether it is a copy, to be taken apart by drop()."""

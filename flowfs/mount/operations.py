@@ -113,19 +113,18 @@ class Operations(pyfuse3.Operations):
         entry = pyfuse3.EntryAttributes()
         entry.st_uid = self._uid
         entry.st_gid = self._gid
-        self._set_kind(entry, attributes[1:3])
+        self._set_kind(entry, attributes[6:])
         self._set(entry, attributes)
         return entry
 
-    def _set_kind(self, entry: pyfuse3.EntryAttributes, kind: tuple[int, int]) -> None:
-        mode, links = kind
+    def _set_kind(self, entry: pyfuse3.EntryAttributes, kind: tuple[int, int, float, float]) -> None:
+        mode, entry.st_nlink, entry.attr_timeout, entry.entry_timeout = kind
         entry.st_mode = self._modes[mode]
-        entry.st_nlink = links
 
     @staticmethod
     def _set(entry: pyfuse3.EntryAttributes, attributes: Attributes) -> None:
         """All but what _set_kind() sets."""
-        inode, _, _, size, blocks, atime_ns, mtime_ns, ctime_ns, valid_s, name_valid_s = attributes
+        inode, size, blocks, atime_ns, mtime_ns, ctime_ns, *_ = attributes
         entry.st_ino = inode
         entry.st_size = size
         entry.st_blocks = blocks
@@ -134,8 +133,6 @@ class Operations(pyfuse3.Operations):
         entry.st_atime_ns = atime_ns
         entry.st_mtime_ns = mtime_ns
         entry.st_ctime_ns = ctime_ns
-        entry.attr_timeout = valid_s
-        entry.entry_timeout = name_valid_s
 
     # --- names and attributes ----------------------------------------------------------------------
 
@@ -172,11 +169,11 @@ class Operations(pyfuse3.Operations):
     def readdir(self, fh: int, start_id: int, token: pyfuse3.ReaddirToken) -> None:
         """One EntryAttributes for all, since each is copied, and most entries are of one kind."""
         inodes: list[int] = []
-        entry, kind = pyfuse3.EntryAttributes(), (0, 0)
+        entry, kind = pyfuse3.EntryAttributes(), (0, 0, 0.0, 0.0)
         entry.st_uid, entry.st_gid = self._uid, self._gid
         for name, attributes, cookie in self._tree.entries(fh, start_id):
-            if attributes[1:3] != kind:
-                kind = attributes[1:3]
+            if attributes[6:] != kind:
+                kind = attributes[6:]
                 self._set_kind(entry, kind)
             self._set(entry, attributes)
             if not pyfuse3.readdir_reply(token, name, entry, cookie):

@@ -56,13 +56,13 @@ class Attributes(NamedTuple):
     """
 
     inode: int
-    mode: int
-    links: int
     size: int
     blocks: int
     atime_ns: int
     mtime_ns: int
     ctime_ns: int
+    mode: int
+    links: int
     valid_s: float
     name_valid_s: float
 

@@ -170,37 +170,37 @@ class Control:
 
     def _directory_attributes(self, inode: int) -> Attributes:
         now_ns = self._changed_ns()
-        return Attributes(inode, DIRECTORY_MODE, 2, 0, 0, now_ns, now_ns, now_ns, DIRECTORY_S, DIRECTORY_S)
+        return Attributes(inode, 0, 0, now_ns, now_ns, now_ns, DIRECTORY_MODE, 2, DIRECTORY_S, DIRECTORY_S)
 
     def _file_attributes(self, what: Fixed) -> Attributes:
         size = len(self._text(what))
         now_ns = time.time_ns()
-        return Attributes(what, FILE_MODE, 1, size, 0, now_ns, now_ns, now_ns, AT_ONCE_S, AT_ONCE_S)
+        return Attributes(what, size, 0, now_ns, now_ns, now_ns, FILE_MODE, 1, AT_ONCE_S, AT_ONCE_S)
 
     def _log_attributes(self, log: Log) -> Attributes:
         inode, size = inode_of(Kind.LOG, log.number), len(log)
         times = log.changed_ns, log.changed_ns, log.changed_ns
-        return Attributes(inode, FILE_MODE, 1, size, 0, *times, AT_ONCE_S, AT_ONCE_S)
+        return Attributes(inode, size, 0, *times, FILE_MODE, 1, AT_ONCE_S, AT_ONCE_S)
 
     def _meta_attributes(self, flow: Flow, about: About) -> Attributes:
         size = len(self._meta(flow, about))
         inode, links = inode_of(Kind.META, flow.serial), 0 if flow.evicted else 1
         changed_ns = max(flow.last_ns, flow.changed_ns)
         return Attributes(
-            *(inode, FILE_MODE, links, size, 0, flow.first_ns, changed_ns, changed_ns, AT_ONCE_S, AT_ONCE_S)
+            *(inode, size, 0, flow.first_ns, changed_ns, changed_ns, FILE_MODE, links, AT_ONCE_S, AT_ONCE_S)
         )
 
     def _link_attributes(self, flow: Flow) -> Attributes:
         """A link stays as it is; the groups that it is in need not."""
         inode, size = inode_of(Kind.LINK, flow.serial), len(self._target(flow))
         times = flow.first_ns, flow.first_ns, flow.first_ns
-        return Attributes(inode, LINK_MODE, 1, size, 0, *times, DIRECTORY_S, DIRECTORY_S)
+        return Attributes(inode, size, 0, *times, LINK_MODE, 1, DIRECTORY_S, DIRECTORY_S)
 
     def _stream_attributes(self, flow: Flow, reader: int = 0) -> Attributes:
         """What it holds the kernel knows. Its name is asked for each time: that tells that a reader comes."""
         inode, links = stream_inode(flow.serial, reader), 0 if flow.evicted else 1
         times = flow.first_ns, flow.last_ns, flow.changed_ns
-        return Attributes(inode, STREAM_MODE, links, 0, 0, *times, AT_ONCE_S, AT_ONCE_S)
+        return Attributes(inode, 0, 0, *times, STREAM_MODE, links, AT_ONCE_S, AT_ONCE_S)
 
     # --- listings ----------------------------------------------------------------------------------
 
@@ -274,7 +274,7 @@ class Control:
             return self._log_attributes(self._log_at(what)) if what in _LOGS else self.attributes(what)
         except Unready:
             now_ns = time.time_ns()
-            return Attributes(what, FILE_MODE, 1, 0, 0, now_ns, now_ns, now_ns, AT_ONCE_S, AT_ONCE_S)
+            return Attributes(what, 0, 0, now_ns, now_ns, now_ns, FILE_MODE, 1, AT_ONCE_S, AT_ONCE_S)
 
     # --- texts -------------------------------------------------------------------------------------
 

@@ -241,7 +241,7 @@ class Conversations:
         """Attributes for a listing, see Control._listed()."""
         inode = inode_of(Kind.CONVERSATION, flow.serial)
         times = flow.first_ns, flow.first_ns, flow.first_ns
-        return Attributes(inode, FILE_MODE, 1, 0, 0, *times, AT_ONCE_S, AT_ONCE_S)
+        return Attributes(inode, 0, 0, *times, FILE_MODE, 1, AT_ONCE_S, AT_ONCE_S)
 
     def open(self, serial: int) -> Conversation:
         """The conversation of the flow of this number; who takes it gives it back to release(). STALE."""
@@ -265,7 +265,7 @@ def _attributes(conversation: Conversation) -> Attributes:
     inode, links = inode_of(Kind.CONVERSATION, flow.serial), 0 if flow.evicted else 1
     changed_ns = conversation.changed_ns
     return Attributes(
-        *(inode, FILE_MODE, links, size, 0, flow.first_ns, changed_ns, changed_ns, AT_ONCE_S, AT_ONCE_S)
+        *(inode, size, 0, flow.first_ns, changed_ns, changed_ns, FILE_MODE, links, AT_ONCE_S, AT_ONCE_S)
     )
 
 

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import NamedTuple
 
 from ..core.engine import Engine
 from ..core.flow import Flow
-from ..core.roster import Row
-from .answers import DIRECTORY_MODE, Reason, TreeError
+from ..core.roster import Entry, Roster
+from .answers import DIRECTORY_MODE, FILE_MODE, FOREVER_S, Attributes, Reason, TreeError
 from .folder import Folder
 from .names import Keyed, name_of, parse, reversed_key
 from .numbers import FIRST_FLOW, ROOT
 
 PLACE_MODE = DIRECTORY_MODE | 0o200  # something in it can be removed
+_ATTRIBUTES = partial(tuple.__new__, Attributes)  # Attributes(...) takes twice as long as all the rest
 _LIST_COUNT = 128  # flows taken from the engine at once; the kernel asks for some 600 entries
 
 
@@ -55,10 +57,11 @@ class Directories(ABC):
         """What has this name in a directory. NOT_FOUND, STALE."""
 
     @abstractmethod
-    def after(self, parent: int, cookie: int) -> Iterator[tuple[bytes, Row | Flow | Folder]]:
+    def after(self, parent: int, cookie: int) -> Iterator[Entry | tuple[bytes, Flow | Folder, int]]:
         """What a directory lists behind an inode number: flows, by number, and then directories.
 
-        Raises Unready, but only before the first. What was evicted may be among them.
+        The name of each, itself or its attributes, and its inode. Raises Unready, but only before the first.
+        What was evicted may be among them.
         """
 
     @abstractmethod
@@ -93,6 +96,7 @@ class Flat(Directories):
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._roster = Roster(FIRST_FLOW, FILE_MODE, FOREVER_S, name_of, _ATTRIBUTES)
 
     def folder(self, inode: int) -> Folder | None:
         return None
@@ -100,12 +104,11 @@ class Flat(Directories):
     def find(self, parent: int, name: bytes) -> Flow | Folder:
         return flow_of(self._engine, name)
 
-    def after(self, parent: int, cookie: int) -> Iterator[tuple[bytes, Row | Flow | Folder]]:
+    def after(self, parent: int, cookie: int) -> Iterator[Entry]:
         serial = max(cookie - FIRST_FLOW, 0)
-        while rows := self._engine.rows_after(serial, _LIST_COUNT):
-            for row in rows:
-                serial, key, generation = row[:3]
-                yield name_of(key, generation), row
+        while entries := self._engine.entries_after(serial, _LIST_COUNT, self._roster):
+            yield from entries
+            serial = entries[-1][2] - FIRST_FLOW
 
     def path(self, flow: Keyed) -> bytes:
         return name_of(flow.key, flow.generation)

@@ -195,18 +195,18 @@ class Places(Directories):
             return None
         return self._engine.get(inode - FIRST_FLOW) if folder.is_last else self._folders.get(inode)
 
-    def after(self, parent: int, cookie: int) -> Iterator[tuple[bytes, Flow | Folder]]:
+    def after(self, parent: int, cookie: int) -> Iterator[tuple[bytes, Flow | Folder, int]]:
         folder = self._at(parent)
         self.ready()
         for inode in folder.after(cookie):
             if folder.is_last:
                 entry, flow = self._entries.get(inode), self._engine.get(inode - FIRST_FLOW)
                 if entry is not None and flow is not None:
-                    yield entry[1], flow
+                    yield entry[1], flow, inode
             else:
                 inner = self._folders.get(inode)
                 if inner is not None:
-                    yield inner.name, inner
+                    yield inner.name, inner, inode
 
     def path(self, flow: Keyed) -> bytes:
         if flow.serial > self._last_serial:

@@ -42,6 +42,11 @@ def asked(
             tree.changes()
 
 
+def stat_of(attributes: Attributes) -> Stat:
+    """What an inode is known by, in the order of stat(2)."""
+    return Stat(*(getattr(attributes, name) for name in Stat._fields))
+
+
 class Direct(Treed, Door):
     """The tree above an engine."""
 
@@ -92,7 +97,7 @@ class Direct(Treed, Door):
         return self._at(above).inode, name.encode()
 
     def stat(self, path: str) -> Stat:
-        return Stat(*self._at(path)[:8])
+        return stat_of(self._at(path))
 
     def readlink(self, path: str) -> str:
         return asked(self.tree, Tree.target, self._at(path).inode).decode()
@@ -131,7 +136,7 @@ class DirectHeld(Held):
         return DirectFile(self.tree, self.inode)
 
     def stat(self) -> Stat:
-        return Stat(*asked(self.tree, Tree.attributes, self.inode)[:8])
+        return stat_of(asked(self.tree, Tree.attributes, self.inode))
 
     def close(self) -> None:
         """An inode number is held by nobody."""

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from craft import Conversation, batch
 from flowfs.core.engine import Engine
 from flowfs.core.limits import HOT_NS, Limits
-from flowfs.core.roster import Row
+from flowfs.core.roster import Entry, Roster
 from flowfs.tree import ROOT, Reason, Tree, TreeError
+from flowfs.tree.answers import FILE_MODE, Attributes
 from flowfs.tree.numbers import FIRST_FLOW, Fixed, Kind, inode_of
 from treed import Treed
 
@@ -138,7 +139,8 @@ def test_an_evicted_flow_is_forgotten_with_its_last_reader(directory: Directory)
     first, second = directory.tree.open(inode), directory.tree.open(inode)
     directory.evict(conversation)
     directory.tree.release(first.handle)
-    assert directory.tree.attributes(inode)[2:4] == (0, 3)
+    left = directory.tree.attributes(inode)
+    assert (left.links, left.size) == (0, 3)
     directory.tree.release(second.handle)
     refused(Reason.STALE, directory.tree.attributes, inode)
     assert directory.tree._shelf.held == {}
@@ -340,9 +342,12 @@ class FakeEngine:
     def find(self, key: bytes, generation: int) -> FakeFlow | None:
         return next((flow for flow in self.flows.values() if flow.key == key), None)
 
-    def rows_after(self, serial: int, count: int) -> list[Row]:
+    def entries_after(self, serial: int, count: int, roster: Roster) -> list[Entry]:
         numbers = [number for number in sorted(self.flows) if number > serial][: min(count, 3)]
-        return [(number, self.flows[number].key, 0, 0, 0, 0, 0, 0, True) for number in numbers]
+        inodes = [FIRST_FLOW + number for number in numbers]
+        return [
+            (NAME, Attributes(inode, 0, 0, 0, 0, 0, FILE_MODE, 1, 300.0, 300.0), inode) for inode in inodes
+        ]
 
 
 def tree_of(*flows: FakeFlow) -> tuple[Tree, FakeEngine]:
@@ -366,8 +371,8 @@ def test_a_flow_that_goes_while_its_name_is_given_away() -> None:
     refused(Reason.NOT_FOUND, tree.lookup, ROOT, NAME)
 
 
-def test_what_grows_or_goes_between_its_row_and_its_turn_is_told_of(directory: Directory) -> None:
-    """Rows are made some at a time, before their names are given away."""
+def test_what_grows_or_goes_between_its_entry_and_its_turn_is_told_of(directory: Directory) -> None:
+    """Entries are made some at a time, before they are given away."""
     flows = [
         directory.feed(Conversation(client_port=port).handshake().client(0, b"abc")) for port in (1, 2, 3)
     ]
@@ -378,7 +383,7 @@ def test_what_grows_or_goes_between_its_row_and_its_turn_is_told_of(directory: D
     directory.feed(flows[1].client(3, b"def"))
     directory.evict(flows[2])
     sizes = [attributes.size for _, attributes, _ in entries]
-    assert sizes == [3, 3], "rows are made one at a time"
+    assert sizes == [3, 3], "entries are made one at a time"
     grown, gone, _ = directory.tree.changes()
     assert grown == [directory.lookup(flows[1]).inode]
     assert gone == [(ROOT, flows[2].client_name().encode())]
