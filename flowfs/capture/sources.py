@@ -1,7 +1,8 @@
 """Sources: whatever gives batches of packets. Here what all have in common, and interfaces.
 
-An interface owns a capture handle, and the kernel's drop counts. Always true: a batch holds at most
-BATCH_PACKETS packets and, unless they are few, about BATCH_BYTES bytes.
+An interface owns a capture handle, and the kernel's drop counts. Always true: a batch of its holds at most
+BATCH_PACKETS packets and, unless they are few, about BATCH_BYTES bytes. Those of files may be larger, for the
+engine takes them in slices.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import pcapy
 
 from flowfs.config import ANY
 
-BATCH_PACKETS = 256  # fast enough, and whoever reads a file waits ≤ 0.5 ms for the engine
+BATCH_PACKETS = 256  # fast enough, and no larger than a slice of the engine
 BATCH_BYTES = 1 << 20  # packets of 64 KiB (loopback, offload) come in smaller batches
 MIN_BATCH_PACKETS = 8
 META_BYTES = 16  # a packet: sec, fraction, offset, captured length, each a native uint32

@@ -23,7 +23,7 @@ from .sources import META_BYTES, Batch, Damage, Interface, Source
 
 TICK_S = 0.1
 PAUSE_S = 0.002
-READERS_S = 0.0002  # time for some five requests, which a slice takes as well
+WORK_S, READERS_S = 0.0001, 0.0002  # beside a reader: our own, and then time for some five requests
 FOLLOW_S = 0.05  # how often a file that is still written is looked at: nothing says when it grows
 
 
@@ -59,6 +59,7 @@ class Capture:
         self._asked_to_stop = trio.Event()
         self._stopping = False
         self._due = 0.0  # when the clock ticks next, monotonic seconds
+        self._yields_at_s = 0.0  # when readers go first next, in seconds that this thread worked
         self._wake_in = self._wake_out = -1
 
     # --- trio's side
@@ -107,16 +108,25 @@ class Capture:
                 with self._ahead or contextlib.nullcontext():
                     self._watch()
             else:
-                if self._on_short is None:  # else whoever saves reads all the time
+                if self._on_short is None:  # else flows are saved, which is to read all the time
                     self._engine.on_visit = self._let_read
                 self._read_all()
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
-    @staticmethod
-    def _let_read() -> None:
-        """A file waits; while somebody reads what it gave so far, that goes first."""
-        time.sleep(READERS_S)
+    def _let_read(self) -> None:
+        """A file waits: while somebody reads what it gave so far, that goes first. A pipe of now does not.
+
+        By our own work, not by slices: these have one packet where there is little room, and a pause after
+        each would leave us next to nothing.
+        """
+        if time.thread_time() >= self._yields_at_s and not self._is_current():
+            time.sleep(READERS_S)
+            self._yields_at_s = time.thread_time() + WORK_S
+
+    def _is_current(self) -> bool:
+        """Whether packets are of this very moment."""
+        return any(isinstance(one, Savefile) and one.is_current for one in self.sources)
 
     def _feed(self, source: Source, batch: Batch) -> None:
         if self._on_short is None:
@@ -172,7 +182,7 @@ class Capture:
         while not self._stopping:
             patience_s = self._until_due_s()
             ready = poller.poll(1000 * (min(FOLLOW_S, patience_s) if descriptor == A_WHILE else patience_s))
-            if self._is_due() and any(isinstance(one, Savefile) and one.is_current for one in self.sources):
+            if self._is_due() and self._is_current():
                 self._engine.tick(time.time_ns())
                 self._tell()
             if descriptor == A_WHILE or any(number == descriptor for number, _ in ready):

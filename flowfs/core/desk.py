@@ -160,7 +160,7 @@ class Desk:
             return self.store.read_into(self._readable(flow), offset, size, to)
 
     def _readable(self, flow: Flow) -> Flow:
-        """The file itself if a reader has it, or else a copy of it."""
+        """What to read from: the file, or a copy where it sleeps. Raises Evicted."""
         if flow.opens or flow.evicted:
             return flow
         found = self.store.get(flow.serial)

@@ -37,6 +37,7 @@ cdef class Engine(Desk):
     cdef readonly long long slice_bytes
     cdef readonly long long slice_packets
     cdef public object on_visit
+    cdef long long turns_taken
     cdef long long fraction_ns
     cdef long long leap_ns
     cdef long long leap_packets
@@ -51,7 +52,7 @@ cdef class Engine(Desk):
     )
     cdef long long _feed_slice(
         self, const unsigned char* base, long long length, const unsigned int[::1] meta, long long packet,
-        long long last, long long count, int link_type
+        long long stop, long long count, int link_type
     ) except -1
 
     cpdef bint is_short(self) except -1

@@ -3,10 +3,10 @@
 
 The rule by which threads may call them: each public method takes the engine's `Turn`, so each is atomic
 towards the others, interpreted as well as compiled, and nobody starves. feed() gives its turn up after
-every SLICE_PACKETS packets, SLICE_BYTES of frames or SLICE_RARE frames that are no plain segments, which
-keeps a reader waiting ≤ 1 ms, and once somebody has come, after BRIEF_PACKETS. `on_visit` is called then, if
-set, without the turn: whoever feeds may let readers do more. What else is called from here (dissect
-included) must not call back.
+every SLICE_PACKETS packets, SLICE_BYTES of frames or SLICE_RARE frames that are no plain segments, and after
+BRIEF_PACKETS if anybody has had a turn since the last one; `limits` says how long that is. After such a
+slice `on_visit` is called, if set, without the turn: whoever feeds may let readers do more. Neither that nor
+dissect, the only ones that are called from here, may call back.
 
 Time is the packets' own; tick() is for live captures, in which no packet may come for a while. Before a
 packet is taken, all that fell due since the last one is, in slices, see `timeouts`: so a capture gives one
@@ -96,6 +96,7 @@ class Engine(Desk):
         places = min(limits.max_flows or SLICES * SLICE_PACKETS, self.flows.live_limit)
         self.slice_packets = max(1, min(SLICE_PACKETS, places // SLICES))
         self.on_visit: Callable[[], None] | None = None
+        self.turns_taken = 0  # by anybody, when the last slice was begun
         self.fraction_ns = _MICROSECOND_NS
         self.leap_ns = self.leap_packets = 0  # the time far ahead that so many packets in a row agree on
         self.frame_bytes = 0  # of the one that goes the long way
@@ -116,25 +117,27 @@ class Engine(Desk):
         otherwise), offset in `frames`, length.
 
         Returns how many packets it has. If `patient`, maybe less, so that flows can be saved before they
-        would have to go; then it wants the rest, from that `packet` on, a little later.
+        would have to go; then it wants the rest, from that `packet` on, a little later. Calls `on_visit`
+        between slices.
         """
         view = memoryview(meta).cast("I")
         count = len(view) // 4
-        most, visits = self.slice_packets, self.turn.visits
         while packet < count:
             with self.turn:
+                taken = self.turn.taken
+                visited, self.turns_taken = taken != self.turns_taken + 1, taken
                 if self.flows.links is not None:
                     self.links.begin(frames, view, link_type)
                 if patient and self.is_short():
                     break
                 self.flows.source = source
                 self.fraction_ns = fraction_ns
-                last = min(count, packet + most)
-                packet = self._feed_slice(frames, len(frames), view, packet, last, count, link_type)
+                stop = packet + (min(BRIEF_PACKETS, self.slice_packets) if visited else self.slice_packets)
+                packet = self._feed_slice(
+                    frames, len(frames), view, packet, min(stop, count), count, link_type
+                )
             let_others()
-            visits, alone = self.turn.visits, self.turn.visits == visits + 1
-            most = self.slice_packets if alone else min(self.slice_packets, BRIEF_PACKETS)
-            if self.on_visit is not None and not alone:
+            if visited and self.on_visit is not None:
                 self.on_visit()
         return packet
 
@@ -207,9 +210,9 @@ class Engine(Desk):
     # --- a slice -----------------------------------------------------------------------------------
 
     def _feed_slice(
-        self, base: bytes, length: int, meta: memoryview, packet: int, last: int, count: int, link_type: int
+        self, base: bytes, length: int, meta: memoryview, packet: int, stop: int, count: int, link_type: int
     ) -> int:
-        """Take packets from number `packet` on, up to `last`, as many as a slice allows.
+        """Take packets from number `packet` on, up to `stop`, as many as a slice allows.
 
         Returns the number of the next, which is the same one if so much fell due before it that this was a
         slice.
@@ -220,7 +223,7 @@ class Engine(Desk):
         segment = self.segment
         recent = self.flows.recent
         key_offset = 0
-        while packet < last and room_bytes > 0 and rare > 0:
+        while packet < stop and room_bytes > 0 and rare > 0:
             row = packet * 4
             now_ns = meta[row] * _SECOND_NS + meta[row + 1] * self.fraction_ns
             start = min(length, meta[row + 2])

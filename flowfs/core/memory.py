@@ -1,4 +1,4 @@
-"""The byte moves of the core, its sum over bytes, and its one word to the garbage collector.
+"""The byte moves of the core, its sum over bytes, and its words to the kernel, the cache and the interpreter.
 
 Interpreted, moves are slices; compiled, `memory.pxd` makes them memcpy and memcmp, and the sum a loop in C.
 Callers have checked the bounds. `to` and `view` are writable memoryviews, `base` is bytes. Numbers in an
@@ -49,7 +49,7 @@ def populate(view: memoryview, position: int, count: int) -> None:
 
 
 def let_others() -> None:
-    """Let go of the interpreter's lock, so that who waits for it goes first.
+    """Let go of the interpreter's lock: whoever has asked for it, as is done after a switch interval, has it.
 
     Nothing to do when interpreted: the interpreter sees to that everywhere.
     """

@@ -306,7 +306,7 @@ class Sleepers(Table):
         return flow
 
     def listed(self, files: list[Any], hot_ns: int, roster: Roster) -> list[Entry]:
-        """given() of each, with its name, as an entry; two files of a sleeper at one look, if they follow."""
+        """given() of each, with its name, as an entry; a sleeper is woken once for two that follow."""
         entries = []
         record: Any = None
         connection: Any = None

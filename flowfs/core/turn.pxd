@@ -1,4 +1,4 @@
 cdef class Turn:
     cdef readonly object _next
     cdef object _busy
-    cdef readonly long long visits
+    cdef readonly long long taken

@@ -2,8 +2,8 @@
 
 A `threading.Lock` alone is not fair: the capture thread would let go and take it again before a waiting
 reader wakes. Here whoever waits for `_busy` holds `_next`, so a thread that comes again queues up behind it.
-Compiled, so that nobody lets go of the interpreter's lock between the end of a turn and the release: who
-waits for that would find the turn taken.
+Compiled, so that no switch of threads falls between the last line of a turn and its release: else whoever
+gets the interpreter then finds the turn taken.
 """
 
 from threading import Lock
@@ -15,12 +15,12 @@ class Turn:
     def __init__(self) -> None:
         self._next = Lock()
         self._busy = Lock()
-        self.visits = 0  # how often anybody had it
+        self.taken = 0  # how often, by anybody
 
     def __enter__(self) -> None:
         with self._next:
             self._busy.acquire()
-        self.visits += 1
+        self.taken += 1
 
     def __exit__(self, *_: object) -> None:
         self._busy.release()

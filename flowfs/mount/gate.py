@@ -3,9 +3,9 @@
 Knows no request. A worker that waits in trio costs five passes of its loop for each request, some 40 µs: more
 than most answers take. Whoever reads many small files asks again some µs after an answer, so a worker looks
 for the next request at once, for LINGER_S, and does not come to trio in between. It does not sleep either, if
-there is another processor for whoever asks: to wake one up takes longer than an answer does, in a virtual
-machine 50 µs and more. Always true: after TURN_S at the most it comes to trio, so that everybody else has
-their turn; and one worker at a time waits.
+there is another processor for whoever asks: to wake a sleeping thread takes longer than an answer does, in a
+virtual machine 50 µs and more. Always true: after TURN_S, and the request that goes on then, it comes to
+trio, so that everybody else has their turn; and one worker at a time waits.
 
 pyfuse3 takes what it needs of trio from a name in its module, in whose place `pyfuse3.asyncio` puts another
 library; there we put this. Where there is no such name nothing is put, and all works as it does with trio.
@@ -21,9 +21,8 @@ from typing import Any
 import pyfuse3
 import trio
 
-LINGER_S = (
-    0.0002  # in which programs that read file after file ask again; nobody else has their turn meanwhile
-)
+# In it programs that read file after file ask again; nobody else has their turn meanwhile.
+LINGER_S = 0.0002
 TURN_S = 0.001  # as often as the engine's changes are told at the most
 _LINGER_NS, _TURN_NS = int(LINGER_S * 1e9), int(TURN_S * 1e9)
 _MAX_DESCRIPTOR = 1024  # FD_SETSIZE of select(2), whose time limits are finer than those of poll(2)
@@ -55,7 +54,7 @@ class Waiting:
 
     def __init__(self) -> None:
         self._turn_ends_ns = 0
-        self._sleep_s = 0.0 if len(os.sched_getaffinity(0)) > 1 else LINGER_S
+        self._patience_s = 0.0 if len(os.sched_getaffinity(0)) > 1 else LINGER_S
 
     def __getattr__(self, name: str) -> Any:
         return getattr(trio.lowlevel, name)
@@ -72,7 +71,7 @@ class Waiting:
         now_ns = time.monotonic_ns()
         ends_ns = min(now_ns + _LINGER_NS, self._turn_ends_ns)
         while now_ns < ends_ns:
-            readable, _, _ = select.select((descriptor,), (), (), self._sleep_s)
+            readable, _, _ = select.select((descriptor,), (), (), self._patience_s)
             if readable:
                 return True
             now_ns = time.monotonic_ns()

@@ -56,8 +56,10 @@ MAX_NAME_BYTES = 255  # NAME_MAX of limits.h; the longest name of a flow has 120
 ROOT_MODE = stat.S_IFDIR | 0o700
 BLOCK_BYTES = 512  # the unit of st_blocks
 READ_BYTES = 131072  # st_blksize: cat and cp read so much at once
-MOST_READ_BYTES = 1 << 20  # what the kernel asks for at once at the most
-PAGE_BYTES = 4096  # the same, of files that do not hold all their bytes
+PAGE_BYTES = 4096  # st_blksize of files that do not hold all their bytes
+MOST_READ_BYTES = (
+    1 << 20
+)  # asked for at once: 256 pages, unless pages are larger or fs.fuse.max_pages_limit is
 
 Name = tuple[int, bytes]  # in which directory, by its inode, and what
 
@@ -289,7 +291,7 @@ class Tree:
         return bytes(self.read_page(handle, offset, size))
 
     def read_page(self, handle: int, offset: int, size: int) -> bytes | memoryview:
-        """At most `size` bytes from `offset`, and MOST_READ_BYTES of a flow. FREED, NOT_OPEN.
+        """At most `size` bytes from `offset`. FREED, NOT_OPEN.
 
         Fewer only at the end of what can be read. Good until the next call, for all flows are read into the
         same memory: each time a new MiB would cost more than to copy what is read.
@@ -297,8 +299,10 @@ class Tree:
         reader = self._readers.get(handle)
         if reader is None:
             return self._text(handle)[offset : offset + size]
+        if size > len(self._page):
+            self._page = memoryview(bytearray(size))
         try:
-            count = self._engine.read_into(reader.flow, offset, min(size, MOST_READ_BYTES), self._page)
+            count = self._engine.read_into(reader.flow, offset, size, self._page)
         except Evicted:
             raise TreeError(Reason.FREED) from None
         reader.position = offset + count

@@ -16,7 +16,8 @@ import pytest
 import craft
 from craft import monitors, pcapng, tunnels
 from flowfs.capture import Capture, CaptureError, Drops, FilterError, open_file
-from flowfs.capture.thread import READERS_S
+from flowfs.capture.savefile import Savefile
+from flowfs.capture.thread import READERS_S, WORK_S
 from flowfs.core.engine import Engine
 from recording import (
     DST,
@@ -103,15 +104,45 @@ def test_a_change_is_told(tmp_path: Path) -> None:
     assert len(told) == 2  # the batch, and the end
 
 
-def test_a_file_waits_while_somebody_reads(tmp_path: Path) -> None:
-    """An interface does not, nor a file whose flows are saved: who does that reads all the time."""
+@pytest.fixture
+def pauses_s(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """What is slept instead is noted."""
+    slept_s: list[float] = []
+    monkeypatch.setattr(time, "sleep", slept_s.append)
+    return slept_s
+
+
+def test_a_file_waits_while_somebody_reads(tmp_path: Path, pauses_s: list[float]) -> None:
     recorder, _ = run([open_file(str(write(tmp_path / "a.pcap", 10)), 0)])
     assert recorder.on_visit is not None
-    begun_s = time.monotonic()
     recorder.on_visit()
-    assert READERS_S <= time.monotonic() - begun_s < 1
-    saved, _ = run([open_file(str(tmp_path / "a.pcap"), 0)], on_short=lambda: None)
+    assert pauses_s == [READERS_S]
+
+
+def test_who_has_no_time_does_not_wait_for_readers(tmp_path: Path, pauses_s: list[float]) -> None:
+    """A pipe of this moment, which others fill; and a file whose flows are saved, which is to read always."""
+    path = str(write(tmp_path / "a.pcap", 10))
+    recorder, capture = run([open_file(path, 0)])
+    cast(Savefile, capture.sources[0]).is_current = True
+    assert recorder.on_visit is not None
+    recorder.on_visit()
+    assert pauses_s == []
+    saved, _ = run([open_file(path, 0)], on_short=lambda: None)
     assert saved.on_visit is None
+
+
+def test_a_file_works_on_beside_readers_however_short_its_slices(
+    tmp_path: Path, pauses_s: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With `--max-flows 8` a slice has one packet, and a pause takes as long as some two hundred."""
+    recorder, _ = run([open_file(str(write(tmp_path / "a.pcap", 10)), 0)])
+    assert recorder.on_visit is not None
+    worked_s = 1000.0
+    monkeypatch.setattr(time, "thread_time", lambda: worked_s)
+    for _ in range(1000):
+        recorder.on_visit()
+        worked_s += WORK_S / 50
+    assert 15 < len(pauses_s) < 25
 
 
 def test_a_change_that_nobody_waits_for_wakes_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

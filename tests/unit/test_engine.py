@@ -429,38 +429,37 @@ def test_a_reader_gets_its_turn_within_a_batch(engine: Engine) -> None:
 def test_nobody_visits_who_feeds_alone(engine: Engine) -> None:
     """And slices are as long as they may be: each is one turn."""
     visits: list[int] = []
-    engine.on_visit = lambda: visits.append(1)
     frames, meta = batch(Conversation(step_ns=0).handshake().client(0, b"abc").packets[-1:])
-    before = engine.turn.visits
-    engine.feed(frames, meta * 5 * engine.slice_packets, ETHERNET)
-    assert (visits, engine.turn.visits - before) == ([], 5)
+    engine.feed(frames, meta, ETHERNET)
+    engine.on_visit = lambda: visits.append(1)
+    before = engine.turn.taken
+    for _ in range(2):
+        engine.feed(frames, meta * 5 * engine.slice_packets, ETHERNET)
+    assert (visits, engine.turn.taken - before) == ([], 10)
 
 
-def test_who_feeds_is_told_of_visits() -> None:
-    """Without the turn, and slices are brief from then on: here each visit brings the next one."""
+@pytest.mark.parametrize("per_call", [1, 4])
+def test_who_feeds_is_told_of_visits(per_call: int) -> None:
+    """Without the turn, and slices are brief then; visits between two calls count as well."""
     engine = Engine(Limits(payload_bytes=16 * MIB, table_bytes=16 * MIB))
-    assert engine.slice_packets > 2 * BRIEF_PACKETS
-    count = 200 * engine.slice_packets
-    visits: list[int] = []
-    ended = threading.Event()
+    assert engine.slice_packets == 4 * BRIEF_PACKETS
+    frames, meta = batch(Conversation(step_ns=0).handshake().client(0, b"abc").packets[-1:])
+    engine.feed(frames, meta, ETHERNET)
+    before, visits = engine.turn.taken, list[int]()
 
     def visit() -> None:
-        with engine.turn:
-            visits.append(engine.turn.visits)
-
-    def visitor() -> None:
-        while not visits and not ended.is_set():
+        if len(visits) < 9:
             engine.statistics()
+        visits.append(engine.turn.taken - before)
 
     engine.on_visit = visit
-    frames, meta = batch(Conversation(step_ns=0).handshake().client(0, b"abc").packets[-1:])
-    thread = threading.Thread(target=visitor, daemon=True)
-    thread.start()
-    engine.feed(frames, meta * count, ETHERNET)
-    ended.set()
-    thread.join(20)
-    assert len(visits) > count // engine.slice_packets  # long slices would be fewer
-    assert engine.statistics()["packets"] == count
+    engine.statistics()
+    for _ in range(12 // per_call):
+        engine.feed(frames, meta * per_call * BRIEF_PACKETS, ETHERNET)
+    # A turn of a visitor, and one of a slice; then nobody comes, and the next slice is a long one.
+    assert visits == [3, 5, 7, 9, 11, 13, 15, 17, 19, 20]
+    assert engine.turn.taken - before == (21 if per_call == 4 else 22)
+    assert engine.statistics()["packets"] == 1 + 12 * BRIEF_PACKETS
 
 
 @pytest.mark.parametrize("count", [0, 1, 5 * MIB, 1 << 40])

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from craft import Conversation, batch
 from flowfs.core.engine import Engine
-from flowfs.core.limits import HOT_NS, Limits
+from flowfs.core.limits import HOT_NS, KIB, Limits
 from flowfs.core.roster import Entry, Roster
 from flowfs.tree import ROOT, Reason, Tree, TreeError
 from flowfs.tree.answers import FILE_MODE, Attributes
@@ -100,7 +100,7 @@ def test_a_page_is_what_is_read_until_the_next_one(directory: Directory) -> None
     conversation = directory.flow(data=b"abcdef")
     handle = directory.tree.open(directory.lookup(conversation).inode).handle
     for offset, size in ((0, 100), (2, 3), (6, 3), (0, 2 * MIB)):
-        assert directory.tree.read_page(handle, offset, size) == directory.tree.read(handle, offset, size)
+        assert directory.tree.read_page(handle, offset, size) == b"abcdef"[offset : offset + size]
     assert directory.tree.readiness(handle) == (False, False)
     directory.feed(conversation.client(6, b"ghi"))
     assert directory.tree.readiness(handle) == (True, False)
@@ -108,8 +108,28 @@ def test_a_page_is_what_is_read_until_the_next_one(directory: Directory) -> None
     assert directory.tree.readiness(handle) == (False, False)
     directory.tree.release(handle)
     refused(Reason.NOT_OPEN, directory.tree.read_page, handle, 0, 1)
-    status = directory.tree.open(STATUS).handle
-    assert directory.tree.read_page(status, 7, 11) == directory.tree.read(status, 7, 11)
+
+
+def test_a_page_is_as_large_as_what_is_asked_for(directory: Directory) -> None:
+    """The kernel may ask for more than is usual: what comes short is taken for the end."""
+    data = bytes(range(256)) * 8192
+    conversation = directory.flow(data=b"")
+    for at in range(0, len(data), 32 * KIB):
+        directory.feed(conversation.client(at, data[at : at + 32 * KIB]))
+    handle = directory.tree.open(directory.lookup(conversation).inode).handle
+    assert directory.tree.read_page(handle, 0, 2 * MIB) == data
+    assert directory.tree.read_page(handle, 1, 1000) == data[1:1001]
+
+
+def test_there_is_one_page_for_all(directory: Directory) -> None:
+    """Which costs no memory for each read; who keeps what he was given has what came later."""
+    first, second = (
+        directory.tree.open(directory.lookup(directory.flow(port, data)).inode).handle
+        for port, data in ((1, b"first"), (2, b"other"))
+    )
+    page, kept = directory.tree.read_page(first, 0, 5), directory.tree.read(first, 0, 5)
+    assert directory.tree.read_page(second, 0, 5) == page == b"other"
+    assert kept == b"first"
 
 
 def test_handles_are_never_used_twice(directory: Directory) -> None:

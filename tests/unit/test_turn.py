@@ -81,12 +81,12 @@ def test_one_at_a_time() -> None:
     assert (inside, worst) == (0, 1)
 
 
-def test_visits_are_counted() -> None:
+def test_turns_are_counted() -> None:
     turn = Turn()
     for _ in range(3):
         with turn:
             pass
-    assert turn.visits == 3
+    assert turn.taken == 3
 
 
 def test_an_error_ends_the_turn() -> None:
