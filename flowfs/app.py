@@ -70,7 +70,7 @@ def _build(config: Config, engine: Engine, voice: Voice, stack: contextlib.ExitS
     house = _House(config, voice, engine, sources)
     stack.callback(house.put_away)  # when the mount has gone, for which somebody may wait
     with signals_wait():
-        house.mount = Mount.open(house.tree(options), config.mountpoint, options)
+        house.mount = Mount.open(house.tree(options), config.mountpoint, options, config.source)
         stack.callback(_close, house.mount)
     for line in house.mount.warnings:
         voice.warn(line)

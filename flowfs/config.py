@@ -4,6 +4,7 @@ Knows which values make sense, not where they came from nor what they are for. A
 number is within its range, and the settings fit together. Every error is one line that names the option.
 """
 
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -80,6 +81,13 @@ class Config:
     user: str = ""
     quiet: bool = False
     verbose: bool = False
+
+    @property
+    def source(self) -> str:
+        """What is mounted, as fstab(5) names it; "" where that is standard input, or several files."""
+        if self.interfaces:
+            return ",".join(self.interfaces)
+        return os.path.abspath(self.files[0]) if len(self.files) == 1 and self.files[0] != "-" else ""
 
     def __post_init__(self) -> None:
         limits = self.limits

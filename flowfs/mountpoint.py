@@ -117,7 +117,7 @@ def flowfs_mounts() -> list[Mounted]:
 
 
 def meant(place: str | None) -> Mounted:
-    """The mount that `place` is or lies in; of None the only one that can be looked into.
+    """The mount that `place` is or lies in; of None the only one that can be looked into, or where we are.
 
     Raises MountError if there is none, or it is dead or somebody else's, and Unclear if there are several.
     """
@@ -136,11 +136,21 @@ def meant(place: str | None) -> Mounted:
         raise MountError(f"no flowfs is mounted; this mounts: {command()} mount MOUNTPOINT -i IFACE")
     faults = {mounted: fault_of(mounted) for mounted in there}
     usable = [mounted for mounted, fault in faults.items() if not fault]
+    if len(usable) > 1 and (here := _here()) in usable:
+        return here
     if len(usable) > 1:
         raise Unclear(f"which MOUNTPOINT? flowfs is mounted at {', '.join(one.path for one in usable)}")
     if not usable:
         raise MountError("; ".join(faults.values()))
     return usable[0]
+
+
+def _here() -> Mounted | None:
+    """What the working directory is on."""
+    try:
+        return mount_around(os.getcwd())
+    except FileNotFoundError:  # it was removed
+        return None
 
 
 def service_of(mounted: Mounted) -> Service:

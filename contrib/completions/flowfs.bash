@@ -143,7 +143,7 @@ _shtab_cmd_compgen_b22d64f2() {
 
 _flowfs_words_of_a_list() {
   local before="${1%"${1##*,}"}"
-  compgen -P "$before" -W "ro rw visible allow_other allow_root uid= gid= umask=" -- "${1##*,}"
+  compgen -P "$before" -W "ro rw visible allow_other allow_root uid= gid= umask= fsname=" -- "${1##*,}"
 }
 
 # $1=COMP_WORDS[1]

@@ -49,6 +49,9 @@ def run(arguments: Sequence[str]) -> int:
     if told.namespace:
         Terminal().error(f"-N is not for us: nsenter --mount={told.namespace} mount ...")
         return MOUNT_8_USAGE
+    if any(name == "remount" for name, _ in _items(told.options or ())):
+        Terminal().error("-o remount: flowfs takes its options once; umount, and mount again")
+        return MOUNT_8_USAGE
     if not told.sloppy and (mistake := _mistyped(told.options or ())):
         Terminal().error(mistake)
         return MOUNT_8_USAGE
@@ -102,6 +105,8 @@ def as_typed(source: str, mountpoint: str, lists: Sequence[str], *, sloppy: bool
             named = named or option in ("--interface", "--read")
     if sloppy:
         others = [option for option in others if _is_mount_option(option)]
+    if named and "," not in source:  # mount -a knows by its name what is mounted already
+        others.insert(0, f"fsname={source}")
     words += [f"--options={option}" for option in others]
     if not named:
         words.append(f"--read={source}" if _is_file(source) else f"--interface={source}")

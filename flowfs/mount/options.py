@@ -25,6 +25,7 @@ _WITHOUT_EFFECT = frozenset(
     "async sync dirsync silent loud".split()
 )
 _FOR_OTHERS = re.compile(r"(x-|X-|comment=)")
+_MOST_SOURCE = 1024  # letters; the kernel takes a page of them
 _WORDS: Mapping[str, Mapping[str, Any]] = {
     "ro": {"read_only": True},
     "rw": {"read_only": False},
@@ -33,11 +34,18 @@ _WORDS: Mapping[str, Mapping[str, Any]] = {
     "allow_root": {"allow": "root"},
 }
 _MAX_ID = (1 << 32) - 2  # the last one is "none": chown(2)
-OPTIONS = (*_WORDS, "uid=", "gid=", "umask=")
+OPTIONS = (*_WORDS, "uid=", "gid=", "umask=", "fsname=")
 """Those that have an effect."""
 _THERE_ARE = (
-    "there are ro, rw, visible, allow_other, allow_root, uid=, gid= and umask=, and for mount(8) the long"
-    " options of flowfs mount, such as filter="
+    "there are ro, rw, visible, allow_other, allow_root, uid=, gid=, umask= and fsname=, and for mount(8) the"
+    " long options of flowfs mount, such as filter="
+)
+
+_OPENS_NOTHING = (
+    "-o allow_other: the modes keep all but root out; umask=022, or umask=027,gid=GROUP, lets others in"
+)
+_SHUTS_OUT = (
+    "-o uid=, gid= or umask= let nobody in without allow_other: only who mounts, whatever ls -l shows"
 )
 
 
@@ -47,6 +55,7 @@ class MountOptions:
 
     `allow`: who is let in besides the owner of the mount, everybody as far as the modes go or root alone.
     `uid`, `gid`: whose the files look like, None for the owner's. `umask` takes rights away from everybody's.
+    `fsname`: what mount(8) and df(1) call it, "" for what is captured.
     """
 
     read_only: bool = False
@@ -55,6 +64,7 @@ class MountOptions:
     uid: int | None = None
     gid: int | None = None
     umask: int = PRIVATE
+    fsname: str = ""
 
     @classmethod
     def parse(cls, lists: Iterable[str]) -> MountOptions:
@@ -79,12 +89,17 @@ class MountOptions:
         return bool(self.allow or self.umask & 0o700)
 
     @property
-    def opens_nothing(self) -> bool:
-        """Whether everybody is let in, and finds modes that are for the owner of the mount alone."""
-        return self.allow == "other" and self.uid is None and self.umask & PRIVATE == PRIVATE
+    def contradiction(self) -> str:
+        """What one option promises and another takes back, with what to do about it; "" for nothing."""
+        private = self.umask & PRIVATE == PRIVATE
+        if self.allow == "other" and self.uid is None and private:
+            return _OPENS_NOTHING
+        if not self.allow and not (self.uid is None and self.gid is None and private):
+            return _SHUTS_OUT
+        return ""
 
-    def for_fuse(self) -> set[str]:
-        """As libfuse takes them.
+    def for_fuse(self, source: str = "") -> set[str]:
+        """As libfuse takes them; `source` is what is captured.
 
         Without default_permissions where the kernel lets in the owner of the mount alone, so that writing to
         a file of mode 0400 comes to us and gets EROFS rather than EACCES. With it where others come, too:
@@ -92,7 +107,14 @@ class MountOptions:
         somebody else was given, and of the groups of who asks we are told only the first. Then writing gets
         EACCES from who may not; EROFS from `ro`, which comes first.
         """
-        options = {f"fsname={FILESYSTEM}", f"subtype={FILESYSTEM}", "nosuid", "nodev", "noexec", "noatime"}
+        options = {
+            f"fsname={_fsname(self.fsname or source)}",
+            f"subtype={FILESYSTEM}",
+            "nosuid",
+            "nodev",
+            "noexec",
+            "noatime",
+        }
         if self.read_only:
             options.add("ro")
         if self.allow:
@@ -100,6 +122,13 @@ class MountOptions:
         if self.checked:
             options.add("default_permissions")
         return options
+
+
+def _fsname(source: str) -> str:
+    """libfuse parts options at commas that have no backslash before them, and pyfuse3 takes ASCII alone."""
+    if not source.isascii() or not source.isprintable() or not 0 < len(source) <= _MOST_SOURCE:
+        return FILESYSTEM
+    return re.sub(r"([\\,])", r"\\\1", source)
 
 
 def _meaning(option: str) -> Mapping[str, Any]:
@@ -111,6 +140,8 @@ def _meaning(option: str) -> Mapping[str, Any]:
         return {"uid": _id(option, value, lambda: pwd.getpwnam(value).pw_uid, "user")}
     if name == "gid":
         return {"gid": _id(option, value, lambda: grp.getgrnam(value).gr_gid, "group")}
+    if name == "fsname" and value:
+        return {"fsname": value}
     if name == "umask":
         if not re.fullmatch(r"0*[0-7]{1,3}", value, re.ASCII):
             raise MountOptionError(f"-o {option}: not an octal number from 0 to 777, such as 027")

@@ -28,9 +28,6 @@ from .waiters import Waiters
 
 MAX_TASKS = 512  # pyfuse3's default 99 freezes the mount when as many handlers are blocked
 READ_AHEAD_KIB = 1024  # cat of a finished flow: 2,200 MB/s instead of 735 with the default 128
-_OPENS_NOTHING = (
-    "-o allow_other: the modes keep all but root out; umask=022, or umask=027,gid=GROUP, lets others in"
-)
 
 
 class Mount:
@@ -55,17 +52,20 @@ class Mount:
         self._open = True
 
     @classmethod
-    def open(cls, tree: Tree, mountpoint: str, options: MountOptions | None = None) -> Mount:
+    def open(
+        cls, tree: Tree, mountpoint: str, options: MountOptions | None = None, source: str = ""
+    ) -> Mount:
         """Mount the tree; from then on requests wait for `serve`. Raises MountError.
 
-        The mount belongs to the real user and group of the process: root that mounts for somebody else
-        calls `setresgid(gid, 0, 0)` and `setresuid(uid, 0, 0)` before, and gives up the rest of its rights
-        afterwards. No thread is started, so the process may fork between this and `serve`.
+        `source` is what is captured, as fstab(5) names it. The mount belongs to the real user and group of
+        the process: root that mounts for somebody else calls `setresgid(gid, 0, 0)` and
+        `setresuid(uid, 0, 0)` before, and gives up the rest of its rights afterwards. No thread is started,
+        so the process may fork between this and `serve`.
         """
         options = options or MountOptions()
         path, warnings = prepare(mountpoint)
-        if options.opens_nothing:
-            warnings.append(_OPENS_NOTHING)
+        if options.contradiction:
+            warnings.append(options.contradiction)
         logging.getLogger("pyfuse3").addFilter(_is_news)
         waiters = Waiters()
         notifier = Notifier(tree, waiters)
@@ -79,7 +79,7 @@ class Mount:
         said = ""
         try:
             with _captured_stderr() as captured:
-                pyfuse3.init(operations, path, options.for_fuse())
+                pyfuse3.init(operations, path, options.for_fuse(source))
         except RuntimeError:
             said = captured[-1] if captured else "the kernel refused"
         if said:

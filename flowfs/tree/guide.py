@@ -6,7 +6,7 @@ Each file in the directory above is what one side of a TCP connection sent to th
 10.11.12.13. At the end, --42: on VLAN 42; c1: a later connection with the same addresses and ports.
 With --names they have other names, and may lie in directories: "names" of status.json has the template. A
 name that another file has already gets ~ and a number behind it. In this directory, NAME is what a file is
-called without --names, which is its attribute user.flowfs.canonical; there are no directories.
+called without --names, which the attribute user.flowfs.canonical then says; there are no directories.
 Files grow as packets come. What was read never changes; lost bytes read as zeros and are listed.
 rm frees a file, all else is read-only.
 

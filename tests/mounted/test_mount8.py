@@ -99,6 +99,33 @@ def test_fstab(tmp_path: Path, capture: Path, place: Path, type_: str) -> None:
     assert lines[1].startswith("webfuse.flowfs rw,")
 
 
+def test_all_of_fstab_twice(tmp_path: Path, capture: Path, place: Path) -> None:
+    """mount -a leaves alone what is mounted already, which it knows by what fstab calls it."""
+    other = craft.write_pcap(tmp_path / "web.pcap", WEB.packets)
+    (tmp_path / "others").mkdir()
+    (tmp_path / "fstab").write_text(
+        f"the-web {place} flowfs read=web.pcap 0 0\n{other} {tmp_path}/others flowfs umask=077 0 0\n"
+    )
+    script = "mount -a -T fstab && mount -a -T fstab; echo $?; findmnt -no SOURCE flows; umount flows others"
+    done = in_a_namespace(tmp_path, script)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.split() == ["0", "the-web"]
+
+
+def test_what_is_mounted_is_its_source(tmp_path: Path, capture: Path, place: Path) -> None:
+    done = in_a_namespace(
+        tmp_path, "flowfs mount flows -r ./a,b.pcap && findmnt -no SOURCE flows; umount flows"
+    )
+    assert (done.stdout, done.stderr) == (f"{capture}\n", "")
+
+
+def test_a_mount_cannot_be_changed(tmp_path: Path, capture: Path, place: Path) -> None:
+    script = f"mount -t flowfs {str(capture)!r} flows; mount -o remount,ro flows; echo $?; umount flows"
+    done = in_a_namespace(tmp_path, script)
+    assert done.stdout == "1\n"
+    assert done.stderr == "flowfs: -o remount: flowfs takes its options once; umount, and mount again\n"
+
+
 @pytest.mark.parametrize("type_", [pytest.param("fuse.flowfs", marks=needs_mount_fuse), "flowfs"])
 def test_mistakes(tmp_path: Path, capture: Path, place: Path, type_: str) -> None:
     done = in_a_namespace(tmp_path, f"mount -t {type_} {str(capture)!r} {place} -o max_memory=lots")

@@ -233,12 +233,20 @@ def test_the_topmost_mount_counts(several: list[Mounted], tmp_path: Path) -> Non
     assert meant(None).device == "0:4"
 
 
-def test_several_mounts(several: list[Mounted], tmp_path: Path) -> None:
+def test_several_mounts(several: list[Mounted], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where we are is meant, if that is one."""
     (tmp_path / "c/.flowfs").mkdir(parents=True)
     several.append(Mounted(str(tmp_path / "c"), mountpoint.TYPE, "0:5"))
     with pytest.raises(Unclear) as unclear:
         meant(None)
     assert str(unclear.value) == f"which MOUNTPOINT? flowfs is mounted at {tmp_path}/a, {tmp_path}/c"
+    monkeypatch.chdir(tmp_path / "c/.flowfs")
+    assert meant(None).path == f"{tmp_path}/c"
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    with pytest.raises(Unclear):
+        meant(None)
     (tmp_path / "c/.flowfs").rmdir()  # that cannot be looked into, so there is one left
     assert meant(None) == several[1]
 

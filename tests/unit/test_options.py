@@ -128,19 +128,19 @@ def test_the_kernel_checks_the_modes_where_they_keep_somebody_out(text: str, che
 
 
 @pytest.mark.parametrize(
-    ("text", "nothing"),
+    ("text", "said"),
     [
-        ("allow_other", True),
-        ("allow_other,gid=12", True),
-        ("allow_other,umask=0177", True),
-        ("allow_other,uid=12", False),
-        ("allow_other,umask=027", False),
-        ("", False),
-        ("allow_root", False),
+        *(("allow_other", "lets others in"), ("allow_other,gid=12", "lets others in")),
+        *(("allow_other,umask=0177", "lets others in"), ("allow_other,uid=12", "")),
+        *(("allow_other,umask=027", ""), ("", ""), ("allow_root", ""), ("ro,visible", "")),
+        *(("uid=12", "without allow_other"), ("gid=12", "without allow_other")),
+        *(("umask=027", "without allow_other"), ("umask=0777", "")),
     ],
 )
-def test_letting_in_without_letting_anybody_read(text: str, nothing: bool) -> None:
-    assert MountOptions.parse([text]).opens_nothing == nothing
+def test_letting_in_without_letting_anybody_read(text: str, said: str) -> None:
+    contradiction = MountOptions.parse([text]).contradiction
+    assert said in contradiction
+    assert bool(said) == bool(contradiction)
 
 
 @pytest.mark.parametrize(
@@ -172,6 +172,25 @@ def test_what_libfuse_gets() -> None:
     always = {"fsname=flowfs", "subtype=flowfs", "nosuid", "nodev", "noexec", "noatime"}
     assert MountOptions().for_fuse() == always
     assert MountOptions(read_only=True).for_fuse() == always | {"ro"}
+
+
+@pytest.mark.parametrize(
+    ("text", "source", "fsname"),
+    [
+        ("", "eth0", "eth0"),
+        ("", "eth0,eth1", r"eth0\,eth1"),
+        ("", r"/a\b,c d.pcap", r"/a\\b\,c d.pcap"),
+        *(
+            ("", "", "flowfs"),
+            ("", "/\xe4.pcap", "flowfs"),
+            ("", "a\nb", "flowfs"),
+            ("", "x" * 1025, "flowfs"),
+        ),
+        *(("fsname=flows", "eth0", "flows"), ("fsname=a=b", "", "a=b")),
+    ],
+)
+def test_what_it_is_called(text: str, source: str, fsname: str) -> None:
+    assert f"fsname={fsname}" in MountOptions.parse([text]).for_fuse(source)
 
 
 @pytest.mark.parametrize(
