@@ -16,6 +16,7 @@ from __future__ import annotations
 import os
 import select
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pyfuse3
@@ -52,7 +53,8 @@ class Lock:
 class Waiting:
     """What stands for `trio.lowlevel`."""
 
-    def __init__(self) -> None:
+    def __init__(self, meanwhile: Callable[[], None]) -> None:
+        self._meanwhile = meanwhile
         self._turn_ends_ns = 0
         self._patience_s = 0.0 if len(os.sched_getaffinity(0)) > 1 else LINGER_S
 
@@ -61,6 +63,7 @@ class Waiting:
 
     async def wait_readable(self, descriptor: int) -> None:
         """Until there is a request. Raises trio.ClosedResourceError once notify_closing() was called."""
+        self._meanwhile()
         if descriptor < _MAX_DESCRIPTOR and self._is_asked_again(descriptor):
             return
         await trio.lowlevel.wait_readable(descriptor)
@@ -83,14 +86,15 @@ class Gate:
 
     Lock = Lock
 
-    def __init__(self) -> None:
-        self.lowlevel = Waiting()
+    def __init__(self, meanwhile: Callable[[], None]) -> None:
+        self.lowlevel = Waiting(meanwhile)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(trio, name)
 
 
-def put_up() -> None:
-    """From here on pyfuse3's workers wait so."""
-    if getattr(pyfuse3, "trio", None) is trio:
-        setattr(pyfuse3, "trio", Gate())  # noqa: B010  its stubs do not tell of it
+def put_up(meanwhile: Callable[[], None]) -> None:
+    """From here on pyfuse3's workers wait so; before each wait `meanwhile` is called."""
+    stands = getattr(pyfuse3, "trio", None)
+    if stands is trio or isinstance(stands, Gate):
+        setattr(pyfuse3, "trio", Gate(meanwhile))  # noqa: B010  its stubs do not tell of it

@@ -101,6 +101,7 @@ class Notifier:
         self._names_wait = trio.Event()
         self._freed: dict[int, None] = {}  # inodes
         self._freed_wait = trio.Event()
+        self.learnt = 0  # how often the tree had changes
         self.dropped = 0  # names beyond MAX_NAMES: the kernel asks again once their 300 s are over
 
     def notify(self) -> None:
@@ -138,6 +139,7 @@ class Notifier:
     def _collect(self) -> None:
         if not self._tree.changed():
             return
+        self.learnt += 1
         inodes, names, freed = self._tree.changes()
         self._grown.update(dict.fromkeys(inodes))
         if freed:

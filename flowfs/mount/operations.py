@@ -33,6 +33,7 @@ from ..tree import (
     TreeError,
     Unready,
 )
+from .foresight import Foresight
 from .modes import Modes
 from .streams import Streams
 from .waiters import Waiters
@@ -92,6 +93,7 @@ class Operations(pyfuse3.Operations):
         settle: Callable[..., None],
         waiters: Waiters,
         streams: Streams,
+        foresight: Foresight,
         uid: int,
         gid: int,
         modes: Modes | None = None,
@@ -101,6 +103,7 @@ class Operations(pyfuse3.Operations):
         self._settle = settle
         self._waiters = waiters
         self._streams = streams
+        self._foresight = foresight
         self._uid = uid
         self._gid = gid
         self._modes = Modes() if modes is None else modes
@@ -171,14 +174,17 @@ class Operations(pyfuse3.Operations):
         inodes: list[int] = []
         entry, kind = pyfuse3.EntryAttributes(), (0, 0, 0.0, 0.0)
         entry.st_uid, entry.st_gid = self._uid, self._gid
-        for name, attributes, cookie in self._tree.entries(fh, start_id):
+        last = start_id
+        for name, attributes, cookie in self._foresight.entries(fh, start_id):
             if attributes[6:] != kind:
                 kind = attributes[6:]
                 self._set_kind(entry, kind)
             self._set(entry, attributes)
             if not pyfuse3.readdir_reply(token, name, entry, cookie):
+                self._foresight.plan(fh, last, len(inodes))
                 break
             inodes.append(attributes[0])
+            last = cookie
         self._settle(*inodes)
 
     @_handler

@@ -19,6 +19,7 @@ import trio
 from ..mountpoint import MountError, mounted_at, prepare
 from ..tree import Tree
 from . import gate
+from .foresight import Foresight
 from .modes import Modes
 from .notifier import Notifier
 from .operations import Operations
@@ -74,8 +75,9 @@ class Mount:
         gid = os.getgid() if options.gid is None else options.gid
         modes = Modes(options.umask)
         streams.can_be_written = not options.checked or modes.let_us_write_streams(uid, gid)
-        gate.put_up()
-        operations = Operations(tree, notifier.settle, waiters, streams, uid, gid, modes)
+        foresight = Foresight(tree, lambda: notifier.learnt)
+        gate.put_up(foresight.make)
+        operations = Operations(tree, notifier.settle, waiters, streams, foresight, uid, gid, modes)
         said = ""
         try:
             with _captured_stderr() as captured:

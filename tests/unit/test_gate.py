@@ -20,6 +20,10 @@ from flowfs.mount.gate import Gate, Lock, Waiting
 PATIENCE_S = 10
 
 
+def nothing() -> None:
+    """Nobody has anything to do meanwhile."""
+
+
 def played(script: Callable[[], Awaitable[None]]) -> None:
     async def limited() -> None:
         with trio.fail_after(PATIENCE_S):
@@ -49,7 +53,7 @@ def test_a_request_that_is_there_soon_costs_no_pass_of_the_loop(
     os.write(pipe[1], b"request")
 
     async def script() -> None:
-        waiting, counts = Waiting(), [0]
+        waiting, counts = Waiting(nothing), [0]
         async with trio.open_nursery() as nursery:
             await waiting.wait_readable(pipe[0])
             nursery.start_soon(turns_of_others, counts)
@@ -80,7 +84,7 @@ def test_a_request_that_comes_soon_is_waited_for(
     os.write(pipe[1], b"r")
 
     async def script() -> None:
-        waiting, counts = Waiting(), [0]
+        waiting, counts = Waiting(nothing), [0]
         await waiting.wait_readable(pipe[0])
         os.read(pipe[0], 1)
         writer = threading.Timer(0.05, os.write, (pipe[1], b"s"))
@@ -100,7 +104,7 @@ def test_others_have_their_turn_however_many_requests_come(pipe: tuple[int, int]
     os.write(pipe[1], b"request")
 
     async def script() -> None:
-        waiting, counts = Waiting(), [0]
+        waiting, counts = Waiting(nothing), [0]
         async with trio.open_nursery() as nursery:
             nursery.start_soon(turns_of_others, counts)
             end_s = time.monotonic() + 40 * gate.TURN_S
@@ -116,7 +120,7 @@ def test_without_a_request_it_waits_in_trio(pipe: tuple[int, int]) -> None:
     os.write(pipe[1], b"r")
 
     async def script() -> None:
-        waiting, done = Waiting(), []
+        waiting, done = Waiting(nothing), []
 
         async def wait() -> None:
             for _ in range(2):
@@ -135,7 +139,7 @@ def test_without_a_request_it_waits_in_trio(pipe: tuple[int, int]) -> None:
 
 def test_who_waits_is_told_that_there_will_be_no_more(pipe: tuple[int, int]) -> None:
     async def script() -> None:
-        waiting, ended = Waiting(), []
+        waiting, ended = Waiting(nothing), []
 
         async def wait() -> None:
             with pytest.raises(trio.ClosedResourceError):
@@ -215,12 +219,20 @@ def test_who_is_woken_and_cancelled_does_not_keep_the_lock_from_others() -> None
     played(script)
 
 
-def test_pyfuse3_has_the_name_that_it_is_put_in(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pyfuse3_has_the_name_that_it_is_put_in(
+    pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two mounts in a process the later one is served."""
     monkeypatch.setattr(pyfuse3, "trio", trio)
-    gate.put_up()
+    gate.put_up(nothing)
     put = vars(pyfuse3)["trio"]
     assert isinstance(put, Gate)
     assert put.open_nursery is trio.open_nursery
     assert put.lowlevel.current_trio_token is trio.lowlevel.current_trio_token
-    gate.put_up()
-    assert vars(pyfuse3)["trio"] is put
+    called: list[int] = []
+    gate.put_up(lambda: called.append(1))
+    other = vars(pyfuse3)["trio"]
+    assert isinstance(other, Gate)
+    os.write(pipe[1], b"request")
+    played(lambda: other.lowlevel.wait_readable(pipe[0]))
+    assert called == [1]

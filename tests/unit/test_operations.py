@@ -16,6 +16,7 @@ import trio
 from craft import Conversation, batch
 from flowfs.core.engine import Engine
 from flowfs.core.limits import HOT_NS, Limits
+from flowfs.mount.foresight import Foresight
 from flowfs.mount.modes import Modes
 from flowfs.mount.operations import Operations
 from flowfs.mount.streams import Streams
@@ -38,7 +39,10 @@ class Mounted:
         self.tree = Tree(self.engine)
         self.waiters = Waiters()
         streams = Streams(self.tree, self.waiters, self.settled.append, "/nowhere")
-        self.operations = Operations(self.tree, self.settled.append, self.waiters, streams, 1000, 100, modes)
+        foresight = Foresight(self.tree, int)
+        self.operations = Operations(
+            self.tree, self.settled.append, self.waiters, streams, foresight, 1000, 100, modes
+        )
 
 
 @pytest.fixture
@@ -88,7 +92,15 @@ def test_a_listing_has_of_each_entry_what_a_look_at_it_has(monkeypatch: pytest.M
     tree = Tree(mounted.engine, visible=True)
     settled: list[object] = []
     streams = Streams(tree, mounted.waiters, settled.append, "/nowhere")
-    operations = Operations(tree, lambda *inodes: settled.append(inodes), mounted.waiters, streams, 1000, 100)
+    operations = Operations(
+        tree,
+        lambda *inodes: settled.append(inodes),
+        mounted.waiters,
+        streams,
+        Foresight(tree, int),
+        1000,
+        100,
+    )
     monkeypatch.setattr(pyfuse3, "readdir_reply", reply)
     answer(operations.readdir(ROOT, 0, cast(pyfuse3.ReaddirToken, None)))
     assert [name for name, _, _ in listed][:4] == [b".", b"..", b".flowfs", NAME]
