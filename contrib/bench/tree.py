@@ -206,9 +206,9 @@ def measure_together(options: argparse.Namespace, work: Path) -> bool:
         return met
     note("a reader beside a capture")
     shape, seconds = (shapes.LIVE_SMALL, 0.5) if options.small else (meanwhile.SHAPE, meanwhile.SECONDS)
-    lost, rate = meanwhile.lost_while_reading(flowfs, shape, seconds, work)
+    lost, packets, rate = meanwhile.lost_while_reading(flowfs, shape, seconds, work)
     note("")
-    said = f"{100 * lost:.3f} % of the packets lost at {rate:,.0f} packets/s (none may be)"
+    said = f"{lost:,} of {packets:,} packets lost at {rate:,.0f} packets/s (none may be)"
     print(f"  {'cat of all, again':<18} {said}  {('MISSED' if lost else 'ok') if judging else ''}")
     return met and not (lost and judging)
 

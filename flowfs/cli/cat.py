@@ -69,9 +69,10 @@ class _Cat:
         self._follow: bool = told.follow
         self._paths: list[str] = told.flows
         self._both: bool = told.both
-        labelled = told.both or (told.follow and len(told.flows) > 1)
-        self._output = Output(labelled=labelled, raw=told.raw)
+        self._labelled: bool = told.both or (told.follow and len(told.flows) > 1)
+        self._output = Output(labelled=self._labelled, raw=told.raw)
         self._flows: list[FlowFile] = []
+        self._places: set[str] = set()  # of all that there were
         self._peerless: list[FlowFile] = []  # of which the other direction is not there
         self._poll = select.poll()
         self._failed = False
@@ -90,7 +91,7 @@ class _Cat:
             for flow in self._flows:
                 while self._pass_on(flow):
                     pass
-                self._output.say(flow.name, b"", _side(flow), final=True)
+                self._output.say(flow.name, b"", self._side(flow), final=True)
         return FAILED if self._failed else 0
 
     # --- which flows -------------------------------------------------------------------------------
@@ -98,18 +99,20 @@ class _Cat:
     def _take(self, path: str) -> None:
         """A flow, and the other direction beside it, the client's first."""
         flow = FlowFile(path)
-        if flow.place in (other.place for other in self._flows):
+        if flow.place in self._places:
             flow.close()  # a pattern has found both, say
             return
         self._flows.append(flow)
+        self._places.add(flow.place)
         if self._both and not self._find_peer(flow):
             self._peerless.append(flow)
 
     def _find_peer(self, flow: FlowFile) -> bool:
         try:
             path = flow.peer()
-            if path not in (other.place for other in self._flows):
+            if path not in self._places:
                 peer = FlowFile(path)
+                self._places.add(peer.place)
                 at = self._flows.index(flow) if flow in self._flows else len(self._flows)
                 self._flows.insert(at + (_side(flow) <= _side(peer)), peer)
                 if self._follow:
@@ -143,7 +146,7 @@ class _Cat:
             self.terminal.note(f"{flow.name}: over ({flow.attribute('state')})")
         if self._pass_on(flow):  # came before the end was seen
             return True
-        self._output.say(flow.name, b"", _side(flow), final=True)
+        self._output.say(flow.name, b"", self._side(flow), final=True)
         self._poll.unregister(flow.file)
         self._flows.remove(flow)
         if flow in self._peerless:
@@ -159,8 +162,12 @@ class _Cat:
             self.terminal.error(f"{flow.name}: {lost}")
         if said:
             self.terminal.warn(f"{flow.name}: {said}")
-        self._output.say(flow.name, data, _side(flow))
+        self._output.say(flow.name, data, self._side(flow))
         return bool(data)
+
+    def _side(self, flow: FlowFile) -> int:
+        """Which of two it is, 0 for who began, or who may have; asked only where they are told apart."""
+        return _side(flow) if self._labelled else 0
 
 
 def _side(flow: FlowFile) -> int:

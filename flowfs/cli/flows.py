@@ -49,6 +49,8 @@ def rows(lines: Iterable[bytes]) -> Iterator[Row]:
     try:
         for line in lines:
             yield _row(line)
+    except Unreadable:
+        raise
     except (ValueError, LookupError, TypeError, AttributeError):
         raise Unreadable(FLOWS) from None
 

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import errno
 import gc
-import shutil
+import json
+import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 from flowfs.called import command
 from flowfs.mountpoint import CONTROL
 
 from .events import follow
 from .exits import FAILED, USAGE
+from .flowfile import ATTRIBUTE
 from .flows import COLUMNS, FLOWS, STATES, Row, in_order, plain, rows
-from .looking import look
+from .looking import Unreadable, look
 from .parse import Parser, add_common, command_parser
 from .status import read_status
 from .terminal import Terminal, printable
@@ -27,7 +30,8 @@ from .words import short_age, short_size
 if TYPE_CHECKING:
     from rich.console import Console
 
-_META_SUFFIX = ".json"  # of names in `.flowfs/meta`
+_META, _META_SUFFIX = "meta", ".json"  # what is known of one flow
+_FEW = 1000  # flows of which that is read one by one, rather than of all in one file
 
 _HELP = """\
 List the flows of a mount: who sent how much, when, and how fast.
@@ -97,15 +101,35 @@ def _list(told: argparse.Namespace, terminal: Terminal, mount: Path) -> int:
         follow(mount / CONTROL, told.json)
     gc.disable()  # it takes half of the time for many flows, and nothing of them is garbage
     try:
-        with (mount / CONTROL / FLOWS).open("rb") as lines:
-            if told.json:
-                _pass_on(told, lines)
-            else:
-                _show(_chosen(told, lines), read_status(mount).now_ns)
+        few = told.meant.known(mount / CONTROL / _META) if told.meant is not None else None
+        if few is not None:
+            _write(told, mount, _lines_of(few))
+        else:
+            with (mount / CONTROL / FLOWS).open("rb") as lines:
+                _write(told, mount, lines)
         sys.stdout.flush()
     finally:
         gc.enable()
     return 0
+
+
+def _write(told: argparse.Namespace, mount: Path, lines: Iterable[bytes]) -> None:
+    if told.json:
+        _pass_on(told, lines)
+    else:
+        _show(_chosen(told, lines), read_status(mount).now_ns)
+
+
+def _lines_of(few: Iterable[Path]) -> Iterator[bytes]:
+    """What is known of each that is still there, as flows.jsonl has it. Raises Unreadable."""
+    for path in few:
+        try:
+            known = json.loads(path.read_bytes())
+        except FileNotFoundError:
+            continue
+        except ValueError:
+            raise Unreadable(f"{_META}/{path.name}") from None
+        yield json.dumps(known, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
 
 
 class _Meant:
@@ -127,6 +151,18 @@ class _Meant:
             self._names.add(name)
         return True
 
+    def known(self, meta: Path) -> list[Path] | None:
+        """Where there is what is known of each, in the order of appearance; None if they may be many."""
+        if self._folders or len(self._names) + len(self._canonical) > _FEW:
+            return None
+        names = self._canonical | {_canonical(meta.parent.parent / name) for name in self._names}
+        found: list[tuple[int, Path]] = []
+        for name in names:
+            path = meta / (name + _META_SUFFIX)
+            with contextlib.suppress(FileNotFoundError):  # it has gone meanwhile
+                found.append((path.stat().st_ino, path))
+        return [path for _, path in sorted(found)]
+
     def _add_known(self, path: Path, control: Path) -> bool:
         """The same of what is in `.flowfs`."""
         if path.is_dir():
@@ -141,6 +177,14 @@ class _Meant:
             or (row.canonical or row.name) in self._canonical
             or row.name.startswith(self._folders)
         )
+
+
+def _canonical(flow: Path) -> str:
+    """What a flow is called in `.flowfs`."""
+    try:
+        return os.getxattr(flow, ATTRIBUTE + "canonical").decode("utf-8", "replace")
+    except OSError:  # it has no other name, or has gone
+        return flow.name
 
 
 def _meant(places: Sequence[str], mount: Path) -> _Meant | None:
@@ -164,12 +208,12 @@ def _chosen(told: argparse.Namespace, lines: Iterable[bytes]) -> Iterable[Row]:
     return in_order(found, told.sort) if told.sort else found
 
 
-def _pass_on(told: argparse.Namespace, lines: IO[bytes]) -> None:
+def _pass_on(told: argparse.Namespace, lines: Iterable[bytes]) -> None:
     out = sys.stdout.buffer
     if told.state or told.sort or told.meant is not None:
         out.writelines(row.line for row in _chosen(told, lines))
     else:
-        shutil.copyfileobj(lines, out, 1 << 18)
+        out.writelines(lines)
 
 
 def _show(chosen: Iterable[Row], now_ns: int) -> None:

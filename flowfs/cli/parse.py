@@ -41,7 +41,7 @@ A capture that is cut or damaged is shown up to there, with a warning and status
 _OPTIONS_HELP = (
     "mount options: ro (not even rm works), rw; visible (.flowfs is listed); allow_other (whom the modes let"
     " in), uid=, gid=, umask= (077: the modes of files are 0400, of directories 0500, of those where rm works"
-    " 0700), allow_root (the owner and root), fsname= (what mount and df call it; else, what is captured); and"
+    " 0700), allow_root (the owner and root), fsname= (what mount and df call it; else what is captured); and"
     " without effect those that mount(8) and fstab pass on:"
     " defaults, [no]auto, nofail, [no]user, users, owner, group, _netdev, [no]dev, [no]suid, [no]exec,"
     " [no]atime, [no]relatime, [no]diratime, sync, async, x-*"

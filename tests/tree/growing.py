@@ -68,6 +68,7 @@ def all_grow(flows: Sequence[Growing]) -> Iterator[None]:
     feeder.start()
     try:
         yield
+        assert feeder.is_alive() or all(flow.sent == len(DATA) for flow in flows), "the feeder failed"
     finally:
         stop.set()
         feeder.join()

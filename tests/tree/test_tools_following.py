@@ -20,13 +20,15 @@ from waiting import eventually
 
 pytestmark = pytest.mark.needs("fuse")
 
+PERIOD_S = 0.05
+
 
 @contextmanager
 def tail(*words: str | Path) -> Iterator[subprocess.Popen[bytes]]:
     """Which looks often."""
     pipe = subprocess.PIPE
     environment = os.environ | {"LC_ALL": "C.UTF-8"}
-    command = ["tail", "-s", "0.05", *words]
+    command = ["tail", "-s", str(PERIOD_S), *words]
     process = subprocess.Popen(command, stdout=pipe, stderr=pipe, bufsize=0, env=environment)
     with process:
         try:
@@ -88,7 +90,7 @@ def test_tail_holds_on_to_what_was_evicted(mount: Served, growing: Growing) -> N
         growing.send(1300)
         assert heard(process, 1300) == DATA[FIRST_BYTES : FIRST_BYTES + 1300]
         assert process.stdout is not None
-        assert not select.select([process.stdout], [], [], 0.3)[0]
+        assert not select.select([process.stdout], [], [], 6 * PERIOD_S)[0], "it looks so often in vain"
 
 
 # --- on a terminal -----------------------------------------------------------------------------------

@@ -36,7 +36,7 @@ def known(name: str = CLIENT, peer: str = SERVER, **others: object) -> dict[str,
 
 
 def line_of(record: dict[str, object]) -> bytes:
-    return json.dumps(record).encode() + b"\n"
+    return json.dumps(record, separators=(",", ":")).encode() + b"\n"
 
 
 def row(**others: object) -> Row:
@@ -244,6 +244,34 @@ def test_json_is_passed_on(control: Path, capsysbinary: pytest.CaptureFixture[by
     ):
         assert main(["ls", "--json", *options]) == 0
         assert capsysbinary.readouterr().out == expected
+
+
+def test_of_a_few_that_are_named_the_others_are_not_read(
+    control: Path, capsysbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is known of each comes as of all, in the order of appearance; of what has gone nothing."""
+    lines = (control / "flows.jsonl").read_bytes().splitlines(keepends=True)
+    (control / "meta").mkdir()
+    for name, line in zip((CLIENT, SERVER), lines, strict=True):
+        (control.parent / name).touch()
+        (control / f"meta/{name}.json").write_text(json.dumps(json.loads(line), indent=2) + "\n")
+    inodes = sorted((path.stat().st_ino, path) for path in (control / "meta").iterdir())
+    in_order = [lines[path.name != f"{CLIENT}.json"] for _, path in inodes]
+    named = [str(control.parent / CLIENT), str(control.parent / SERVER)]
+    for flows, expected in ((named, in_order), (named[:1], lines[:1]), (named[1:], lines[1:])):
+        assert main(["ls", "--json", *flows]) == 0
+        assert capsysbinary.readouterr().out == b"".join(expected)
+    with monkeypatch.context() as patched:
+        patched.setattr("flowfs.cli.ls._FEW", 1)
+        assert main(["ls", "--json", *named]) == 0
+        assert capsysbinary.readouterr().out == b"".join(lines)
+    (control / "flows.jsonl").unlink()
+    (control / f"meta/{CLIENT}.json").unlink()
+    assert main(["ls", "--json", *named]) == 0
+    assert capsysbinary.readouterr().out == lines[1]
+    (control / f"meta/{SERVER}.json").write_text("{")
+    assert main(["ls", *named]) == 1
+    assert b"meta" in capsysbinary.readouterr().err
 
 
 @pytest.mark.usefixtures("control")
