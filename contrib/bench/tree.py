@@ -89,6 +89,7 @@ class Sides:
         self._peer = PEERS.get(shape.name, passthrough.CACHED)
         self._program = passthrough.built(self._peer)
         self._capture = captures.cached(shape)
+        self._alone = shape is MILLION  # that many files take longer to copy than all else
         # Two flows a connection, each with a block of 256 bytes at least, and records of some 1 KiB.
         memory_mib = max(256, 2 * shape.connections * max(shape.answer_bytes, 512) >> 20)
         table_mib = max(128, 2 * shape.connections >> 10)
@@ -107,7 +108,11 @@ class Sides:
 
     @contextmanager
     def all_mounted(self) -> Iterator[dict[str, Path]]:
-        """Where the files are, by who gives them."""
+        """Where the files are, by who gives them; a million, on the mount alone."""
+        if self._alone:
+            with self.mounted():
+                yield {"flowfs": self.mount}
+            return
         with (
             self.mounted(),
             passthrough.mounted(self._program, self._peer, self.disk, self._peer_mount) as peer,
@@ -117,6 +122,8 @@ class Sides:
     def copy(self) -> None:
         """To the disk, as the mount is."""
         self.disk.mkdir()
+        if self._alone:
+            return
         subprocess.run(["sh", "-c", f"ls -U | xargs cp -pt {self.disk}"], cwd=self.mount, check=True)
         subprocess.run(["sync", "-f", self.disk], check=True)
 
@@ -166,7 +173,8 @@ def report(task: Task, seconds: dict[tuple[str, str], list[float]], judging: boo
     most = seconds[task.what, "flowfs"]
     said = f"flowfs {medians['flowfs']:7.3f} s ({min(most):.3f} to {max(most):.3f})"
     said += f"   C {medians['C']:7.3f} s" if "C" in medians else " " * 14
-    return judged(task.what, f"{said}   disk {medians['disk']:7.3f} s", medians["flowfs"], limit_s, judging)
+    said += f"   disk {medians['disk']:7.3f} s" if "disk" in medians else ""
+    return judged(task.what, said, medians["flowfs"], limit_s, judging)
 
 
 def judged(what: str, said: str, value: float, limit: float, judging: bool, unit: str = " s") -> bool:
