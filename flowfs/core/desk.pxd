@@ -24,3 +24,5 @@ cdef class Desk:
     cdef Flow _given(self, object found, bint names)
 
     cdef Flow _there(self, Flow flow)
+
+    cdef Flow _readable(self, Flow flow)
