@@ -33,5 +33,25 @@ by-time/HOUR    ... those whose first packet came in that hour, UTC
 Of a flow: size is what can be read; mtime its last data, ctime when its state changed, atime its first
 packet.
 getfattr -d NAME tells more: state, role, peer, packets, gaps (offset-end, in bytes), freed, source.
+
+In meta and flows.jsonl, of a flow:
+name, peer          what it is called, and the other direction; canonical: without --names
+state               open, fin, rst, or idle: silent for --idle-timeout
+source              the interface or file that it came by
+role                client: it opened the connection; server; or unknown
+size, freed_bytes   bytes, and how many of them were freed, from the beginning on
+first_ns, last_ns, changed_ns
+                    nanoseconds since 1970: its first packet, its last data, when its state changed
+origin, partial     the place in the stream of the file's first byte; whether what was before was not seen
+packets             segments that this side sent
+unverified          there are bytes in it whose TCP checksum was wrong
+holes               what was lost and reads as zeros: offset, length, reason
+conflicts           bytes that came twice and differed; urgent: where urgent data ends
+bytes_by_fate       payload that is not in the file, by what became of it
+beyond_bytes        of the stream, behind the end of a file that reached -b
+tail_missing_bytes  acknowledged behind the end of the file, and never seen
+dropped_packets     lost on its interfaces while it lived: some may have been its own
+What the numbers of status.json mean is said in metrics, behind # HELP.
+
 df . shows how much memory is used for bytes of flows, df -i . how many flows there are.
 """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -71,8 +72,11 @@ def test_metrics(door: Door) -> None:
 
 
 def test_the_guide(door: Door) -> None:
-    """It names whatever there is."""
+    """It names whatever there is, and what is known of a flow."""
+    door.flow()
     text = door.read(".flowfs/README")
+    (record,) = lines(door.read(FLOWS))
+    assert all(re.search(rf"\b{field}\b".encode(), text) for field in record)
     assert door.stat(".flowfs/README").size == len(text)
     assert all(name.encode() in text for name in door.names(".flowfs") if name != "README")
 
