@@ -206,7 +206,10 @@ def measure_together(options: argparse.Namespace, work: Path) -> bool:
         pairs.append(meanwhile.grep_under_load(flowfs, some, much, work))
     note("")
     slowed = statistics.median(pair.meanwhile_s / pair.alone_s for pair in pairs)
-    alone_s, meanwhile_s = (statistics.median(times) for times in zip(*pairs, strict=True))
+    if judging and not all(pair.whole for pair in pairs):
+        raise Failed("all was loaded before it was searched")
+    alone_s = statistics.median(pair.alone_s for pair in pairs)
+    meanwhile_s = statistics.median(pair.meanwhile_s for pair in pairs)
     said = f"alone {alone_s:.3f} s, at full load {meanwhile_s:.3f} s: {slowed:.2f} x"
     met &= judged("grep of each", said, slowed, SLOWED, judging, unit=" x")
     if not meanwhile.can_be_live():

@@ -11,30 +11,39 @@ import logging
 from collections.abc import Callable, Iterator
 from itertools import islice
 
-from ..tree import Attributes, Tree, TreeError, Unready
+import pyfuse3
 
-Entry = tuple[bytes, Attributes, int]
+from ..tree import TreeError, Unready
+
+Entry = tuple[bytes, pyfuse3.EntryAttributes, int]
+"""What pyfuse3 is given of an entry: its name, its attributes, its cookie."""
 
 _log = logging.getLogger(__name__)
 
 
 class Foresight:
-    """Entries of one listing, the last one that goes on. `learnt` counts what was learnt of the tree."""
+    """Entries of one listing, the last one that goes on.
 
-    def __init__(self, tree: Tree, learnt: Callable[[], int]) -> None:
-        self._tree = tree
+    `entries` makes them, of a directory's handle and behind a cookie; `learnt` counts what was learnt of the
+    tree.
+    """
+
+    def __init__(
+        self, entries: Callable[[int, int], Iterator[Entry]], learnt: Callable[[], int] = int
+    ) -> None:
+        self._entries = entries
         self._learnt = learnt
         self._planned: tuple[int, int, int] | None = None  # a directory's handle, a cookie, how many entries
         self._made: tuple[int, int, int, list[Entry]] | None = None  # that and what was learnt, and entries
 
     def entries(self, handle: int, cookie: int) -> Iterator[Entry]:
-        """What `Tree.entries` gives, and raises."""
+        """What making them gives, and raises."""
         made, self._made, self._planned = self._made, None, None
         if made is not None and made[:3] == (handle, cookie, self._learnt()):
             for entry in made[3]:
                 yield entry
                 cookie = entry[2]
-        yield from self._tree.entries(handle, cookie)
+        yield from self._entries(handle, cookie)
 
     def plan(self, handle: int, cookie: int, count: int) -> None:
         """Some `count` entries behind the cookie will be asked for."""
@@ -47,7 +56,7 @@ class Foresight:
         (handle, cookie, count), self._planned = self._planned, None
         learnt = self._learnt()
         try:
-            entries = list(islice(self._tree.entries(handle, cookie), count))
+            entries = list(islice(self._entries(handle, cookie), count))
         except (TreeError, Unready):  # whoever asks is told
             return
         except Exception:  # noqa: BLE001  anything else would end the mount; whoever asks meets it again

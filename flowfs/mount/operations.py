@@ -15,7 +15,7 @@ import logging
 import os
 import select
 import stat
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, Concatenate, NoReturn, ParamSpec, TypeVar
 
 import pyfuse3
@@ -23,6 +23,7 @@ import trio
 
 from ..tree import (
     BLOCK_BYTES,
+    FOREVER_S,
     MAX_NAME_BYTES,
     PAGE_BYTES,
     READ_BYTES,
@@ -33,7 +34,7 @@ from ..tree import (
     TreeError,
     Unready,
 )
-from .foresight import Foresight
+from .foresight import Entry, Foresight
 from .modes import Modes
 from .streams import Streams
 from .waiters import Waiters
@@ -93,7 +94,7 @@ class Operations(pyfuse3.Operations):
         settle: Callable[..., None],
         waiters: Waiters,
         streams: Streams,
-        foresight: Foresight,
+        learnt: Callable[[], int],
         uid: int,
         gid: int,
         modes: Modes | None = None,
@@ -103,7 +104,7 @@ class Operations(pyfuse3.Operations):
         self._settle = settle
         self._waiters = waiters
         self._streams = streams
-        self._foresight = foresight
+        self.foresight = Foresight(self._entries, learnt)
         self._uid = uid
         self._gid = gid
         self._modes = Modes() if modes is None else modes
@@ -113,22 +114,13 @@ class Operations(pyfuse3.Operations):
         self.ready.set()
 
     def _entry(self, attributes: Attributes) -> pyfuse3.EntryAttributes:
+        """What most files have it has from the beginning: one link, and that it may be kept for 300 s."""
+        inode, size, blocks, atime_ns, mtime_ns, ctime_ns, mode, links, valid_s, name_valid_s = attributes
         entry = pyfuse3.EntryAttributes()
+        entry.st_ino = inode
+        entry.st_mode = self._modes[mode]
         entry.st_uid = self._uid
         entry.st_gid = self._gid
-        self._set_kind(entry, attributes[6:])
-        self._set(entry, attributes)
-        return entry
-
-    def _set_kind(self, entry: pyfuse3.EntryAttributes, kind: tuple[int, int, float, float]) -> None:
-        mode, entry.st_nlink, entry.attr_timeout, entry.entry_timeout = kind
-        entry.st_mode = self._modes[mode]
-
-    @staticmethod
-    def _set(entry: pyfuse3.EntryAttributes, attributes: Attributes) -> None:
-        """All but what _set_kind() sets."""
-        inode, size, blocks, atime_ns, mtime_ns, ctime_ns, *_ = attributes
-        entry.st_ino = inode
         entry.st_size = size
         entry.st_blocks = blocks
         # tail(1) reads what has no more than this from its beginning, which may have been freed.
@@ -136,6 +128,13 @@ class Operations(pyfuse3.Operations):
         entry.st_atime_ns = atime_ns
         entry.st_mtime_ns = mtime_ns
         entry.st_ctime_ns = ctime_ns
+        if links != 1:
+            entry.st_nlink = links
+        if valid_s != FOREVER_S:
+            entry.attr_timeout = valid_s
+        if name_valid_s != FOREVER_S:
+            entry.entry_timeout = name_valid_s
+        return entry
 
     # --- names and attributes ----------------------------------------------------------------------
 
@@ -170,22 +169,19 @@ class Operations(pyfuse3.Operations):
 
     @_handler
     def readdir(self, fh: int, start_id: int, token: pyfuse3.ReaddirToken) -> None:
-        """One EntryAttributes for all, since each is copied, and most entries are of one kind."""
         inodes: list[int] = []
-        entry, kind = pyfuse3.EntryAttributes(), (0, 0, 0.0, 0.0)
-        entry.st_uid, entry.st_gid = self._uid, self._gid
         last = start_id
-        for name, attributes, cookie in self._foresight.entries(fh, start_id):
-            if attributes[6:] != kind:
-                kind = attributes[6:]
-                self._set_kind(entry, kind)
-            self._set(entry, attributes)
+        for name, entry, cookie in self.foresight.entries(fh, start_id):
             if not pyfuse3.readdir_reply(token, name, entry, cookie):
-                self._foresight.plan(fh, last, len(inodes))
+                self.foresight.plan(fh, last, len(inodes))
                 break
-            inodes.append(attributes[0])
+            inodes.append(entry.st_ino)
             last = cookie
         self._settle(*inodes)
+
+    def _entries(self, fh: int, start_id: int) -> Iterator[Entry]:
+        for name, attributes, cookie in self._tree.entries(fh, start_id):
+            yield name, self._entry(attributes), cookie
 
     @_handler
     def access(self, inode: int, mode: int, ctx: pyfuse3.RequestContext) -> bool:

@@ -19,7 +19,6 @@ import trio
 from ..mountpoint import MountError, mounted_at, prepare
 from ..tree import Tree
 from . import gate
-from .foresight import Foresight
 from .modes import Modes
 from .notifier import Notifier
 from .operations import Operations
@@ -75,9 +74,10 @@ class Mount:
         gid = os.getgid() if options.gid is None else options.gid
         modes = Modes(options.umask)
         streams.can_be_written = not options.checked or modes.let_us_write_streams(uid, gid)
-        foresight = Foresight(tree, lambda: notifier.learnt)
-        gate.put_up(foresight.make)
-        operations = Operations(tree, notifier.settle, waiters, streams, foresight, uid, gid, modes)
+        operations = Operations(
+            tree, notifier.settle, waiters, streams, lambda: notifier.learnt, uid, gid, modes
+        )
+        gate.put_up(operations.foresight.make)
         said = ""
         try:
             with _captured_stderr() as captured:

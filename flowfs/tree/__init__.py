@@ -9,6 +9,7 @@ what is answered, `xattrs` what is attached to a flow. `control` is what `.flowf
 
 from .answers import (
     DIRECTORY_MODE,
+    FOREVER_S,
     STREAM_MODE,
     Attributes,
     Opened,
@@ -27,6 +28,7 @@ __all__ = [
     "BLOCK_BYTES",
     "DIRECTORY_MODE",
     "FOLLOW",
+    "FOREVER_S",
     "MAX_NAME_BYTES",
     "PAGE_BYTES",
     "READ_BYTES",

@@ -16,7 +16,6 @@ import trio
 from craft import Conversation, batch
 from flowfs.core.engine import Engine
 from flowfs.core.limits import HOT_NS, Limits
-from flowfs.mount.foresight import Foresight
 from flowfs.mount.modes import Modes
 from flowfs.mount.operations import Operations
 from flowfs.mount.streams import Streams
@@ -39,9 +38,8 @@ class Mounted:
         self.tree = Tree(self.engine)
         self.waiters = Waiters()
         streams = Streams(self.tree, self.waiters, self.settled.append, "/nowhere")
-        foresight = Foresight(self.tree, int)
         self.operations = Operations(
-            self.tree, self.settled.append, self.waiters, streams, foresight, 1000, 100, modes
+            self.tree, self.settled.append, self.waiters, streams, int, 1000, 100, modes
         )
 
 
@@ -97,7 +95,7 @@ def test_a_listing_has_of_each_entry_what_a_look_at_it_has(monkeypatch: pytest.M
         lambda *inodes: settled.append(inodes),
         mounted.waiters,
         streams,
-        Foresight(tree, int),
+        int,
         1000,
         100,
     )
