@@ -49,6 +49,10 @@ class Foresight:
         """Some `count` entries behind the cookie will be asked for."""
         self._planned = handle, cookie, count
 
+    def forget(self) -> None:
+        """Something was removed by who needs not be told: it must not be listed any more."""
+        self._made = None
+
     def make(self) -> None:
         """Make what is planned; at any time between two requests."""
         if self._planned is None:

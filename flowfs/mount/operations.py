@@ -259,11 +259,13 @@ class Operations(pyfuse3.Operations):
     @_handler
     def unlink(self, parent_inode: int, name: bytes, ctx: pyfuse3.RequestContext) -> None:
         self._tree.unlink(parent_inode, name)
+        self.foresight.forget()
         self._settle(ROOT)  # as in release()
 
     @_handler
     def rmdir(self, parent_inode: int, name: bytes, ctx: pyfuse3.RequestContext) -> None:
         self._tree.rmdir(parent_inode, name)
+        self.foresight.forget()
 
     async def _refuse(self, *args: Any, **kwargs: Any) -> NoReturn:
         raise pyfuse3.FUSEError(errno.EROFS)

@@ -126,6 +126,16 @@ def test_what_went_is_not_listed_once_that_is_known(listed: Listed) -> None:
     assert FIRST_FLOW + 8 not in listed.inodes(FIRST_FLOW + 4)
 
 
+def test_what_a_reader_removed_is_not_listed(listed: Listed) -> None:
+    """Of which nobody is told, for the kernel knows it; it would take it in again."""
+    listed.foresight.plan(ROOT, FIRST_FLOW + 4, 9)
+    listed.foresight.make()
+    listed.tree.unlink(ROOT, listed.flows[7].client_name().encode())
+    listed.notifier.settle()
+    listed.foresight.forget()
+    assert FIRST_FLOW + 8 not in listed.inodes(FIRST_FLOW + 4)
+
+
 @pytest.mark.parametrize("error", [TreeError(Reason.STALE), Unready(int)])
 def test_what_cannot_be_made_yet_is_for_whoever_asks(listed: Listed, error: Exception) -> None:
     listed.error = error

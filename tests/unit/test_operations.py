@@ -38,9 +38,10 @@ class Mounted:
         self.tree = Tree(self.engine)
         self.waiters = Waiters()
         streams = Streams(self.tree, self.waiters, self.settled.append, "/nowhere")
-        self.operations = Operations(
-            self.tree, self.settled.append, self.waiters, streams, int, 1000, 100, modes
-        )
+        self.operations = Operations(self.tree, self._settle, self.waiters, streams, int, 1000, 100, modes)
+
+    def _settle(self, *inodes: int) -> None:
+        self.settled += inodes
 
 
 @pytest.fixture
@@ -108,6 +109,28 @@ def test_a_listing_has_of_each_entry_what_a_look_at_it_has(monkeypatch: pytest.M
     cookie, listed[:] = listed[3][1], []
     answer(operations.readdir(ROOT, cookie, cast(pyfuse3.ReaddirToken, None)))
     assert [seen[0] for _, _, seen in listed] == [1026, 1027, 1028]
+
+
+def test_what_is_removed_while_a_listing_goes_on_is_not_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel, which has just forgotten the name, would take it in again."""
+    listed: list[bytes] = []
+
+    def reply(token: object, name: bytes, entry: object, cookie: int) -> bool:
+        listed.append(name)
+        return len(listed) != 4
+
+    mounted = Mounted()
+    talks = [Conversation(client_port=port).handshake().client(0, b"abc") for port in (7, 8, 9)]
+    for talk in talks:
+        mounted.engine.feed(*batch(talk.packets), 1)
+    names = [talk.client_name().encode() for talk in talks]
+    monkeypatch.setattr(pyfuse3, "readdir_reply", reply)
+    answer(mounted.operations.readdir(ROOT, 0, cast(pyfuse3.ReaddirToken, None)))
+    assert listed == [b".", b"..", NAME, names[0]], "of which the last did not fit"
+    mounted.operations.foresight.make()
+    answer(mounted.operations.unlink(ROOT, names[1], CONTEXT))
+    answer(mounted.operations.readdir(ROOT, 1025, cast(pyfuse3.ReaddirToken, None)))
+    assert listed[4:] == [names[0], names[2]]
 
 
 def fields(entry: pyfuse3.EntryAttributes) -> tuple[Any, ...]:
