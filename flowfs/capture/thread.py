@@ -23,7 +23,7 @@ from .sources import META_BYTES, Batch, Damage, Interface, Source
 
 TICK_S = 0.1
 PAUSE_S = 0.002
-WORK_S, READERS_S = 0.0001, 0.0002  # beside a reader: our own, and then time for some five requests
+WORK_S, READERS_S = 0.0001, 0.0005  # beside a reader: our own, and then time for some ten requests
 FOLLOW_S = 0.05  # how often a file that is still written is looked at: nothing says when it grows
 
 
