@@ -112,9 +112,9 @@ class _Cat:
             path = flow.peer()
             if path not in self._places:
                 peer = FlowFile(path)
-                self._places.add(peer.place)
                 at = self._flows.index(flow) if flow in self._flows else len(self._flows)
                 self._flows.insert(at + (_side(flow) <= _side(peer)), peer)
+                self._places.add(peer.place)
                 if self._follow:
                     self._poll.register(peer.file, select.POLLIN)
         except (NoFlow, OSError):

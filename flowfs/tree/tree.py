@@ -57,9 +57,7 @@ ROOT_MODE = stat.S_IFDIR | 0o700
 BLOCK_BYTES = 512  # the unit of st_blocks
 READ_BYTES = 131072  # st_blksize: cat and cp read so much at once
 PAGE_BYTES = 4096  # st_blksize of files that do not hold all their bytes
-MOST_READ_BYTES = (
-    1 << 20
-)  # asked for at once: 256 pages, unless pages are larger or fs.fuse.max_pages_limit is
+_READ_AT_ONCE_BYTES = 1 << 20  # 256 pages; more where pages are larger, or fs.fuse.max_pages_limit is
 
 Name = tuple[int, bytes]  # in which directory, by its inode, and what
 
@@ -106,7 +104,7 @@ class Tree:
         self._listings: dict[int, tuple[int, Listing]] = {}  # by handle, each with the inode
         self._directory_ns = time.time_ns()
         self._directory_counts = self._turnover(engine.statistics())
-        self._page = memoryview(bytearray(MOST_READ_BYTES))
+        self._page = memoryview(bytearray(_READ_AT_ONCE_BYTES))
         self._removed: list[int] = []  # inodes that are still open, for changes()
         self._finished = False  # the engine has, and changes() said so
 
