@@ -35,7 +35,7 @@ class Recorder:
         self.ticks = 0
         self.finished = False
         self.busy = threading.Lock()
-        self.on_visit: Callable[[], None] | None = None
+        self.on_visit: Callable[[], bool] | None = None
 
     def feed(
         self,

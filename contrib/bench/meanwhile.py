@@ -33,7 +33,7 @@ SHAPE = shapes.LIVE["mix"]
 RATE = 50_000  # packets/s
 SECONDS = 5.0
 BUFFER_KIB = 16384
-SEARCHES = 3  # at the most, of which the median counts
+SEARCHES = 9  # at the most, of which the median counts
 
 
 class Pair(NamedTuple):

@@ -114,15 +114,18 @@ class Capture:
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
-    def _let_read(self) -> None:
+    def _let_read(self) -> bool:
         """A file waits: while somebody reads what it gave so far, that goes first. A pipe of now does not.
 
         By our own work, not by slices: these have one packet where there is little room, and a pause after
-        each would leave us next to nothing.
+        each would leave us next to nothing. False if it is not time yet.
         """
-        if time.thread_time() >= self._yields_at_s and not self._is_current():
+        if time.thread_time() < self._yields_at_s:
+            return False
+        if not self._is_current():
             time.sleep(READERS_S)
             self._yields_at_s = time.thread_time() + WORK_S
+        return True
 
     def _is_current(self) -> bool:
         """Whether packets are of this very moment."""

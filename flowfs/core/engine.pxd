@@ -38,6 +38,7 @@ cdef class Engine(Desk):
     cdef readonly long long slice_packets
     cdef public object on_visit
     cdef long long turns_taken
+    cdef bint visited
     cdef long long fraction_ns
     cdef long long leap_ns
     cdef long long leap_packets

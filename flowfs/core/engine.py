@@ -5,8 +5,9 @@ The rule by which threads may call them: each public method takes the engine's `
 towards the others, interpreted as well as compiled, and nobody starves. feed() gives its turn up after
 every SLICE_PACKETS packets, SLICE_BYTES of frames or SLICE_RARE frames that are no plain segments, and after
 BRIEF_PACKETS if anybody has had a turn since the last one; `limits` says how long that is. After such a
-slice `on_visit` is called, if set, without the turn: whoever feeds may let readers do more. Neither that nor
-dissect, the only ones that are called from here, may call back.
+slice `on_visit` is called, if set, without the turn: whoever feeds may let readers do more, and says whether
+it did. Until then they are waited for: who reads file after file may come a little later than a slice takes.
+Neither that nor dissect, the only ones that are called from here, may call back.
 
 Time is the packets' own; tick() is for live captures, in which no packet may come for a while. Before a
 packet is taken, all that fell due since the last one is, in slices, see `timeouts`: so a capture gives one
@@ -95,8 +96,9 @@ class Engine(Desk):
         self.slice_bytes = min(SLICE_BYTES, limits.payload_bytes // SLICES)
         places = min(limits.max_flows or SLICES * SLICE_PACKETS, self.flows.live_limit)
         self.slice_packets = max(1, min(SLICE_PACKETS, places // SLICES))
-        self.on_visit: Callable[[], None] | None = None
+        self.on_visit: Callable[[], bool] | None = None
         self.turns_taken = 0  # by anybody, when the last slice was begun
+        self.visited = False  # by somebody who was not let read since
         self.fraction_ns = _MICROSECOND_NS
         self.leap_ns = self.leap_packets = 0  # the time far ahead that so many packets in a row agree on
         self.frame_bytes = 0  # of the one that goes the long way
@@ -125,20 +127,20 @@ class Engine(Desk):
         while packet < count:
             with self.turn:
                 taken = self.turn.taken
-                visited, self.turns_taken = taken != self.turns_taken + 1, taken
+                self.visited |= taken != self.turns_taken + 1
+                self.turns_taken = taken
                 if self.flows.links is not None:
                     self.links.begin(frames, view, link_type)
                 if patient and self.is_short():
                     break
                 self.flows.source = source
                 self.fraction_ns = fraction_ns
-                stop = packet + (min(BRIEF_PACKETS, self.slice_packets) if visited else self.slice_packets)
-                packet = self._feed_slice(
-                    frames, len(frames), view, packet, min(stop, count), count, link_type
-                )
+                most = min(BRIEF_PACKETS, self.slice_packets) if self.visited else self.slice_packets
+                stop = min(packet + most, count)
+                packet = self._feed_slice(frames, len(frames), view, packet, stop, count, link_type)
             let_others()
-            if visited and self.on_visit is not None:
-                self.on_visit()
+            if self.visited:
+                self.visited = self.on_visit is not None and not self.on_visit()
         return packet
 
     def is_short(self) -> bool:

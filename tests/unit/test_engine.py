@@ -431,7 +431,12 @@ def test_nobody_visits_who_feeds_alone(engine: Engine) -> None:
     visits: list[int] = []
     frames, meta = batch(Conversation(step_ns=0).handshake().client(0, b"abc").packets[-1:])
     engine.feed(frames, meta, ETHERNET)
-    engine.on_visit = lambda: visits.append(1)
+
+    def visit() -> bool:
+        visits.append(1)
+        return True
+
+    engine.on_visit = visit
     before = engine.turn.taken
     for _ in range(2):
         engine.feed(frames, meta * 5 * engine.slice_packets, ETHERNET)
@@ -447,10 +452,11 @@ def test_who_feeds_is_told_of_visits(per_call: int) -> None:
     engine.feed(frames, meta, ETHERNET)
     before, visits = engine.turn.taken, list[int]()
 
-    def visit() -> None:
+    def visit() -> bool:
         if len(visits) < 9:
             engine.statistics()
         visits.append(engine.turn.taken - before)
+        return True
 
     engine.on_visit = visit
     engine.statistics()
@@ -460,6 +466,25 @@ def test_who_feeds_is_told_of_visits(per_call: int) -> None:
     assert visits == [3, 5, 7, 9, 11, 13, 15, 17, 19, 20]
     assert engine.turn.taken - before == (21 if per_call == 4 else 22)
     assert engine.statistics()["packets"] == 1 + 12 * BRIEF_PACKETS
+
+
+def test_who_came_is_waited_for_until_let_read() -> None:
+    """Who reads file after file takes no turn while its next request is on the way: longer than a slice."""
+    engine = Engine(Limits(payload_bytes=16 * MIB, table_bytes=16 * MIB))
+    frames, meta = batch(Conversation(step_ns=0).handshake().client(0, b"abc").packets[-1:])
+    engine.feed(frames, meta, ETHERNET)
+    engine.statistics()
+    before, visits = engine.turn.taken, list[int]()
+
+    def visit() -> bool:
+        visits.append(engine.turn.taken - before)
+        return len(visits) == 3
+
+    engine.on_visit = visit
+    for _ in range(2):
+        engine.feed(frames, meta * 4 * BRIEF_PACKETS, ETHERNET)
+    assert visits == [1, 2, 3]
+    assert engine.turn.taken - before == 3 + 2  # what is left of the first call, and the second
 
 
 @pytest.mark.parametrize("count", [0, 1, 5 * MIB, 1 << 40])
