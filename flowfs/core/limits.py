@@ -120,6 +120,8 @@ LIGHT_SHARE = 8  # sources below 1/8 of that weigh the same: see `defrag`
 REASSEMBLE_IPV4_NS = 30 * SECOND_NS  # [G3]
 REASSEMBLE_IPV6_NS = 60 * SECOND_NS  # [G3] RFC 8200, 4.5
 
+STAT_BLOCK_BYTES = 512  # of st_blocks, see stat(2)
+
 LARGEST_BLOCK_BYTES = 1 << 24  # a block of pcapng, as libpcap has it: more is damage
 
 TURN_SILENCE_NS = SECOND_NS  # then a side's next bytes are another turn, though the other said nothing

@@ -29,11 +29,11 @@ cdef class Register:
     @cython.locals(row=cython.longlong)
     cpdef object get(self, long long serial)
 
-    @cython.locals(row=cython.longlong, found=list)
     cpdef list list_after(self, long long serial, long long count)
+    cpdef list serials_after(self, long long serial, long long count)
 
     @cython.locals(row=cython.longlong, found=list)
-    cpdef list serials_after(self, long long serial, long long count)
+    cdef list _rows_after(self, long long serial, long long count)
 
     @cython.locals(flow=Flow)
     cdef Flow _enter(self, bytes key, long long generation, object owner)

@@ -81,22 +81,18 @@ class Register:
 
     def list_after(self, serial: int, count: int) -> list[Any]:
         """At most `count` files with a greater number, ascending, or what stands for them."""
-        found: list[Any] = []
-        row = max(bisect_right(self.serials, serial), self.first_row)
-        while row < len(self.rows) and len(found) < count:
-            there = self.rows[row]
-            if there is not None:
-                found.append(there)
-            row += 1
-        return found
+        return [self.rows[row] for row in self._rows_after(serial, count)]
 
     def serials_after(self, serial: int, count: int) -> list[int]:
         """The numbers of what list_after() gives."""
+        return [self.serials[row] for row in self._rows_after(serial, count)]
+
+    def _rows_after(self, serial: int, count: int) -> list[int]:
         found: list[int] = []
         row = max(bisect_right(self.serials, serial), self.first_row)
         while row < len(self.rows) and len(found) < count:
             if self.rows[row] is not None:
-                found.append(self.serials[row])
+                found.append(row)
             row += 1
         return found
 

@@ -18,11 +18,12 @@ if not cython.compiled:
     from .memory import dotted
 
 from .flow import OPEN
+from .limits import STAT_BLOCK_BYTES
 
 Entry = tuple[bytes, Any, int]
 """A file: its name, its attributes, and its inode."""
 
-_BLOCK_BYTES = 512  # of st_blocks, see stat(2)
+_BLOCK_BYTES = STAT_BLOCK_BYTES  # a C integer when compiled
 _PLAIN_KEY_BYTES = 12  # IPv4 without a VLAN
 
 

@@ -22,12 +22,12 @@ import pyfuse3
 import trio
 
 from ..tree import (
-    BLOCK_BYTES,
     FOREVER_S,
     MAX_NAME_BYTES,
     PAGE_BYTES,
     READ_BYTES,
     ROOT,
+    STAT_BLOCK_BYTES,
     Attributes,
     Reason,
     Tree,
@@ -124,7 +124,7 @@ class Operations(pyfuse3.Operations):
         entry.st_size = size
         entry.st_blocks = blocks
         # tail(1) reads what has no more than this from its beginning, which may have been freed.
-        entry.st_blksize = READ_BYTES if size <= blocks * BLOCK_BYTES else PAGE_BYTES
+        entry.st_blksize = READ_BYTES if size <= blocks * STAT_BLOCK_BYTES else PAGE_BYTES
         entry.st_atime_ns = atime_ns
         entry.st_mtime_ns = mtime_ns
         entry.st_ctime_ns = ctime_ns

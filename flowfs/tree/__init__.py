@@ -7,6 +7,7 @@ what is answered, `xattrs` what is attached to a flow. `control` is what `.flowf
 `metrics`, `roll`, `events`, `groups`, and `meta` and `conversations` of each flow.
 """
 
+from ..core.limits import STAT_BLOCK_BYTES
 from .answers import (
     DIRECTORY_MODE,
     FOREVER_S,
@@ -22,10 +23,9 @@ from .answers import (
 from .directories import Called, Directories, Flat
 from .numbers import ROOT
 from .places import directories
-from .tree import BLOCK_BYTES, FOLLOW, MAX_NAME_BYTES, PAGE_BYTES, READ_BYTES, ROOT_MODE, Name, Tree
+from .tree import FOLLOW, MAX_NAME_BYTES, PAGE_BYTES, READ_BYTES, ROOT_MODE, Name, Tree
 
 __all__ = [
-    "BLOCK_BYTES",
     "DIRECTORY_MODE",
     "FOLLOW",
     "FOREVER_S",
@@ -34,6 +34,7 @@ __all__ = [
     "READ_BYTES",
     "ROOT",
     "ROOT_MODE",
+    "STAT_BLOCK_BYTES",
     "STREAM_MODE",
     "Attributes",
     "Called",

@@ -28,7 +28,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from ..core.engine import Engine
 from ..core.flow import OPEN, Evicted, Flow
-from ..core.limits import HOT_NS
+from ..core.limits import HOT_NS, STAT_BLOCK_BYTES
 from . import xattrs
 from .answers import (
     AT_ONCE_S,
@@ -54,7 +54,6 @@ FOLLOW = CONTROL_NAME + b"/follow"  # from the root
 MAX_NAME_BYTES = 255  # NAME_MAX of limits.h; the longest name of a flow has 120
 
 ROOT_MODE = stat.S_IFDIR | 0o700
-BLOCK_BYTES = 512  # the unit of st_blocks
 READ_BYTES = 131072  # st_blksize: cat and cp read so much at once
 PAGE_BYTES = 4096  # st_blksize of files that do not hold all their bytes
 _READ_AT_ONCE_BYTES = 1 << 20  # 256 pages; more where pages are larger, or fs.fuse.max_pages_limit is
@@ -223,7 +222,7 @@ class Tree:
         lasts = flow.watched and not self._is_hot(flow)  # asked before the size is read
         valid_s = FOREVER_S if lasts else AT_ONCE_S
         inode, links = FIRST_FLOW + flow.serial, 0 if flow.evicted else 1
-        blocks = -(-flow.held_bytes // BLOCK_BYTES)
+        blocks = -(-flow.held_bytes // STAT_BLOCK_BYTES)
         times = flow.first_ns, flow.last_ns, flow.changed_ns
         return Attributes(inode, flow.size, blocks, *times, FILE_MODE, links, valid_s, FOREVER_S)
 

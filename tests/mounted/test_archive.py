@@ -18,7 +18,7 @@ import pytest
 
 from archiving import check, digest, joined, records
 from craft import Conversation, Packet, merge, pcap, write_pcap
-from live.mounting import ENVIRONMENT, FLOWFS, Mount, clean_up, daemons
+from live.mounting import ENVIRONMENT, FLOWFS, Mount, daemons
 from live.traffic import some_bytes
 from waiting import eventually
 
@@ -62,14 +62,6 @@ def unmount(place: Path) -> None:
 def flowfs_umount(place: Path, *options: str) -> subprocess.CompletedProcess[str]:
     command = [*FLOWFS, "umount", *options, str(place)]
     return subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=60, check=False)
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Iterator[Path]:
-    path = tmp_path / "flows"
-    path.mkdir()
-    yield path
-    clean_up(path)
 
 
 @pytest.fixture

@@ -15,21 +15,13 @@ from pathlib import Path
 import pytest
 
 from craft import Conversation, pcap
-from live.mounting import ENVIRONMENT, FLOWFS, clean_up, daemons
+from live.mounting import ENVIRONMENT, FLOWFS, daemons
 from waiting import eventually
 
 pytestmark = pytest.mark.needs("fuse")
 
 DEMO = Path(__file__).parents[2] / "contrib/demo.pcap"
 LIST = "import os, sys\nwhile True: os.listdir(sys.argv[1])"
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Iterator[Path]:
-    path = tmp_path / "flows"
-    path.mkdir()
-    yield path
-    clean_up(path)
 
 
 def flowfs(*arguments: str | Path) -> subprocess.CompletedProcess[str]:

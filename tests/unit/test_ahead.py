@@ -156,7 +156,7 @@ class Endless:
     def prepare(self, count: int, first: int) -> None:
         self.steps.append((first, count))
         self.begun.set()
-        time.sleep(0.001)
+        time.sleep(0.001)  # so that all of it takes too long
 
 
 def test_it_ends_in_the_middle() -> None:
