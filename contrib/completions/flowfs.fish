@@ -64,7 +64,7 @@ complete -c flowfs -n '_shtab_flowfs_using mount' -s r -l read -xka "(__fish_com
 complete -c flowfs -n '_shtab_flowfs_using mount' -l follow -d 'the last file is still written: go on as it grows'
 complete -c flowfs -n '_shtab_flowfs_using mount' -s F -l filter-file -xka "(__fish_complete_path (commandline -ct))" -d 'read the filter from a file'
 complete -c flowfs -n '_shtab_flowfs_using mount' -s s -l snapshot-length -l snaplen -x -d 'capture so much of each packet (262144)'
-complete -c flowfs -n '_shtab_flowfs_using mount' -s B -l buffer-size -x -d 'the kernel'"'"'s buffer for each interface (16384)'
+complete -c flowfs -n '_shtab_flowfs_using mount' -s B -l buffer-size -x -d 'the kernel'"'"'s buffer for each interface (65536)'
 complete -c flowfs -n '_shtab_flowfs_using mount' -s p -l no-promiscuous-mode -d 'only packets for this machine'
 complete -c flowfs -n '_shtab_flowfs_using mount' -l checksum -xka "auto strict off" -d 'what a wrong TCP checksum means (auto)'
 complete -c flowfs -n '_shtab_flowfs_using mount' -l direction -xka "in out inout" -d 'which way packets go (inout)'

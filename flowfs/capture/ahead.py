@@ -2,8 +2,9 @@
 
 Whoever writes to a page for the first time waits until the kernel has found and cleared it: 0.1 ms for each
 2 MiB, or ten where a hypervisor has to find it, too; meanwhile the buffer of an interface runs over. Always
-true: no more than AHEAD_BYTES beyond what is in use is made ready, and nothing before there is data; nobody
-waits for the thread, but at the end, for one step; it sleeps while nothing grows, and ends when all is ready.
+true: no more than AHEAD_BYTES beyond what is in use is made ready, so much from the beginning on, for what
+comes first may come as fast as all else; nobody waits for the thread, but at the end, for one step; it sleeps
+while nothing grows, and ends when all is ready.
 """
 
 from __future__ import annotations
@@ -47,11 +48,12 @@ class Ahead:
     def _run(self) -> None:
         capacity_bytes = self._engine.store.arena.capacity_bytes
         while self.ready_bytes < capacity_bytes and not self._stopping:
-            self._wanted.wait()
             self._go_on(capacity_bytes)
-            left = AHEAD_BYTES // 2 if self.ready_bytes < capacity_bytes else 0
-            self._due_bytes = self.ready_bytes - left
-            self._wanted.clear()
+            if self.ready_bytes < capacity_bytes:
+                self._due_bytes = self.ready_bytes - AHEAD_BYTES // 2
+                self._wanted.wait()
+                self._wanted.clear()
+        self._due_bytes = capacity_bytes
 
     def _go_on(self, capacity_bytes: int) -> None:
         """To AHEAD_BYTES beyond what is in use, however that grows meanwhile."""

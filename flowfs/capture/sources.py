@@ -101,7 +101,7 @@ class Interface(Source):
         self.gone = False  # nor ever will
         self.full = False
         """Whether the last batch was as large as it may be, so that more is likely to wait."""
-        self._batch_packets = BATCH_PACKETS
+        self._batch_packets = MIN_BATCH_PACKETS  # until it is known how large packets are
         self._raw = (0, 0)
         self._lost = [0, 0]
         self._counted_ns = time.time_ns()

@@ -145,7 +145,7 @@ def _add_sources(group: Group) -> None:
         metavar="BYTES",
         help="capture so much of each packet (262144)",
     )
-    add("-B", "--buffer-size", metavar="KIB", help="the kernel's buffer for each interface (16384)")
+    add("-B", "--buffer-size", metavar="KIB", help="the kernel's buffer for each interface (65536)")
     add("-p", "--no-promiscuous-mode", action="store_true", help="only packets for this machine")
     add("--checksum", choices=CHECKSUM_MODES, default="auto", help="what a wrong TCP checksum means (auto)")
     add("--direction", choices=("in", "out", "inout"), default="inout", help="which way packets go (inout)")

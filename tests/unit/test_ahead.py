@@ -55,13 +55,14 @@ def has_ended() -> bool:
     return not any(thread.name == "ahead" for thread in threading.enumerate())
 
 
-def test_nothing_is_ready_before_there_is_data() -> None:
+def test_what_comes_first_finds_memory_ready() -> None:
     with started() as engine:
         ahead = Ahead(engine)
         with ahead:
+            assert until(lambda: ahead.ready_bytes == AHEAD_BYTES)
             for _ in range(100):
                 ahead.look()
-            assert not eventually(lambda: ahead.ready_bytes > 0, 0.1)
+            assert not eventually(lambda: ahead.ready_bytes > AHEAD_BYTES, 0.1)
     assert has_ended()
 
 
