@@ -4,18 +4,17 @@ Owns the way from mount(8)'s words to those of `flowfs mount`. Which options the
 alone: each long one may be given as `-o name=value`, with `_` for `-` as people like it. All others are mount
 options, which `mount` knows.
 
-As wherever mount(8) splits a list: a comma within a value is written `\\,` or `\\054`, or the value stands in
-double quotes. In fstab(5) a blank is `\\040` and a comma `\\,`: `\\054` is one before we see it.
+How a list is split `flowfs.mount.options` says. In fstab(5) a blank is `\\040` and a comma within a value
+`\\,`: `\\054` is one before we see it.
 """
 
 import argparse
 import os
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from flowfs.guessing import meant
 from flowfs.mount import MountOptionError, MountOptions
-from flowfs.mount.options import OPTIONS
+from flowfs.mount.options import OPTIONS, item, items
 
 from . import mount
 from .exits import MOUNT_8_FAILED, MOUNT_8_INTERRUPTED, MOUNT_8_USAGE, SIGNALLED, USAGE
@@ -39,8 +38,6 @@ mount.flowfs in /sbin, -t fuse.flowfs needs flowfs in the PATH that mount(8) has
 exit status: that of mount(8), 0 fine, 1 usage, 8 interrupted, 32 not mounted.
 """
 _NOT_IN_A_LIST = frozenset(("--options", "--help"))  # which would nest, or mount nothing
-_ITEM = re.compile(r'(?:\\.|"[^"]*"|[^,])+', re.DOTALL)
-_ESCAPE = re.compile(rb'\\(?:([0-3][0-7]{2})|([,\\"]))')
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -49,7 +46,7 @@ def run(arguments: Sequence[str]) -> int:
     if told.namespace:
         Terminal().error(f"-N is not for us: nsenter --mount={told.namespace} mount ...")
         return MOUNT_8_USAGE
-    if any(name == "remount" for name, _ in _items(told.options or ())):
+    if any(name == "remount" for name, _ in items(told.options or ())):
         Terminal().error("-o remount: flowfs takes its options once; umount, and mount again")
         return MOUNT_8_USAGE
     if not told.sloppy and (mistake := _mistyped(told.options or ())):
@@ -93,7 +90,7 @@ def as_typed(source: str, mountpoint: str, lists: Sequence[str], *, sloppy: bool
     words: list[str] = []
     others: list[str] = []
     named, filter_ = False, ""
-    for name, value in _items(lists):
+    for name, value in items(lists):
         option = "--" + name.replace("_", "-")
         takes_value = known.get(option)
         if name == "filter" and value is not None:
@@ -105,9 +102,9 @@ def as_typed(source: str, mountpoint: str, lists: Sequence[str], *, sloppy: bool
             named = named or option in ("--interface", "--read")
     if sloppy:
         others = [option for option in others if _is_mount_option(option)]
-    if named and "," not in source:  # mount -a knows by its name what is mounted already
+    if named:  # mount -a knows by its name what is mounted already
         others.insert(0, f"fsname={source}")
-    words += [f"--options={option}" for option in others]
+    words += [f"--options={item(option)}" for option in others]
     if not named:
         words.append(f"--read={source}" if _is_file(source) else f"--interface={source}")
     return [*words, "--", mountpoint, *([filter_] if filter_ else [])]
@@ -118,26 +115,12 @@ def _mistyped(lists: Sequence[str]) -> str:
     names = mount_parser().long_options().keys() - _NOT_IN_A_LIST
     long = {"filter", *(name[2:].replace("-", "_") for name in names)}
     of_mounts = {option.removesuffix("=") for option in OPTIONS}
-    for name, _ in _items(lists):
+    for name, _ in items(lists):
         if name.replace("-", "_") in long or name in of_mounts or _is_mount_option(name):
             continue
         if guess := meant(name, (*sorted(long), *OPTIONS)):
             return f"-o {name}: no such mount option; {guess}"
     return ""
-
-
-def _items(lists: Sequence[str]) -> Iterator[tuple[str, str | None]]:
-    """Each option's name, and its value if it has one, as they were meant."""
-    for item in (found for text in lists for found in _ITEM.findall(text)):
-        name, equals, value = item.strip().partition("=")
-        if len(value) > 1 and value.startswith('"') and value.endswith('"'):
-            value = value[1:-1]
-        yield name, _meant(value) if equals else None
-
-
-def _meant(value: str) -> str:
-    """Without escapes; a backslash before any other letter is pcap-filter(7)'s, as in `ip proto \\tcp`."""
-    return os.fsdecode(_ESCAPE.sub(lambda of: of[2] or bytes([int(of[1], 8)]), os.fsencode(value)))
 
 
 def _is_file(source: str) -> bool:
@@ -149,7 +132,7 @@ def _is_file(source: str) -> bool:
 
 def _is_mount_option(option: str) -> bool:
     try:
-        MountOptions.parse([option])
+        MountOptions.parse([item(option)])
     except MountOptionError:
         return False
     return True

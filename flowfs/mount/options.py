@@ -1,11 +1,16 @@
-"""The `-o` options of a mount: ours, and what mount(8) passes on."""
+"""The `-o` options of a mount: ours, and what mount(8) passes on.
+
+As wherever mount(8) splits a list: a comma within a value is written `\\,` or `\\054`, or the value stands in
+double quotes.
+"""
 
 from __future__ import annotations
 
 import grp
+import os
 import pwd
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -24,6 +29,9 @@ _WITHOUT_EFFECT = frozenset(
     "atime noatime relatime norelatime strictatime nostrictatime lazytime nolazytime diratime nodiratime "
     "async sync dirsync silent loud".split()
 )
+_ITEM = re.compile(r'(?:\\.|"[^"]*"|[^,])+', re.DOTALL)
+_ESCAPE = re.compile(rb'\\(?:([0-3][0-7]{2})|([,\\"]))')
+_ESCAPED = re.compile(r'[,\\"]')
 _FOR_OTHERS = re.compile(r"(x-|X-|comment=)")
 _MOST_SOURCE = 1024  # letters; the kernel takes a page of them
 _WORDS: Mapping[str, Mapping[str, Any]] = {
@@ -70,8 +78,8 @@ class MountOptions:
     def parse(cls, lists: Iterable[str]) -> MountOptions:
         """From `-o` lists such as "ro,nodev"; the last word counts. Raises MountOptionError."""
         told: dict[str, Any] = {}
-        for option in (part.strip() for text in lists for part in text.split(",")):
-            meaning = _meaning(option)
+        for name, value in items(lists):
+            meaning = _meaning(name if value is None else f"{name}={value}")
             if "allow" in meaning and told.get("allow", meaning["allow"]) != meaning["allow"]:
                 raise MountOptionError("-o allow_other and allow_root exclude each other")
             told |= meaning
@@ -122,6 +130,25 @@ class MountOptions:
         if self.checked:
             options.add("default_permissions")
         return options
+
+
+def items(lists: Iterable[str]) -> Iterator[tuple[str, str | None]]:
+    """Each option's name, and its value if it has one, as they were meant."""
+    for item in (found for text in lists for found in _ITEM.findall(text)):
+        name, equals, value = item.strip().partition("=")
+        if len(value) > 1 and value.startswith('"') and value.endswith('"'):
+            value = value[1:-1]
+        yield name, _plain(value) if equals else None
+
+
+def item(option: str) -> str:
+    """A list of this option alone, whatever its value has."""
+    return _ESCAPED.sub(r"\\\g<0>", option)
+
+
+def _plain(value: str) -> str:
+    """Without escapes; a backslash before any other letter is pcap-filter(7)'s, as in `ip proto \\tcp`."""
+    return os.fsdecode(_ESCAPE.sub(lambda of: of[2] or bytes([int(of[1], 8)]), os.fsencode(value)))
 
 
 def _fsname(source: str) -> str:

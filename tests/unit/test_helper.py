@@ -16,6 +16,7 @@ from flowfs.cli.helper import as_typed
 from flowfs.cli.parse import mount_config, mount_parser
 from flowfs.config import Config, ConfigError
 from flowfs.core.limits import Limits
+from flowfs.mount import MountOptions
 
 
 def config(source: str, *lists: str, sloppy: bool = False) -> Config:
@@ -95,6 +96,30 @@ def test_commas_and_blanks(item: str, meant: str) -> None:
     told = config("eth0", f"ro,{item}")
     assert told.filter == meant
     assert told.mount_options in (("ro",), ("ro", "nodev"))
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        'x-what="a,allow_other,umask=0"',
+        r"fsname=a\054allow_other\,umask=0",
+        'comment="hello, world"',
+        r"comment=\"a\,ro\"",
+        r"x-what=a\\\,ro",
+    ],
+)
+def test_a_comma_within_a_value_begins_no_option(item: str) -> None:
+    """Else who labels a mount might let everybody in."""
+    options = MountOptions.parse(config("eth0", item).mount_options)
+    assert not options.allow
+    assert not options.read_only
+    assert options.umask == MountOptions().umask
+
+
+def test_a_label_with_a_comma() -> None:
+    """By it `mount -a` knows what is mounted already."""
+    options = MountOptions.parse(config('a,ro,"b"\\', "interface=eth0").mount_options)
+    assert options == MountOptions(fsname='a,ro,"b"\\')
 
 
 def test_a_value_is_not_an_option() -> None:

@@ -187,6 +187,7 @@ def test_what_libfuse_gets() -> None:
             ("", "x" * 1025, "flowfs"),
         ),
         *(("fsname=flows", "eth0", "flows"), ("fsname=a=b", "", "a=b")),
+        *((r"fsname=a\,ro", "", r"a\,ro"), ('fsname="a,ro"', "", r"a\,ro"), (r"fsname=a\054b", "", r"a\,b")),
     ],
 )
 def test_what_it_is_called(text: str, source: str, fsname: str) -> None:
