@@ -2,14 +2,15 @@
 
 Knows no request. Always true: what was made holds only as long as nothing was learnt of the tree since. Else
 the kernel may have been told of growth before it asks, and would keep an older size: what it is told after it
-has asked it puts above the answer, see `Notifier.settle`.
+has asked it puts above the answer, see `Notifier.settle`. Of what holds for its moment alone, as the size of
+a flow does that has just grown, nothing is learnt: no such entry is made ahead.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from itertools import islice
+from itertools import islice, takewhile
 
 import pyfuse3
 
@@ -60,10 +61,15 @@ class Foresight:
         (handle, cookie, count), self._planned = self._planned, None
         learnt = self._learnt()
         try:
-            entries = list(islice(self._entries(handle, cookie), count))
+            entries = list(takewhile(_lasts, islice(self._entries(handle, cookie), count)))
         except (TreeError, Unready):  # whoever asks is told
             return
         except Exception:  # noqa: BLE001  anything else would end the mount; whoever asks meets it again
             _log.exception("a fault in flowfs, in a listing")
             return
         self._made = handle, cookie, learnt, entries
+
+
+def _lasts(entry: Entry) -> bool:
+    """Whether its attributes hold until they are learnt to have changed."""
+    return entry[1].attr_timeout > 0

@@ -171,12 +171,16 @@ class Operations(pyfuse3.Operations):
     def readdir(self, fh: int, start_id: int, token: pyfuse3.ReaddirToken) -> None:
         inodes: list[int] = []
         last = start_id
-        for name, entry, cookie in self.foresight.entries(fh, start_id):
-            if not pyfuse3.readdir_reply(token, name, entry, cookie):
-                self.foresight.plan(fh, last, len(inodes))
-                break
-            inodes.append(entry.st_ino)
-            last = cookie
+        try:
+            for name, entry, cookie in self.foresight.entries(fh, start_id):
+                if not pyfuse3.readdir_reply(token, name, entry, cookie):
+                    self.foresight.plan(fh, last, len(inodes))
+                    break
+                inodes.append(entry.st_ino)
+                last = cookie
+        except (TreeError, Unready):
+            if not inodes:
+                raise  # else it is told who asks for what follows: these are given, and must not be again
         self._settle(*inodes)
 
     def _entries(self, fh: int, start_id: int) -> Iterator[Entry]:

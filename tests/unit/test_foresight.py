@@ -40,6 +40,7 @@ class Listed(Treed):
         for name, attributes, inode in self.tree.entries(handle, cookie):
             entry = pyfuse3.EntryAttributes()
             entry.st_size = attributes.size
+            entry.attr_timeout = attributes.valid_s
             yield name, entry, inode
 
     def _tell(self, inode: int) -> bool:
@@ -116,6 +117,16 @@ def test_of_what_grew_and_was_not_told_the_kernel_is_told_after_it_asked(listed:
     assert listed.sizes(FIRST_FLOW + 4) == [3] * 6
     listed.notifier.settle(FIRST_FLOW + 8)  # before the answer is sent
     assert listed.told == [FIRST_FLOW + 8]
+
+
+def test_what_holds_for_its_moment_alone_is_not_made_ahead(listed: Listed) -> None:
+    """Of a flow that has just grown nobody learns when it grows again: its size would be set back."""
+    listed.feed(listed.flows[7].client(3, b"def"))
+    listed.foresight.plan(ROOT, FIRST_FLOW + 4, 9)
+    listed.foresight.make()
+    listed.feed(listed.flows[7].client(6, b"ghi"))
+    listed.notifier.settle()
+    assert listed.sizes(FIRST_FLOW + 4) == [3, 3, 3, 9, 3, 3]
 
 
 def test_what_went_is_not_listed_once_that_is_known(listed: Listed) -> None:
