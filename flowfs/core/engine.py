@@ -92,10 +92,11 @@ class Engine(Desk):
         self.segment = Segment(limits.checksum != "off")
         self.links = Links(self.segment)
         self.flows.links = self.links if limits.links else None
-        # In slices, the more of them the less there is: what is saved meanwhile needs not to be lost.
-        self.slice_bytes = min(SLICE_BYTES, limits.payload_bytes // SLICES)
-        places = min(limits.max_flows or SLICES * SLICE_PACKETS, self.flows.live_limit)
-        self.slice_packets = max(1, min(SLICE_PACKETS, places // SLICES))
+        self.slice_bytes, self.slice_packets = SLICE_BYTES, SLICE_PACKETS
+        if limits.archives:  # the more slices the less there is: what is saved meanwhile needs not to be lost
+            self.slice_bytes = min(SLICE_BYTES, limits.payload_bytes // SLICES)
+            places = min(limits.max_flows or SLICES * SLICE_PACKETS, self.flows.live_limit)
+            self.slice_packets = max(1, min(SLICE_PACKETS, places // SLICES))
         self.on_visit: Callable[[], bool] | None = None
         self.turns_taken = 0  # by anybody, when the last slice was begun
         self.visited = False  # by somebody who was not let read since

@@ -104,46 +104,95 @@ def test_a_change_is_told(tmp_path: Path) -> None:
     assert len(told) == 2  # the batch, and the end
 
 
+ENOUGH_S = 1.01 * WORK_S
+
+
+class Clock:
+    """What the capture's thread worked, and what time it is; what is slept passes at once, and is noted."""
+
+    def __init__(self) -> None:
+        self.now_s = self.worked_s = 0.0
+        self.pauses_s: list[float] = []
+
+    def work(self, seconds: float) -> None:
+        self.now_s += seconds
+        self.worked_s += seconds
+
+    def sleep(self, seconds: float) -> None:
+        self.now_s += seconds
+        self.pauses_s.append(seconds)
+
+
 @pytest.fixture
-def pauses_s(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """What is slept instead is noted."""
-    slept_s: list[float] = []
-    monkeypatch.setattr(time, "sleep", slept_s.append)
-    return slept_s
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(time, "sleep", clock.sleep)
+    monkeypatch.setattr(time, "monotonic", lambda: clock.now_s)
+    monkeypatch.setattr(time, "thread_time", lambda: clock.worked_s)
+    return clock
 
 
-def test_a_file_waits_while_somebody_reads(tmp_path: Path, pauses_s: list[float]) -> None:
+@pytest.fixture
+def visit(tmp_path: Path, clock: Clock) -> Callable[[], bool]:
+    """Of a reader, after a slice of a file that is loaded; there was one before."""
     recorder, _ = run([open_file(str(write(tmp_path / "a.pcap", 10)), 0)])
     assert recorder.on_visit is not None
-    assert recorder.on_visit()
-    assert pauses_s == [READERS_S]
+    recorder.on_visit()
+    clock.pauses_s.clear()
+    return recorder.on_visit
 
 
-def test_who_has_no_time_does_not_wait_for_readers(tmp_path: Path, pauses_s: list[float]) -> None:
+def test_a_file_waits_while_somebody_reads(clock: Clock, visit: Callable[[], bool]) -> None:
+    for _ in range(4):
+        clock.work(ENOUGH_S)
+        assert visit()
+    assert [round(pause_s / READERS_S, 1) for pause_s in clock.pauses_s] == [
+        1,
+        0,
+        1,
+        0,
+    ]  # each counts for what follows
+
+
+@pytest.mark.parametrize("share", [0.3, 1.0, 9.0])
+def test_what_readers_had_already_is_taken_off(clock: Clock, visit: Callable[[], bool], share: float) -> None:
+    """They read while this thread waited for its turn."""
+    clock.work(ENOUGH_S)
+    clock.now_s += share * READERS_S
+    assert visit()
+    assert sum(clock.pauses_s) == pytest.approx(max(0, 1 - share) * READERS_S, abs=READERS_S / 50)
+
+
+def test_much_work_makes_no_longer_pause(clock: Clock, visit: Callable[[], bool]) -> None:
+    clock.work(1000 * WORK_S)
+    assert visit()
+    assert clock.pauses_s == [READERS_S]
+
+
+def test_a_file_works_on_beside_readers_however_short_its_slices(
+    clock: Clock, visit: Callable[[], bool]
+) -> None:
+    """With little room a slice has one packet, and a pause takes as long as some two hundred."""
+    let_read = 0
+    for _ in range(1000):
+        clock.work(WORK_S / 50)
+        let_read += visit()
+    assert 15 < let_read < 25
+    assert sum(clock.pauses_s) < 15 * READERS_S
+
+
+def test_who_has_no_time_does_not_wait_for_readers(tmp_path: Path, clock: Clock) -> None:
     """A pipe of this moment, which others fill; and a file whose flows are saved, which is to read always."""
     path = str(write(tmp_path / "a.pcap", 10))
     recorder, capture = run([open_file(path, 0)])
     cast(Savefile, capture.sources[0]).is_current = True
     assert recorder.on_visit is not None
-    assert recorder.on_visit()
-    assert pauses_s == []
+    for _ in range(3):
+        clock.work(ENOUGH_S)
+        assert recorder.on_visit()
+    assert clock.pauses_s == []
     saved, _ = run([open_file(path, 0)], on_short=lambda: None)
     assert saved.on_visit is None
-
-
-def test_a_file_works_on_beside_readers_however_short_its_slices(
-    tmp_path: Path, pauses_s: list[float], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """With `--max-flows 8` a slice has one packet, and a pause takes as long as some two hundred."""
-    recorder, _ = run([open_file(str(write(tmp_path / "a.pcap", 10)), 0)])
-    assert recorder.on_visit is not None
-    worked_s = 1000.0
-    monkeypatch.setattr(time, "thread_time", lambda: worked_s)
-    let_read = 0
-    for _ in range(1000):
-        let_read += recorder.on_visit()
-        worked_s += WORK_S / 50
-    assert 15 < len(pauses_s) == let_read < 25
 
 
 def test_a_change_that_nobody_waits_for_wakes_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

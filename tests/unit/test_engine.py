@@ -30,6 +30,7 @@ from craft import (
     merge,
 )
 from engines import Tree, check_counters, feed, run, started, tree_of
+from flowfs.core import compiled
 from flowfs.core.engine import Engine
 from flowfs.core.flow import Evicted
 from flowfs.core.limits import (
@@ -407,10 +408,11 @@ def test_a_reader_gets_its_turn_within_a_batch(engine: Engine) -> None:
     feed(engine, conversation)
     (flow,) = engine.list_after(0, 9)
     frames, meta = batch(conversation.client_ack(0).packets[-1:])
+    slices = 4000 if compiled() else 100  # some 50 ms: a reader waits for 0.2 ms until it is given way
     ended = threading.Event()
 
     def capture() -> None:
-        engine.feed(frames, meta * 400 * SLICE_PACKETS, ETHERNET)
+        engine.feed(frames, meta * slices * SLICE_PACKETS, ETHERNET)
         ended.set()
 
     interval = sys.getswitchinterval()
@@ -485,6 +487,16 @@ def test_who_came_is_waited_for_until_let_read() -> None:
         engine.feed(frames, meta * 4 * BRIEF_PACKETS, ETHERNET)
     assert visits == [1, 2, 3]
     assert engine.turn.taken - before == 3 + 2  # what is left of the first call, and the second
+
+
+@pytest.mark.parametrize(("archives", "slices"), [(False, 1), (True, 256)])
+def test_slices_are_short_where_flows_are_to_be_saved_meanwhile(archives: bool, slices: int) -> None:
+    """Else each would be one packet where few flows are wanted, and a reader could come after each."""
+    engine = Engine(Limits(payload_bytes=16 * MIB, max_flows=8, archives=archives))
+    frames, meta = batch(Conversation(step_ns=0).handshake().client(0, b"abc").packets[-1:])
+    before = engine.turn.taken
+    engine.feed(frames, meta * 256, ETHERNET)
+    assert engine.turn.taken - before == slices
 
 
 @pytest.mark.parametrize("count", [0, 1, 5 * MIB, 1 << 40])
