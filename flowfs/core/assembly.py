@@ -44,7 +44,6 @@ from .limits import (
     NOTE_BYTES,
     NOTES_BYTES,
     QUEUE_BYTES,
-    TURN_SILENCE_NS,
     TURNS_BYTES,
 )
 from .notes import Conflict
@@ -370,7 +369,7 @@ class Assembly:
     def store_next(self, base: bytes, start: int, end: int, now_ns: int) -> None:
         """base[start:end] is next."""
         owner = self.owner
-        if owner.speaker != self.side or now_ns - owner.said_ns >= TURN_SILENCE_NS:
+        if owner.speaker != self.side or not owner.is_speaking(now_ns):
             self._take_turn(now_ns)
         owner.said_ns = now_ns
         flow = self._file(now_ns)
@@ -412,7 +411,7 @@ class Assembly:
     def lose(self, count: int, reason: int, now_ns: int) -> None:
         """The next `count` bytes are lost."""
         owner = self.owner
-        if owner.speaker != self.side or now_ns - owner.said_ns >= TURN_SILENCE_NS:
+        if owner.speaker != self.side or not owner.is_speaking(now_ns):
             self._take_turn(now_ns)
         owner.said_ns = now_ns
         flow = self._file(now_ns)

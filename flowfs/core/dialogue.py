@@ -11,7 +11,7 @@ from array import array
 from typing import NamedTuple
 
 from .engine import Engine
-from .flow import Flow
+from .flow import OPEN, Flow
 from .stream import Connection, Stream
 
 PAGE_TURNS = 64  # given at once: some 0.2 ms
@@ -50,6 +50,18 @@ def turns_of(engine: Engine, flow: Flow, number: int) -> Page | None:
         if is_copy:
             engine.flows.drop(connection)
         return page
+
+
+def may_go_on(engine: Engine, flow: Flow) -> bool:
+    """Whether a side of the flow's connection may still speak."""
+    with engine.turn:
+        connection, is_copy = engine.flows.connection_of(flow)
+        if connection is None:
+            return False
+        state = connection.state
+        if is_copy:
+            engine.flows.drop(connection)
+        return state == OPEN and not engine.finished
 
 
 def _page(engine: Engine, connection: Connection, number: int) -> Page:

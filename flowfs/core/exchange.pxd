@@ -6,7 +6,7 @@ from .order cimport Link
 
 cdef int NOBODY
 cdef long long _BRIEF, _EACH, _ITEM_BYTES
-cdef long long FIRST_TURNS, GROWN_TURNS_SHARE, MAX_TURNS, TURN_SILENCE_NS, TURNS_BYTES
+cdef long long FIRST_TURNS, GROWN_TURNS_SHARE, MAX_TURNS, TURN_NS, TURN_SILENCE_NS, TURNS_BYTES
 cdef array _NONE
 
 
@@ -41,6 +41,7 @@ cdef class Owner(Link):
     cdef void fall_silent(self) noexcept
 
     cpdef bint is_speaking(self, long long now_ns) noexcept
+    cdef long long _began_ns(self) noexcept
 
     @cython.locals(first=cython.longlong, start=cython.longlong, end=cython.longlong)
     cpdef tuple turns_from(self, long long number)

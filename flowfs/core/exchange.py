@@ -1,15 +1,15 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True
 """Who of a connection spoke when: its turns, in the order in which their bytes became readable.
 
-A turn is what one side said before the other spoke, or before it was silent for TURN_SILENCE_NS. Its time is
-the packet time at which its first byte became readable. So bytes that waited behind a hole are of the moment
-at which the hole was filled, and those behind a lost one, as well as the zeros for it, of that at which it
-was given up: the order is that of the files' growth. Knows offsets in streams, sides and times; no byte, no
-file, no TCP. Always true:
+A turn is what one side said before the other spoke, before it was silent for TURN_SILENCE_NS, or within
+TURN_NS. Its time is the packet time at which its first byte became readable. So bytes that waited behind a
+hole are of the moment at which the hole was filled, and those behind a lost one, as well as the zeros for it,
+of that at which it was given up: the order is that of the files' growth. Knows offsets in streams, sides and
+times; no byte, no file, no TCP. Always true:
  - turns ascend in time, and those of one side in offset; each has all up to the next one of its side;
  - what holds them was charged to the budget of all connections' before it was taken;
  - the latest are kept: where there is no room for more, the older half is forgotten, and counted;
- - a turn is never added to once the other side spoke, TURN_SILENCE_NS passed, or fall_silent() was called.
+ - a turn is never added to once the other side spoke, one of these times passed, or fall_silent() was called.
 
 The first BRIEF stand in the connection's own record, as most have no more; with the next one all go to an
 array, `turns`: a time and a place for each.
@@ -26,7 +26,7 @@ if not cython.compiled:
     from .memory import item, numbers, put, stretch
     from .order import Link
 
-from .limits import FIRST_TURNS, GROWN_TURNS_SHARE, MAX_TURNS, TURN_SILENCE_NS, TURNS_BYTES
+from .limits import FIRST_TURNS, GROWN_TURNS_SHARE, MAX_TURNS, TURN_NS, TURN_SILENCE_NS, TURNS_BYTES
 
 NOBODY = -1
 _BRIEF = 2  # turns of which a connection's record has room
@@ -92,7 +92,15 @@ class Owner(Link):
 
     def is_speaking(self, now_ns: int) -> bool:
         """Whether the last turn may still be added to, at that time or later."""
-        return self.speaker != NOBODY and now_ns - self.said_ns < TURN_SILENCE_NS
+        if self.speaker == NOBODY or now_ns - self.said_ns >= TURN_SILENCE_NS:
+            return False
+        return now_ns - self._began_ns() < TURN_NS
+
+    def _began_ns(self) -> int:
+        """When the last turn began."""
+        if self.turns is not None:
+            return item(self.turns, (self.turn_count - 1) * _EACH)
+        return self.answer_ns if self.turn_count > 1 else self.opening_ns
 
     def turns_from(self, number: int) -> tuple[int, array[int]]:
         """The turns from this number on, 0 being the first of all, or from the first that is known on.

@@ -125,6 +125,7 @@ STAT_BLOCK_BYTES = 512  # of st_blocks, see stat(2)
 LARGEST_BLOCK_BYTES = 1 << 24  # a block of pcapng, as libpcap has it: more is damage
 
 TURN_SILENCE_NS = SECOND_NS  # then a side's next bytes are another turn, though the other said nothing
+TURN_NS = 5 * SECOND_NS  # no turn is longer: of a log or a download nothing could be shown for hours
 IDLE_VICTIM_NS = 10 * SECOND_NS  # [M3] a flow is called idle, and goes before the head of a large one
 TOUCH_NS = SECOND_NS  # order of activity is kept to the second: moving on every packet costs 10 %
 # A FIN or RST that was forged is found out by then, see FORGED_RST_NS; what goes on later is another part.

@@ -249,8 +249,12 @@ class Operations(pyfuse3.Operations):
         """
         readiness = self._tree.readiness(fh)
         if poll_handle is not None:
-            self._waiters.keep(inode, fh, poll_handle)
+            self._waiters.keep(inode, fh, poll_handle, told=self._tree.is_told(fh))
         return (_READABLE if readiness.readable else 0) | (select.POLLHUP if readiness.ended else 0)
+
+    async def look_after_waiters(self) -> None:
+        """Until cancelled."""
+        await self._waiters.look_after(lambda fh: self._tree.readiness(fh).readable)
 
     @_handler
     def release(self, fh: int) -> None:

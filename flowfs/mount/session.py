@@ -96,6 +96,7 @@ class Mount:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._notifier.run)
             nursery.start_soon(self._streams.run)
+            nursery.start_soon(self._operations.look_after_waiters)
             nursery.start_soon(self._get_ready, task_status)
             await pyfuse3.main(max_tasks=MAX_TASKS)
             nursery.cancel_scope.cancel()

@@ -1,8 +1,9 @@
 """Who waits for a file to have something to read, in poll(2), select(2), epoll_wait(2).
 
-Knows inodes, handles and no flow. Always true: there is at most one waiter for each open file, since the
-kernel wakes by one all who wait for that, and it goes when it was told or the file is closed. Telling never
-waits.
+Of most files somebody else learns that they changed, and calls wake(). For those of which nobody does, who
+waits is looked after every LOOK_S. Knows inodes, handles and no flow. Always true: there is at most one
+waiter for each open file, since the kernel wakes by one all who wait for that, and it goes when it was told or
+the file is closed. Telling never waits.
 
 A waiter is kept whether or not there is something to read already: who waits for edges (EPOLLET) does not ask
 again before it was told. Whoever is told asks again, which brings the next one.
@@ -11,7 +12,12 @@ again before it was told. Whoever is told asks again, which brings the next one.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Protocol
+
+import trio
+
+LOOK_S = 0.1
 
 _log = logging.getLogger(__name__)
 
@@ -29,18 +35,38 @@ class Waiters:
     def __init__(self) -> None:
         self._waiters: dict[int, dict[int, Waiter]] = {}
         self._inodes: dict[int, int] = {}  # by handle
+        self._untold: dict[int, None] = {}  # handles of files of which nobody learns that they changed
+        self._some_untold = trio.Event()
 
     def __len__(self) -> int:
         return len(self._inodes)
 
-    def keep(self, inode: int, handle: int, waiter: Waiter) -> None:
-        """Tell this one when the inode changes, instead of who was to be told for the same handle."""
+    def keep(self, inode: int, handle: int, waiter: Waiter, *, told: bool = True) -> None:
+        """Tell this one when the inode changes, instead of who was to be told for the same handle.
+
+        `told`: somebody calls wake() then.
+        """
         self._inodes[handle] = inode
         self._waiters.setdefault(inode, {})[handle] = waiter
+        if not told:
+            self._untold[handle] = None
+            self._some_untold.set()
+
+    async def look_after(self, is_ready: Callable[[int], bool]) -> None:
+        """Wake those who wait with a handle that is ready, of which nobody else learns. Until cancelled."""
+        while True:
+            await self._some_untold.wait()
+            await trio.sleep(LOOK_S)
+            for handle in [handle for handle in self._untold if is_ready(handle)]:
+                if handle in self._inodes:
+                    self.wake(self._inodes[handle])
+            if not self._untold:
+                self._some_untold = trio.Event()
 
     def drop(self, handle: int) -> None:
         """Nobody waits with this handle any more, if anybody did."""
         inode = self._inodes.pop(handle, None)
+        self._untold.pop(handle, None)
         if inode is not None:
             waiters = self._waiters[inode]
             del waiters[handle]
@@ -51,6 +77,7 @@ class Waiters:
         """The inode has changed."""
         for handle, waiter in self._waiters.pop(inode, {}).items():
             del self._inodes[handle]
+            self._untold.pop(handle, None)
             try:
                 waiter.notify()
             except OSError as error:  # the mount is being taken away

@@ -23,6 +23,7 @@ from .answers import (
     LINK_MODE,
     STREAM_MODE,
     Attributes,
+    Readiness,
     Reason,
     TreeError,
     Unready,
@@ -296,6 +297,16 @@ class Control:
             return self._conversations.open(known[1])
         self.attributes(inode)
         raise TreeError(Reason.IS_A_DIRECTORY)
+
+    def readiness(self, text: Held, position: int) -> Readiness:
+        """Whether a read of what open() gave says anything from there on.
+
+        What is one snapshot is read as any file: it never has one wait.
+        """
+        if not isinstance(text, Log | Conversation):
+            return Readiness(readable=True, ended=False)
+        ended = text.has_ended()  # before its size is asked for: what comes in between is in it
+        return Readiness(ended or position < len(text), ended)
 
     def release(self, text: Held) -> None:
         """A reader is done with what open() gave."""

@@ -22,7 +22,7 @@ from array import array
 from bisect import bisect_right
 from typing import NamedTuple
 
-from ..core.dialogue import Turn, turns_of
+from ..core.dialogue import Turn, may_go_on, turns_of
 from ..core.engine import Engine
 from ..core.flow import Evicted, Flow
 from .answers import AT_ONCE_S, FILE_MODE, Attributes, Reason, TreeError
@@ -116,6 +116,10 @@ class Conversation:
             if not found:
                 raise TreeError(Reason.FREED) from None
         return bytes(found)
+
+    def has_ended(self) -> bool:
+        """Whether no side may speak any more."""
+        return not any(may_go_on(self._engine, flow) for flow in self._flows.values())
 
     def hold(self) -> None:
         """Somebody opens it: flows that are in it count as open."""

@@ -38,6 +38,10 @@ class Log:
         self._events.catch_up()
         return bytes(self.text[part])
 
+    def has_ended(self) -> bool:
+        """Whether another one is written."""
+        return self._events.log is not self
+
     def add(self, line: dict[str, object]) -> None:
         """Append it."""
         self.text += json.dumps(line, separators=(",", ":")).encode() + b"\n"

@@ -22,7 +22,8 @@ meta/NAME.json  what is known of one flow: holes, conflicts, what became of byte
 conversations/NAME
                 both sides of the connection of a flow, by turns, in the order of time. Each turn has a
                 heading, === TIME FROM > TO LENGTH bytes, then so many bytes and a newline. It grows by turns
-                that are over: the other side spoke, or there was silence for a second (tail -f goes on)
+                that are over: the other side spoke, there was silence for a second, or it took five (tail -f
+                goes on)
 follow/NAME     a FIFO: the flow from its start, as it grows, until it ends, or to where bytes were freed.
                 Of several readers each has a stream of its own, and gets the whole
 by-host/ADDR    links to the flows from and to an address

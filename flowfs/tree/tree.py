@@ -75,6 +75,16 @@ class _Reader:
         self.position = 0
 
 
+class _Text:
+    """An open generated file. `position`: where its last read ended."""
+
+    __slots__ = ("held", "position")
+
+    def __init__(self, held: Held) -> None:
+        self.held = held
+        self.position = 0
+
+
 class Tree:
     """One directory of flows. To be called from one thread; the engine may be fed from another meanwhile.
 
@@ -99,7 +109,7 @@ class Tree:
         self._visible = visible
         self._numbers = itertools.count(1)
         self._readers: dict[int, _Reader] = {}  # of flows, by handle
-        self._texts: dict[int, Held] = {}  # by handle
+        self._texts: dict[int, _Text] = {}  # by handle
         self._listings: dict[int, tuple[int, Listing]] = {}  # by handle, each with the inode
         self._directory_ns = time.time_ns()
         self._directory_counts = self._turnover(engine.statistics())
@@ -266,7 +276,7 @@ class Tree:
         self._directories.ready()
         text = self._control.open(inode)
         handle = next(self._numbers)
-        self._texts[handle] = text
+        self._texts[handle] = _Text(text)
         return Opened(handle, cacheable=False)
 
     def _open_flow(self, inode: int) -> Opened:
@@ -295,7 +305,10 @@ class Tree:
         """
         reader = self._readers.get(handle)
         if reader is None:
-            return self._text(handle)[offset : offset + size]
+            text = self._text(handle)
+            data = text.held[offset : offset + size]
+            text.position = offset + len(data)
+            return data
         if size > len(self._page):
             self._page = memoryview(bytearray(size))
         try:
@@ -306,18 +319,23 @@ class Tree:
         return self._page[:count]
 
     def readiness(self, handle: int) -> Readiness:
-        """Whether the next read of a handle says anything; `changes()` names the inode then. NOT_OPEN.
+        """Whether the next read of a handle says anything. NOT_OPEN.
 
-        A generated file is read as any file: it never has one wait.
+        Of a flow `changes()` names the inode when it does; of what else may grow it does not, and whoever
+        waits is to ask again.
         """
         reader = self._readers.get(handle)
         if reader is None:
-            self._text(handle)
-            return Readiness(readable=True, ended=False)
+            text = self._text(handle)
+            return self._control.readiness(text.held, text.position)
         flow = reader.flow
         flow.watched = True
         ended = self._is_final(flow)
         return Readiness(ended or reader.position < flow.size, ended)
+
+    def is_told(self, handle: int) -> bool:
+        """Whether `changes()` names the inode when what readiness() says has changed."""
+        return handle in self._readers
 
     def _is_final(self, flow: Flow) -> bool:
         """Whether it grows no more, as far as one can know."""
@@ -327,7 +345,7 @@ class Tree:
         """The handle is done with. NOT_OPEN."""
         reader = self._readers.pop(handle, None)
         if reader is None:
-            self._control.release(self._text(handle))
+            self._control.release(self._text(handle).held)
             del self._texts[handle]
             return
         flow = reader.flow
@@ -335,7 +353,7 @@ class Tree:
         if not flow.opens:
             del self._shelf.held[flow.serial]
 
-    def _text(self, handle: int) -> Held:
+    def _text(self, handle: int) -> _Text:
         text = self._texts.get(handle)
         if text is None:
             raise TreeError(Reason.NOT_OPEN)

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -108,6 +109,36 @@ def test_every_end_wakes(mount: Served, wait: Wait) -> None:
             events = woken(wait, file.fileno(), end)
             assert events == READABLE | (0 if wait is selected else select.POLLHUP)
             assert file.read(100) == b""
+
+
+@WAYS
+def test_events_wake(mount: Served, conversation: Conversation, wait: Wait) -> None:
+    """events.jsonl grows as a flow does."""
+    path = mount.path / ".flowfs/events.jsonl"
+    path.read_bytes()
+    with path.open("rb", buffering=0) as file:
+        file.read()
+        for port in range(10, 13):
+            new = partial(mount.feed, Conversation(client_port=port).handshake().client(0, b"abc"))
+            assert woken(wait, file.fileno(), new) == READABLE
+            assert b'"new"' in file.read()
+
+
+@WAYS
+def test_turns_wake(mount: Served, conversation: Conversation, wait: Wait) -> None:
+    """Of a conversation, and its end does."""
+    name = conversation.client_name()
+    with (mount.path / ".flowfs/conversations" / name).open("rb", buffering=0) as file:
+        file.read()
+        assert (
+            woken(wait, file.fileno(), lambda: mount.feed(conversation.server(0, b"200").client(3, b"x")))
+            == READABLE
+        )
+        assert file.read().count(b"===") == 2
+        events = woken(wait, file.fileno(), lambda: mount.feed(conversation.server_ack(4).close()))
+        assert events == READABLE | (0 if wait is selected else select.POLLHUP)
+        assert file.read().count(b"===") == 1
+        assert file.read() == b""
 
 
 def test_edges(mount: Served, conversation: Conversation, file: int) -> None:

@@ -58,6 +58,18 @@ def test_time_alone_ends_a_turn(directory: Directory) -> None:
     reader.close()
 
 
+def test_who_speaks_on_is_shown_all_the_same(directory: Directory) -> None:
+    """A log, of which a line comes every half second: what there is after five is a turn."""
+    capture = Conversation(step_ns=500_000_000).handshake()
+    for at in range(25):
+        capture.server(at, b"x")
+    directory.feed(capture)
+    reader = Reader(directory.tree, capture.server_name())
+    turns = parsed(reader.go_on())
+    assert [turn.data for turn in turns] == [b"x" * 10, b"x" * 10]
+    reader.close()
+
+
 def test_opens_are_given_back(directory: Directory) -> None:
     capture = directory.feed(talk())
     flow = directory.engine.find(capture.client_key(), 0)

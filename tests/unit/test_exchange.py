@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from flowfs.core.counters import Counters
 from flowfs.core.exchange import Owner, TurnBudget
-from flowfs.core.limits import FIRST_TURNS, KIB, MAX_TURNS, SECOND_NS, TURN_SILENCE_NS, TURNS_BYTES
+from flowfs.core.limits import FIRST_TURNS, KIB, MAX_TURNS, SECOND_NS, TURN_NS, TURN_SILENCE_NS, TURNS_BYTES
 
 FIRST_BYTES = TURNS_BYTES + 16 * FIRST_TURNS
 BRIEF = 2  # that need no memory of their own
@@ -77,3 +78,14 @@ def test_who_speaks() -> None:
     owner.take_turn(0, 0, SECOND_NS, budget)
     owner.speaker = -1
     assert not owner.is_speaking(SECOND_NS)
+
+
+@pytest.mark.parametrize("turns", [1, BRIEF, BRIEF + 1, 20])
+def test_nobody_speaks_for_ever(turns: int) -> None:
+    budget, owner = TurnBudget(KIB, Counters()), Owner(0, 0, 0)
+    for at in range(turns):
+        owner.take_turn(at & 1, at, at * SECOND_NS, budget)
+    began_ns = (turns - 1) * SECOND_NS
+    owner.said_ns = began_ns + TURN_NS - 1
+    assert owner.is_speaking(began_ns + TURN_NS - 1)
+    assert not owner.is_speaking(began_ns + TURN_NS)
