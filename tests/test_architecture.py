@@ -98,7 +98,7 @@ CORE: Mapping[str, frozenset[str]] = {
         "recent": "stream memory",
         "table": "links recent stream assembly store flow pending decode drops notes memory counters limits",
         "dormant": "bundle parcel stream window exchange assembly flow evict decode notes order seq limits",
-        "roster": "flow memory",
+        "roster": "flow limits memory",
         "sleepers": "roster dormant parcel bundle table stream store flow evict decode notes order memory"
         " counters limits",
         "flows": "sleepers dormant stream afar assembly store saving flow decode order counters limits",

@@ -27,6 +27,7 @@ from .sources import META_BYTES, Batch, Interface, interfaces, link_name
 # How long the kernel gathers packets before it hands them out. Its timer runs as often on a silent interface.
 READ_TIMEOUT_MS = 4
 
+SHOWN_LETTERS = 200  # of a filter that is wrong, which may be a file that was not meant
 PATIENCE_S = 1  # a pipe that has nothing for so long is a riddle to who looks on
 
 ETHERNET, LINUX_SLL2 = 1, 276
@@ -212,7 +213,8 @@ class LibpcapFilter:
 
 
 def _bad_filter(expression: str, error: Exception) -> FilterError:
-    return FilterError(f"bad filter '{expression}': {error}; see pcap-filter(7)")
+    shown = expression if len(expression) <= SHOWN_LETTERS else f"{expression[:SHOWN_LETTERS]}..."
+    return FilterError(f"bad filter '{shown}': {error}; see pcap-filter(7)")
 
 
 def _set_filter(reader: Any, expression: str) -> None:

@@ -87,7 +87,7 @@ def _doing(status: Status) -> str:
         return "all is read"
     if status.total_bytes:
         return f"read {decimal(status.read_bytes)} of {decimal(status.total_bytes)}"
-    return f"read {decimal(status.read_bytes)}"
+    return "reading what comes"
 
 
 def _packets(status: Status, rate: Rates | None) -> Iterator[Line]:

@@ -51,7 +51,7 @@ examples:
   {flowfs} ls /mnt/flows --sort size | head
   {flowfs} ls /mnt/flows --state open | awk '$2 > 1000000 {{ print $1 }}'
   {flowfs} ls /mnt/flows --json | jq -r 'select(.holes != []) | .name'
-  {flowfs} ls /mnt/flows --follow | grep -P '\trst\t'
+  {flowfs} ls /mnt/flows --follow | awk '$2 == "rst"'
 """
 _STATE_STYLES = {"open": "green", "rst": "red", "fin": "dim", "idle": "yellow"}
 

@@ -2,8 +2,8 @@
 
 Of most files somebody else learns that they changed, and calls wake(). For those of which nobody does, who
 waits is looked after every LOOK_S. Knows inodes, handles and no flow. Always true: there is at most one
-waiter for each open file, since the kernel wakes by one all who wait for that, and it goes when it was told or
-the file is closed. Telling never waits.
+waiter for each open file, since the kernel wakes by one all who wait for that, and it goes when it was told
+or the file is closed. Telling never waits.
 
 A waiter is kept whether or not there is something to read already: who waits for edges (EPOLLET) does not ask
 again before it was told. Whoever is told asks again, which brings the next one.

@@ -44,7 +44,7 @@ size, freed_bytes   bytes, and how many of them were freed, from the beginning o
 first_ns, last_ns, changed_ns
                     nanoseconds since 1970: its first packet, its last data, when its state changed
 origin, partial     the place in the stream of the file's first byte; whether what was before was not seen
-packets             segments that this side sent
+packets             segments that this side sent, until the connection was over
 unverified          there are bytes in it whose TCP checksum was wrong
 holes               what was lost and reads as zeros: offset, length, reason
 conflicts           bytes that came twice and differed; urgent: where urgent data ends

@@ -245,6 +245,13 @@ def test_help(line: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert said.err == ""
 
 
+def test_help_with_a_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert status_of("umount -h") == 0
+    expected = capsys.readouterr().out
+    assert status_of("help umount") == 0
+    assert capsys.readouterr().out == expected
+
+
 @pytest.mark.parametrize(
     "line", ["-h", "mount -h", "umount -h", "", "munt", "mount", "mount /mnt -x", "umount"]
 )

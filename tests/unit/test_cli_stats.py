@@ -58,7 +58,7 @@ def test_what_is_captured() -> None:
     reading = status(finished=False)
     assert said("mount", reading)[0].text == "/mnt, read 10 bytes of 20 bytes, process 7"
     pipe = status(finished=False, total_bytes=0)
-    assert said("mount", pipe)[0].text == "/mnt, read 10 bytes, process 7"
+    assert said("mount", pipe)[0].text == "/mnt, reading what comes, process 7"
     live = status(live=True, finished=False, started_ns=time.time_ns() - 125 * SECOND_NS)
     assert said("mount", live)[0].text == "/mnt, live since 2m, process 7"
     assert said("source", status(sources=["a", "b"], filter=""))[0].text == "a, b, filter: none"

@@ -176,6 +176,9 @@ def test_a_filter_is_compiled_for_every_link_type(tmp_path: Path) -> None:
         assert len(recorder.frames) == count
     with pytest.raises(FilterError, match="bad filter"):
         open_file(str(path), 0, filter="tcp prt 80")
+    with pytest.raises(FilterError, match=r"^bad filter 'root:x:0:0:.{189}\.\.\.': ") as refused:
+        open_file(str(path), 0, filter="root:x:0:0:" + "z" * 5000)  # `-F /etc/passwd`
+    assert len(str(refused.value)) < 400
 
 
 def test_a_filter_that_cannot_work_on_a_later_interface(tmp_path: Path) -> None:
