@@ -26,7 +26,7 @@ ANY = "any"  # libpcap's name for all interfaces together
 MAX_SNAPLEN = 262144  # libpcap's MAXIMUM_SNAPLEN
 MIN_SNAPLEN = 64  # the headers of Ethernet, IPv4 and TCP
 MAX_BUFFER_KIB = (1 << 31) // KIB - 1  # libpcap takes the bytes as an int
-BUFFER_KIB = 64 * KIB  # a download on `lo`, at 1.5 GB/s, whose first packets find cold caches: 40 ms
+BUFFER_KIB = 64 * KIB  # 20 ms of a download on `lo`, at 1.5 GB/s, of which packets are there twice
 MAX_BUDGET = (
     1 << 38
 )  # the arena's links are C ints, one to each 256 bytes; what the machine has is asked later

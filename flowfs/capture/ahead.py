@@ -1,10 +1,10 @@
 """A thread that has memory ready before packets fill it, so that the capture does not wait for the kernel.
 
-Whoever writes to a page for the first time waits until the kernel has found and cleared it: 0.1 ms for each
-2 MiB, or ten where a hypervisor has to find it, too; meanwhile the buffer of an interface runs over. Always
-true: no more than AHEAD_BYTES beyond what is in use is made ready, so much from the beginning on, for what
-comes first may come as fast as all else; nobody waits for the thread, but at the end, for one step; it sleeps
-while nothing grows, and ends when all is ready.
+Whoever writes to a page for the first time waits until the kernel has found and cleared it: 0.1 ms for each 2
+MiB, or ten where a hypervisor has to find it, too; meanwhile the buffer of an interface runs over. Always
+true: no more than AHEAD_BYTES and a step beyond what is in use are made ready, so much from the beginning on,
+for what comes first may come as fast as all else; nobody waits for the thread, but at the end, for one step;
+it sleeps while nothing grows, and ends when all is ready.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ from .sources import META_BYTES, Batch, Damage, Interface, Source
 
 TICK_S = 0.1
 PAUSE_S = 0.002
-WORK_S, READERS_S = 0.0001, 0.0005  # beside readers: our own, and for it time for some ten requests
+WORK_S, READERS_S = 0.0001, 0.0005  # beside readers: our own, and for it time for some ten requests of theirs
 FOLLOW_S = 0.05  # how often a file that is still written is looked at: nothing says when it grows
 
 
@@ -59,7 +59,9 @@ class Capture:
         self._asked_to_stop = trio.Event()
         self._stopping = False
         self._due = 0.0  # when the clock ticks next, monotonic seconds
-        self._visited_s = self._worked_s = 0.0  # when readers came last, and what we had worked by then
+        self._settled_s = self._worked_s = (
+            0.0  # up to when time is settled with readers, and our work by then
+        )
         self._wake_in = self._wake_out = -1
 
     # --- trio's side
@@ -118,18 +120,18 @@ class Capture:
         """A file waits: while somebody reads what it gave so far, that goes first. A pipe of now does not.
 
         By our own work, not by slices: these may have one packet, and a pause after each would leave us next
-        to nothing. What readers had since they came last, while we waited for our turn or the interpreter,
-        counts, and so does the last pause: hence there is one for every other WORK_S. With one for each,
-        shorter or not, both sides took longer, for whoever slept waits for the interpreter.
+        to nothing. What readers had since it was settled last, while we waited for whatever it was, counts,
+        and so does the pause then: hence there is one for every other WORK_S. With one for each, shorter or
+        not, both sides took longer, for whoever slept waits for the interpreter.
 
-        False if it is not time yet.
+        False if it is not time yet, and to be asked again.
         """
         now_s, worked_s = time.monotonic(), time.thread_time()
         ours_s = worked_s - self._worked_s
         if ours_s < WORK_S:
             return False
-        theirs_s = now_s - self._visited_s - ours_s
-        self._visited_s, self._worked_s = now_s, worked_s
+        theirs_s = now_s - self._settled_s - ours_s
+        self._settled_s, self._worked_s = now_s, worked_s
         pause_s = min(READERS_S, ours_s / WORK_S * READERS_S - theirs_s)
         if pause_s > 0 and not self._is_current():
             time.sleep(pause_s)

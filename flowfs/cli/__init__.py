@@ -117,8 +117,8 @@ def _guarded(command: Callable[[list[str]], int], argv: Sequence[str] | None) ->
 
 def _dispatch(arguments: list[str]) -> int:
     first = arguments[0] if arguments else ""
-    if first == "help" and arguments[1:2] and arguments[1] in COMMANDS:
-        return COMMANDS[arguments[1]].run(["--help"])
+    if first == "help" and arguments[1:]:
+        return _dispatch([arguments[1], "--help"])
     if first in ("-h", "--help", "help"):
         print(_usage(), end="", flush=True)
         return 0

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 from flowfs.guessing import meant
 from flowfs.mount import MountOptionError, MountOptions
-from flowfs.mount.options import OPTIONS, item, items
+from flowfs.mount.options import OPTIONS, alone, split
 
 from . import mount
 from .exits import MOUNT_8_FAILED, MOUNT_8_INTERRUPTED, MOUNT_8_USAGE, SIGNALLED, USAGE
@@ -46,7 +46,7 @@ def run(arguments: Sequence[str]) -> int:
     if told.namespace:
         Terminal().error(f"-N is not for us: nsenter --mount={told.namespace} mount ...")
         return MOUNT_8_USAGE
-    if any(name == "remount" for name, _ in items(told.options or ())):
+    if any(name == "remount" for name, _ in split(told.options or ())):
         Terminal().error("-o remount: flowfs takes its options once; umount, and mount again")
         return MOUNT_8_USAGE
     if not told.sloppy and (mistake := _mistyped(told.options or ())):
@@ -88,23 +88,23 @@ def as_typed(source: str, mountpoint: str, lists: Sequence[str], *, sloppy: bool
     """The arguments of `flowfs mount` for those of a mount helper. `sloppy`: unknown options are left out."""
     known = mount_parser().long_options()
     words: list[str] = []
-    others: list[str] = []
+    others: list[tuple[str, str | None]] = []
     named, filter_ = False, ""
-    for name, value in items(lists):
+    for name, value in split(lists):
         option = "--" + name.replace("_", "-")
         takes_value = known.get(option)
         if name == "filter" and value is not None:
             filter_ = value
         elif takes_value is None or option in _NOT_IN_A_LIST or (takes_value and value is None):
-            others.append(name if value is None else f"{name}={value}")
+            others.append((name, value))
         else:
             words.append(option if value is None else f"{option}={value}")
             named = named or option in ("--interface", "--read")
     if sloppy:
-        others = [option for option in others if _is_mount_option(option)]
+        others = [option for option in others if _is_mount_option(*option)]
     if named:  # mount -a knows by its name what is mounted already
-        others.insert(0, f"fsname={source}")
-    words += [f"--options={item(option)}" for option in others]
+        others.insert(0, ("fsname", source))
+    words += [f"--options={alone(*option)}" for option in others]
     if not named:
         words.append(f"--read={source}" if _is_file(source) else f"--interface={source}")
     return [*words, "--", mountpoint, *([filter_] if filter_ else [])]
@@ -115,7 +115,7 @@ def _mistyped(lists: Sequence[str]) -> str:
     names = mount_parser().long_options().keys() - _NOT_IN_A_LIST
     long = {"filter", *(name[2:].replace("-", "_") for name in names)}
     of_mounts = {option.removesuffix("=") for option in OPTIONS}
-    for name, _ in items(lists):
+    for name, _ in split(lists):
         if name.replace("-", "_") in long or name in of_mounts or _is_mount_option(name):
             continue
         if guess := meant(name, (*sorted(long), *OPTIONS)):
@@ -130,9 +130,9 @@ def _is_file(source: str) -> bool:
     return not os.path.exists(f"/sys/class/net/{source}") and os.path.exists(source)
 
 
-def _is_mount_option(option: str) -> bool:
+def _is_mount_option(name: str, value: str | None = None) -> bool:
     try:
-        MountOptions.parse([item(option)])
+        MountOptions.parse([alone(name, value)])
     except MountOptionError:
         return False
     return True

@@ -63,7 +63,7 @@ class Limits:
 SLICE_PACKETS = 256
 BRIEF_PACKETS = 64  # while others want their turn: some 30 µs, which is less than a request takes
 SLICE_BYTES = MIB  # copied at ~5 GB/s: 0.2 ms
-SLICES = 8  # of the memory, at the least, and of the places for connections
+SLICES = 8  # of the memory, at the least, and of the places for connections, where flows are saved
 SLICE_RARE = 16  # dissection takes 2 to 10 µs a frame; an aggregate has up to 65, and ends a slice
 # Dissections and reassemblies by turns for one frame; a tunnel with fragments on both sides takes 3.
 MAX_PASSES = 5

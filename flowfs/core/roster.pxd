@@ -3,7 +3,7 @@ from .flow cimport Flow
 from .memory cimport dotted
 
 cdef int OPEN
-cdef long long _BLOCK_BYTES, _PLAIN_KEY_BYTES
+cdef long long STAT_BLOCK_BYTES, _PLAIN_KEY_BYTES
 
 
 @cython.final

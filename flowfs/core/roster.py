@@ -23,7 +23,6 @@ from .limits import STAT_BLOCK_BYTES
 Entry = tuple[bytes, Any, int]
 """A file: its name, its attributes, and its inode."""
 
-_BLOCK_BYTES = STAT_BLOCK_BYTES  # a C integer when compiled
 _PLAIN_KEY_BYTES = 12  # IPv4 without a VLAN
 
 
@@ -61,7 +60,7 @@ class Roster:
         numbers = (
             inode,
             flow.size,
-            (flow.held_bytes + _BLOCK_BYTES - 1) // _BLOCK_BYTES,
+            (flow.held_bytes + STAT_BLOCK_BYTES - 1) // STAT_BLOCK_BYTES,
             flow.first_ns,
             flow.last_ns,
             flow.changed_ns,

@@ -3,7 +3,7 @@
 Knows no request. Always true: what was made holds only as long as nothing was learnt of the tree since. Else
 the kernel may have been told of growth before it asks, and would keep an older size: what it is told after it
 has asked it puts above the answer, see `Notifier.settle`. Of what holds for its moment alone, as the size of
-a flow does that has just grown, nothing is learnt: no such entry is made ahead.
+a flow does that has just grown, nothing is learnt: entries are made ahead up to the first such one.
 """
 
 from __future__ import annotations

@@ -253,8 +253,16 @@ class Operations(pyfuse3.Operations):
         return (_READABLE if readiness.readable else 0) | (select.POLLHUP if readiness.ended else 0)
 
     async def look_after_waiters(self) -> None:
-        """Until cancelled."""
-        await self._waiters.look_after(lambda fh: self._tree.readiness(fh).readable)
+        """Wake those who wait for what `changes()` does not name. Until cancelled."""
+        await self._waiters.look_after(self._has_changed)
+
+    def _has_changed(self, fh: int) -> bool:
+        """Whether a file is another than when somebody began to wait, or who waits is to meet a fault."""
+        try:
+            return self._tree.has_grown(fh)
+        except Exception:  # noqa: BLE001  anything would end the mount, with all that it holds
+            _log.exception("a fault in flowfs, of what somebody waits for")
+            return True
 
     @_handler
     def release(self, fh: int) -> None:

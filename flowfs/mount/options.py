@@ -1,7 +1,8 @@
 """The `-o` options of a mount: ours, and what mount(8) passes on.
 
-As wherever mount(8) splits a list: a comma within a value is written `\\,` or `\\054`, or the value stands in
-double quotes.
+Owns how a list is split, which is done nowhere else: who hands an option on makes it a list by alone(). As
+wherever mount(8) does: a comma within a value is written `\\,` or `\\054`, or the value stands in double
+quotes.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ _WITHOUT_EFFECT = frozenset(
 )
 _ITEM = re.compile(r'(?:\\.|"[^"]*"|[^,])+', re.DOTALL)
 _ESCAPE = re.compile(rb'\\(?:([0-3][0-7]{2})|([,\\"]))')
-_ESCAPED = re.compile(r'[,\\"]')
+_BLANKS = " \t\n\r\f\v"
+_ESCAPED = re.compile(rf'[,\\"{_BLANKS}]')
 _FOR_OTHERS = re.compile(r"(x-|X-|comment=)")
 _MOST_SOURCE = 1024  # letters; the kernel takes a page of them
 _WORDS: Mapping[str, Mapping[str, Any]] = {
@@ -78,8 +80,8 @@ class MountOptions:
     def parse(cls, lists: Iterable[str]) -> MountOptions:
         """From `-o` lists such as "ro,nodev"; the last word counts. Raises MountOptionError."""
         told: dict[str, Any] = {}
-        for name, value in items(lists):
-            meaning = _meaning(name if value is None else f"{name}={value}")
+        for name, value in split(lists):
+            meaning = _meaning(name, value)
             if "allow" in meaning and told.get("allow", meaning["allow"]) != meaning["allow"]:
                 raise MountOptionError("-o allow_other and allow_root exclude each other")
             told |= meaning
@@ -132,18 +134,20 @@ class MountOptions:
         return options
 
 
-def items(lists: Iterable[str]) -> Iterator[tuple[str, str | None]]:
+def split(lists: Iterable[str]) -> Iterator[tuple[str, str | None]]:
     """Each option's name, and its value if it has one, as they were meant."""
-    for item in (found for text in lists for found in _ITEM.findall(text)):
-        name, equals, value = item.strip().partition("=")
+    for text in (found for given in lists for found in _ITEM.findall(given)):
+        name, equals, value = text.strip(_BLANKS).partition("=")
         if len(value) > 1 and value.startswith('"') and value.endswith('"'):
             value = value[1:-1]
         yield name, _plain(value) if equals else None
 
 
-def item(option: str) -> str:
-    """A list of this option alone, whatever its value has."""
-    return _ESCAPED.sub(r"\\\g<0>", option)
+def alone(name: str, value: str | None) -> str:
+    """A list of this option, which split() gives, alone."""
+    if value is None:
+        return name
+    return f"{name}=" + _ESCAPED.sub(lambda of: f"\\{ord(of[0]):03o}", value)
 
 
 def _plain(value: str) -> str:
@@ -158,11 +162,11 @@ def _fsname(source: str) -> str:
     return re.sub(r"([\\,])", r"\\\1", source)
 
 
-def _meaning(option: str) -> Mapping[str, Any]:
+def _meaning(name: str, given: str | None) -> Mapping[str, Any]:
     """The fields that one option sets. Raises MountOptionError."""
-    if option in _WORDS:
-        return _WORDS[option]
-    name, _, value = option.partition("=")
+    if given is None and name in _WORDS:
+        return _WORDS[name]
+    option, value = name if given is None else f"{name}={given}", given or ""
     if name == "uid":
         return {"uid": _id(option, value, lambda: pwd.getpwnam(value).pw_uid, "user")}
     if name == "gid":

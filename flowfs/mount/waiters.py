@@ -18,6 +18,7 @@ from typing import Protocol
 import trio
 
 LOOK_S = 0.1
+CHUNK = 16  # looks, of some 20 µs, before others have their turn
 
 _log = logging.getLogger(__name__)
 
@@ -35,8 +36,8 @@ class Waiters:
     def __init__(self) -> None:
         self._waiters: dict[int, dict[int, Waiter]] = {}
         self._inodes: dict[int, int] = {}  # by handle
-        self._untold: dict[int, None] = {}  # handles of files of which nobody learns that they changed
-        self._some_untold = trio.Event()
+        self._looked_after: dict[int, None] = {}  # handles of files of which nobody learns that they changed
+        self._some = trio.Event()
 
     def __len__(self) -> int:
         return len(self._inodes)
@@ -49,24 +50,26 @@ class Waiters:
         self._inodes[handle] = inode
         self._waiters.setdefault(inode, {})[handle] = waiter
         if not told:
-            self._untold[handle] = None
-            self._some_untold.set()
+            self._looked_after[handle] = None
+            self._some.set()
 
-    async def look_after(self, is_ready: Callable[[int], bool]) -> None:
-        """Wake those who wait with a handle that is ready, of which nobody else learns. Until cancelled."""
+    async def look_after(self, has_changed: Callable[[int], bool]) -> None:
+        """Wake those who wait with a handle that has changed, as nobody else learns. Until cancelled."""
         while True:
-            await self._some_untold.wait()
+            await self._some.wait()
             await trio.sleep(LOOK_S)
-            for handle in [handle for handle in self._untold if is_ready(handle)]:
-                if handle in self._inodes:
+            for count, handle in enumerate(list(self._looked_after), 1):
+                if handle in self._looked_after and has_changed(handle):
                     self.wake(self._inodes[handle])
-            if not self._untold:
-                self._some_untold = trio.Event()
+                if count % CHUNK == 0:
+                    await trio.lowlevel.checkpoint()
+            if not self._looked_after:
+                self._some = trio.Event()
 
     def drop(self, handle: int) -> None:
         """Nobody waits with this handle any more, if anybody did."""
         inode = self._inodes.pop(handle, None)
-        self._untold.pop(handle, None)
+        self._looked_after.pop(handle, None)
         if inode is not None:
             waiters = self._waiters[inode]
             del waiters[handle]
@@ -77,7 +80,7 @@ class Waiters:
         """The inode has changed."""
         for handle, waiter in self._waiters.pop(inode, {}).items():
             del self._inodes[handle]
-            self._untold.pop(handle, None)
+            self._looked_after.pop(handle, None)
             try:
                 waiter.notify()
             except OSError as error:  # the mount is being taken away

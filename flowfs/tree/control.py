@@ -23,7 +23,6 @@ from .answers import (
     LINK_MODE,
     STREAM_MODE,
     Attributes,
-    Readiness,
     Reason,
     TreeError,
     Unready,
@@ -68,6 +67,17 @@ _DIRECTORIES = {
 NAMES = _FILES | _DIRECTORIES
 _FOLDERS = frozenset((Fixed.CONTROL, *_DIRECTORIES.values()))
 _LOGS = frozenset((Fixed.EVENTS, Fixed.EVENTS_BEFORE))
+
+
+def may_grow(text: Held) -> bool:
+    """Whether what Control.open() gave is no snapshot."""
+    return isinstance(text, Log | Conversation)
+
+
+def how_far(text: Held) -> tuple[int, bool]:
+    """The size of what may_grow(), and whether it has ended."""
+    ended = isinstance(text, Log | Conversation) and text.has_ended()  # before the size: that is final then
+    return len(text), ended
 
 
 class Control:
@@ -297,16 +307,6 @@ class Control:
             return self._conversations.open(known[1])
         self.attributes(inode)
         raise TreeError(Reason.IS_A_DIRECTORY)
-
-    def readiness(self, text: Held, position: int) -> Readiness:
-        """Whether a read of what open() gave says anything from there on.
-
-        What is one snapshot is read as any file: it never has one wait.
-        """
-        if not isinstance(text, Log | Conversation):
-            return Readiness(readable=True, ended=False)
-        ended = text.has_ended()  # before its size is asked for: what comes in between is in it
-        return Readiness(ended or position < len(text), ended)
 
     def release(self, text: Held) -> None:
         """A reader is done with what open() gave."""

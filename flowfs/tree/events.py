@@ -40,6 +40,7 @@ class Log:
 
     def has_ended(self) -> bool:
         """Whether another one is written."""
+        self._events.catch_up()
         return self._events.log is not self
 
     def add(self, line: dict[str, object]) -> None:

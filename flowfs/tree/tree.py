@@ -42,7 +42,7 @@ from .answers import (
     Space,
     TreeError,
 )
-from .control import CONTROL_NAME, Control, Entry, Held
+from .control import CONTROL_NAME, Control, Entry, Held, how_far, may_grow
 from .directories import PLACE_MODE, Directories, Flat
 from .folder import Folder
 from .meta import source_of
@@ -76,13 +76,14 @@ class _Reader:
 
 
 class _Text:
-    """An open generated file. `position`: where its last read ended."""
+    """An open generated file. `position`: where its last read ended; `said`: how far it was, when asked."""
 
-    __slots__ = ("held", "position")
+    __slots__ = ("held", "position", "said")
 
     def __init__(self, held: Held) -> None:
         self.held = held
         self.position = 0
+        self.said = (0, False)  # its size, and whether it has ended
 
 
 class Tree:
@@ -321,21 +322,29 @@ class Tree:
     def readiness(self, handle: int) -> Readiness:
         """Whether the next read of a handle says anything. NOT_OPEN.
 
-        Of a flow `changes()` names the inode when it does; of what else may grow it does not, and whoever
-        waits is to ask again.
+        Of a flow `changes()` names the inode when it does; what else may grow has_grown() is to be asked
+        about. A generated file that does not grow is read as any file: it never has one wait.
         """
         reader = self._readers.get(handle)
         if reader is None:
             text = self._text(handle)
-            return self._control.readiness(text.held, text.position)
+            if not may_grow(text.held):
+                return Readiness(readable=True, ended=False)
+            size, ended = text.said = how_far(text.held)
+            return Readiness(ended or text.position < size, ended)
         flow = reader.flow
         flow.watched = True
         ended = self._is_final(flow)
         return Readiness(ended or reader.position < flow.size, ended)
 
     def is_told(self, handle: int) -> bool:
-        """Whether `changes()` names the inode when what readiness() says has changed."""
-        return handle in self._readers
+        """Whether `changes()` names the inode when the file has grown or ended, or none will. NOT_OPEN."""
+        return handle in self._readers or not may_grow(self._text(handle).held)
+
+    def has_grown(self, handle: int) -> bool:
+        """Whether what is_told() denies has grown or ended since readiness() was asked for. NOT_OPEN."""
+        text = self._text(handle)
+        return how_far(text.held) != text.said
 
     def _is_final(self, flow: Flow) -> bool:
         """Whether it grows no more, as far as one can know."""

@@ -83,18 +83,23 @@ class Parts:
         names: list[str] = []
         while part := self.take(65_536):
             names += part
-        os.close(self.number)
         return names
+
+    def __enter__(self) -> Parts:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self.number)
 
 
 def test_what_was_listed_is_not_listed_again_when_much_came_meanwhile(tmp_path: Path) -> None:
     """What is asked for next was made ahead, and names of what came are still to be made."""
     with served(tmp_path / "flows", names="%B:%b-%A:%a") as mount:
         mount.feed_packets(packets_of(range(500)))
-        listing = Parts(mount.path)
-        names = listing.take(4096)
-        mount.feed_packets(packets_of(range(500, 4000)), notify=False)
-        names += listing.rest()
+        with Parts(mount.path) as listing:
+            names = listing.take(4096)
+            mount.feed_packets(packets_of(range(500, 4000)), notify=False)
+            names += listing.rest()
     assert len(set(names)) == len(names)
     assert len(names) > 500
 
@@ -105,13 +110,12 @@ def test_a_listing_sets_no_size_back(mount: Served) -> None:
     mount.ask("rest")
     growing = [conversation_of(number) for number in range(20, 120)]
     mount.feed_packets([conversation.client(3, b"def").packets[-1] for conversation in growing])
-    listing = Parts(mount.path)
-    names = listing.take(4096)
-    assert len(names) < 100
-    mount.feed_packets([conversation.client(6, b"ghi").packets[-1] for conversation in growing])
-    paths = [mount.client(conversation) for conversation in growing]
-    assert {path.stat().st_size for path in paths} == {9}
-    listing.rest()
+    with Parts(mount.path) as listing:
+        assert len(listing.take(4096)) < 100
+        mount.feed_packets([conversation.client(6, b"ghi").packets[-1] for conversation in growing])
+        paths = [mount.client(conversation) for conversation in growing]
+        assert {path.stat().st_size for path in paths} == {9}
+        listing.rest()
     assert {known_size(path) for path in paths} == {9}
 
 

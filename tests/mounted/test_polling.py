@@ -153,6 +153,23 @@ def test_edges(mount: Served, conversation: Conversation, file: int) -> None:
             assert os.pread(file, 100, offset) == b"x"
 
 
+@pytest.mark.parametrize("place", ["events.jsonl", "status.json", "conversations"])
+def test_who_waits_for_edges_of_what_does_not_grow_is_not_woken(
+    mount: Served, conversation: Conversation, place: str
+) -> None:
+    """However much is unread."""
+    path = mount.path / ".flowfs/events.jsonl"
+    path.read_bytes()
+    mount.feed(conversation.server(0, b"200").client(3, b"x").server_ack(4).close())
+    path = path.with_name(place)
+    if place == "conversations":
+        path /= conversation.client_name()
+    with path.open("rb") as file, select.epoll() as epoll:
+        epoll.register(file, select.EPOLLIN | select.EPOLLET)
+        assert epoll.poll(LONG_S)
+        assert epoll.poll(0.4) == []
+
+
 def test_each_of_many_is_woken_by_its_own(mount: Served) -> None:
     conversations = [Conversation(client_port=port).handshake().client(0, b"abc") for port in range(1, 201)]
     for conversation in conversations:

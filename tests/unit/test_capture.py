@@ -136,9 +136,11 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 def visit(tmp_path: Path, clock: Clock) -> Callable[[], bool]:
     """Of a reader, after a slice of a file that is loaded; there was one before."""
     recorder, _ = run([open_file(str(write(tmp_path / "a.pcap", 10)), 0)])
+    clock.work(ENOUGH_S)
+    clock.now_s += 1000 * READERS_S
     assert recorder.on_visit is not None
-    recorder.on_visit()
-    clock.pauses_s.clear()
+    assert recorder.on_visit()
+    assert clock.pauses_s == []
     return recorder.on_visit
 
 
@@ -146,12 +148,8 @@ def test_a_file_waits_while_somebody_reads(clock: Clock, visit: Callable[[], boo
     for _ in range(4):
         clock.work(ENOUGH_S)
         assert visit()
-    assert [round(pause_s / READERS_S, 1) for pause_s in clock.pauses_s] == [
-        1,
-        0,
-        1,
-        0,
-    ]  # each counts for what follows
+    pauses = [round(pause_s / READERS_S, 1) for pause_s in clock.pauses_s if pause_s > READERS_S / 10]
+    assert pauses == [1, 1]  # each counts for the work behind it, too
 
 
 @pytest.mark.parametrize("share", [0.3, 1.0, 9.0])
@@ -172,7 +170,7 @@ def test_much_work_makes_no_longer_pause(clock: Clock, visit: Callable[[], bool]
 def test_a_file_works_on_beside_readers_however_short_its_slices(
     clock: Clock, visit: Callable[[], bool]
 ) -> None:
-    """With little room a slice has one packet, and a pause takes as long as some two hundred."""
+    """Of a pipe it may have one packet, and a pause takes as long as some two hundred."""
     let_read = 0
     for _ in range(1000):
         clock.work(WORK_S / 50)

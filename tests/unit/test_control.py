@@ -15,6 +15,7 @@ from craft import Conversation
 from flowfs.core.engine import Engine
 from flowfs.core.limits import Limits
 from flowfs.tree import ROOT, Attributes, Reason, Tree, TreeError, Unready
+from flowfs.tree import events as room
 from flowfs.tree.groups import MAX_HOSTS, Hosts
 from flowfs.tree.numbers import Fixed
 from flowfs.tree.roll import BLOCK_BYTES, Text
@@ -318,6 +319,45 @@ def test_each_who_asks_for_a_stream_has_one_of_his_own(directory: Directory) -> 
     directory.evict(conversation)
     refused(Reason.STALE, directory.tree.attributes, visits[0].inode)
     refused(Reason.NOT_FOUND, directory.tree.lookup, Fixed.FOLLOW, name)
+
+
+def test_a_log_that_was_turned_has_ended(directory: Directory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(room, "FULL_BYTES", 1)
+    directory.tree.lookup(Fixed.CONTROL, b"events.jsonl")
+    handle = directory.tree.open(directory.tree.lookup(Fixed.CONTROL, b"events.jsonl").inode).handle
+    assert not directory.tree.is_told(handle)
+    assert directory.tree.readiness(handle) == (False, False)
+    directory.flow(1)
+    assert directory.tree.has_grown(handle)
+    assert directory.tree.readiness(handle) == (True, False)
+    assert not directory.tree.has_grown(handle)
+    directory.tree.read(handle, 0, 1 << 20)
+    assert directory.tree.readiness(handle) == (False, False)
+    directory.flow(2)
+    assert directory.tree.has_grown(handle)
+    assert directory.tree.readiness(handle) == (True, True)
+
+
+def test_a_snapshot_has_nobody_wait(directory: Directory) -> None:
+    handle = directory.tree.open(Fixed.STATUS).handle
+    directory.tree.read(handle, 0, 1 << 20)
+    assert directory.tree.readiness(handle) == (True, False)
+    assert directory.tree.is_told(handle)
+
+
+@pytest.mark.parametrize("asleep", [False, True])
+def test_a_conversation_goes_on_until_both_sides_have_ended(directory: Directory, asleep: bool) -> None:
+    talk = directory.feed(Conversation().handshake().client(0, b"GET").fin())
+    inode = directory.tree.lookup(Fixed.CONVERSATIONS, name_of(talk)).inode
+    handle = directory.tree.open(inode).handle
+    if asleep:
+        directory.engine.flows.lay_down_all()
+    assert directory.tree.readiness(handle) == (False, False)
+    directory.feed(talk.server_ack(4).server(0, b"200"))
+    assert directory.tree.readiness(handle) == (True, False)
+    directory.tree.read(handle, 0, 1 << 20)
+    directory.feed(talk.server_fin().client_ack(4))
+    assert directory.tree.readiness(handle) == (True, True)
 
 
 def test_who_follows_a_flow_is_told_of_its_end(directory: Directory) -> None:

@@ -4,9 +4,12 @@ import os
 import stat
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from flowfs.mount import MountOptionError, MountOptions
 from flowfs.mount.modes import Modes
+from flowfs.mount.options import alone, split
 
 
 @pytest.mark.parametrize(
@@ -31,6 +34,29 @@ def test_options(lists: list[str], read_only: bool | None) -> None:
             MountOptions.parse(lists)
     else:
         assert MountOptions.parse(lists) == MountOptions(read_only)
+
+
+@given(
+    st.one_of(
+        st.none(), st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=20)
+    )
+)
+def test_what_is_handed_on_is_one_option_as_it_was_meant(value: str | None) -> None:
+    assert list(split([alone("fsname", value)])) == [("fsname", value)]
+
+
+@pytest.mark.parametrize(
+    ("text", "options"),
+    [
+        (r'a="b,c",d', [("a", "b,c"), ("d", None)]),
+        (r"a=b\\,c", [("a", "b\\"), ("c", None)]),
+        (r"a=b\\\,c", [("a", "b\\,c")]),
+        (r"a=\040b\040", [("a", " b ")]),
+        (" a , b=c ,", [("a", None), ("b", "c"), ("", None)][:2]),
+    ],
+)
+def test_where_a_list_is_split(text: str, options: list[tuple[str, str | None]]) -> None:
+    assert list(split([text])) == options
 
 
 @pytest.mark.parametrize(
