@@ -5,6 +5,7 @@ Always true: an error is one line and exit status 2; options may come after the 
 
 import argparse
 import os
+import socket
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import NoReturn
 
 from flowfs import __version__
 from flowfs.called import command
-from flowfs.config import BUFFER_KIB, MAX_SNAPLEN, Config, ConfigError, duration, number, size
+from flowfs.config import ANY, BUFFER_KIB, MAX_SNAPLEN, Config, ConfigError, duration, number, size
 from flowfs.core.limits import CHECKSUM_MODES, EVICT_POLICIES, KEEP_ENDS, Limits
 from flowfs.templates import DEFAULT, letters_help, wants_links
 
@@ -202,6 +203,10 @@ def mount_config(arguments: Sequence[str]) -> Config:
     for word in words if told.read else ():
         if "." in word and os.path.isfile(word):
             raise ConfigError(f"{word} is a file, not a filter: -r comes before each file")
+    if not told.interface and not told.read:
+        for word in (mountpoint, *words):
+            if option := _source_option(word):
+                raise ConfigError(f"nothing to capture: did you mean {option} {word}? {_usage()}")
     return Config(
         mountpoint=_place(mountpoint),
         interfaces=tuple(told.interface or ()),
@@ -226,6 +231,13 @@ def mount_config(arguments: Sequence[str]) -> Config:
         quiet=told.quiet,
         verbose=told.verbose or told.debug,
     )
+
+
+def _source_option(word: str) -> str:
+    """The option that belongs before a word that is a source, "" if it is none."""
+    if word in (ANY, *(name for _, name in socket.if_nameindex())):
+        return "-i"
+    return "-r" if os.path.isfile(word) else ""
 
 
 def _is_of_a_filter(word: str) -> bool:

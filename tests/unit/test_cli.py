@@ -189,6 +189,10 @@ def test_a_filter_from_a_file(tmp_path: Path) -> None:
         ("mount -i lo ip6[6]=6", "there is no directory ip6[6]=6"),
         (f"mount /mnt -r x {__file__}", "is a file, not a filter: -r comes before each file"),
         ("mount /mnt", "nothing to capture: give -i INTERFACE"),
+        ("mount /mnt tcp port 25", "nothing to capture: give -i INTERFACE"),
+        ("mount /mnt lo", "nothing to capture: did you mean -i lo? flowfs mount MOUNTPOINT (-i IFACE"),
+        ("mount any /mnt", "nothing to capture: did you mean -i any? "),
+        (f"mount /mnt {__file__}", f"nothing to capture: did you mean -r {__file__}? "),
         ("mount /mnt -i lo -r a.pcap", "-i and -r exclude each other"),
         (
             "mount /mnt -i any -i lo",
