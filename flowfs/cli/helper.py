@@ -43,6 +43,14 @@ _NOT_IN_A_LIST = frozenset(("--options", "--help"))  # which would nest, or moun
 def run(arguments: Sequence[str]) -> int:
     """Mount as mount(8) wishes; returns an exit status of mount(8)."""
     told = helper_parser().parse_args(arguments)
+    try:
+        return _run(told)
+    except MountOptionError as error:
+        Terminal().error(str(error))
+        return MOUNT_8_USAGE
+
+
+def _run(told: argparse.Namespace) -> int:
     if told.namespace:
         Terminal().error(f"-N is not for us: nsenter --mount={told.namespace} mount ...")
         return MOUNT_8_USAGE

@@ -247,9 +247,12 @@ class Operations(pyfuse3.Operations):
 
         Then POLLHUP stands beside it, as it does for a pipe that nobody writes to.
         """
+        told = self._tree.is_told(fh)
+        if not told and self._tree.has_grown(fh):
+            self._waiters.wake(inode)  # who waits with the same handle would not be told of this any more
         readiness = self._tree.readiness(fh)
         if poll_handle is not None:
-            self._waiters.keep(inode, fh, poll_handle, told=self._tree.is_told(fh))
+            self._waiters.keep(inode, fh, poll_handle, told=told)
         return (_READABLE if readiness.readable else 0) | (select.POLLHUP if readiness.ended else 0)
 
     async def look_after_waiters(self) -> None:

@@ -31,6 +31,7 @@ _WITHOUT_EFFECT = frozenset(
     "async sync dirsync silent loud".split()
 )
 _ITEM = re.compile(r'(?:\\.|"[^"]*"|[^,])+', re.DOTALL)
+_ESCAPED_ANY = re.compile(r"\\.", re.DOTALL)
 _ESCAPE = re.compile(rb'\\(?:([0-3][0-7]{2})|([,\\"]))')
 _BLANKS = " \t\n\r\f\v"
 _ESCAPED = re.compile(rf'[,\\"{_BLANKS}]')
@@ -135,8 +136,10 @@ class MountOptions:
 
 
 def split(lists: Iterable[str]) -> Iterator[tuple[str, str | None]]:
-    """Each option's name, and its value if it has one, as they were meant."""
+    """Each option's name, and its value if it has one, as they were meant. Raises MountOptionError."""
     for text in (found for given in lists for found in _ITEM.findall(given)):
+        if _ESCAPED_ANY.sub("", text).count('"') % 2:
+            raise MountOptionError(f"-o {text.strip(_BLANKS)}: a double quote that is not closed")
         name, equals, value = text.strip(_BLANKS).partition("=")
         if len(value) > 1 and value.startswith('"') and value.endswith('"'):
             value = value[1:-1]

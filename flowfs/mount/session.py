@@ -98,7 +98,10 @@ class Mount:
             nursery.start_soon(self._streams.run)
             nursery.start_soon(self._operations.look_after_waiters)
             nursery.start_soon(self._get_ready, task_status)
-            await pyfuse3.main(max_tasks=MAX_TASKS)
+            try:
+                await pyfuse3.main(max_tasks=MAX_TASKS)
+            except* ConnectionAbortedError:
+                pass  # the mount was taken away just when a request was read; else the kernel says ENODEV
             nursery.cancel_scope.cancel()
 
     async def _get_ready(self, task_status: trio.TaskStatus[None]) -> None:

@@ -153,6 +153,21 @@ def test_edges(mount: Served, conversation: Conversation, file: int) -> None:
             assert os.pread(file, 100, offset) == b"x"
 
 
+def test_who_waits_is_woken_though_another_looks_first(mount: Served, conversation: Conversation) -> None:
+    """At the same open file, which is asked for once for all who wait."""
+    path = mount.path / ".flowfs/events.jsonl"
+    path.read_bytes()
+    with path.open("rb", buffering=0) as file:
+        for port in range(10, 15):
+            file.read()
+
+            def grow(port: int = port) -> None:
+                mount.feed(Conversation(client_port=port).handshake().client(0, b"abc"))
+                assert polled(file.fileno(), 0) == READABLE
+
+            assert woken(polled, file.fileno(), grow) == READABLE
+
+
 @pytest.mark.parametrize("place", ["events.jsonl", "status.json", "conversations"])
 def test_who_waits_for_edges_of_what_does_not_grow_is_not_woken(
     mount: Served, conversation: Conversation, place: str

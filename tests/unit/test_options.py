@@ -59,6 +59,12 @@ def test_where_a_list_is_split(text: str, options: list[tuple[str, str | None]])
     assert list(split([text])) == options
 
 
+@pytest.mark.parametrize("text", ['a="b,allow_other', 'fsname="a"b"c,allow_other', r'a="b\",allow_other'])
+def test_a_quote_that_is_not_closed_is_refused(text: str) -> None:
+    with pytest.raises(MountOptionError, match="a double quote that is not closed"):
+        MountOptions.parse([text])
+
+
 @pytest.mark.parametrize(
     "option", ["allow", "nonempty", "RO", "uid", "xx", "ro=1", "max_read=1", "allow_other=1"]
 )
