@@ -1,9 +1,9 @@
 """Who waits for a file to have something to read, in poll(2), select(2), epoll_wait(2).
 
 Of most files somebody else learns that they changed, and calls wake(). For those of which nobody does, who
-waits is looked after every LOOK_S. Knows inodes, handles and no flow. Always true: there is at most one
-waiter for each open file, since the kernel wakes by one all who wait for that, and it goes when it was told
-or the file is closed. Telling never waits.
+waits is looked after every LOOK_S, and those who are many more rarely. Knows inodes, handles and no flow.
+Always true: there is at most one waiter for each open file, since the kernel wakes by one all who wait for
+that, and it goes when it was told or the file is closed. Telling never waits.
 
 A waiter is kept whether or not there is something to read already: who waits for edges (EPOLLET) does not ask
 again before it was told. Whoever is told asks again, which brings the next one.
@@ -18,6 +18,7 @@ from typing import Protocol
 import trio
 
 LOOK_S = 0.1
+OTHERS_SHARE = 19  # times as long as it takes to look after thousands is for everybody else
 CHUNK = 16  # looks, of some 20 µs, before others have their turn
 
 _log = logging.getLogger(__name__)
@@ -55,14 +56,17 @@ class Waiters:
 
     async def look_after(self, has_changed: Callable[[int], bool]) -> None:
         """Wake those who wait with a handle that has changed, as nobody else learns. Until cancelled."""
+        took_s = 0.0
         while True:
             await self._some.wait()
-            await trio.sleep(LOOK_S)
+            await trio.sleep(max(LOOK_S, OTHERS_SHARE * took_s))
+            begun_s = trio.current_time()
             for count, handle in enumerate(list(self._looked_after), 1):
                 if handle in self._looked_after and has_changed(handle):
                     self.wake(self._inodes[handle])
                 if count % CHUNK == 0:
                     await trio.lowlevel.checkpoint()
+            took_s = trio.current_time() - begun_s
             if not self._looked_after:
                 self._some = trio.Event()
 

@@ -8,7 +8,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from flowfs.mount.waiters import CHUNK, LOOK_S, Waiters
+from flowfs.mount.waiters import CHUNK, LOOK_S, OTHERS_SHARE, Waiters
 
 INODE = 7
 
@@ -30,9 +30,12 @@ class Looking:
         self.waiters = Waiters()
         self.changed: set[int] = set()
         self.asked: list[int] = []
+        self.clock = MockClock(autojump_threshold=0)
+        self.look_takes_s = 0.0
 
     def has_changed(self, handle: int) -> bool:
         self.asked.append(handle)
+        self.clock.jump(self.look_takes_s)
         return handle in self.changed
 
     def keep(self, handle: int, *, told: bool = False) -> Told:
@@ -51,7 +54,7 @@ def looked_after(steps: Callable[[Looking], object]) -> None:
             await steps(looking)  # type: ignore[misc]  # it is one
             nursery.cancel_scope.cancel()
 
-    trio.run(main, clock=MockClock(autojump_threshold=0))
+    trio.run(main, clock=looking.clock)
 
 
 def test_who_waits_is_woken_once_when_it_has_changed() -> None:
@@ -76,6 +79,17 @@ def test_nobody_is_asked_about_what_somebody_learns_of_or_nobody_waits_for() -> 
         looking.waiters.wake(INODE + 3)
         await trio.sleep(5 * LOOK_S)
         assert looking.asked == []
+
+    looked_after(steps)
+
+
+def test_many_take_no_more_than_a_share() -> None:
+    async def steps(looking: Looking) -> None:
+        for handle in range(10):
+            looking.keep(handle)
+        looking.look_takes_s = LOOK_S / 10
+        await trio.sleep(50 * LOOK_S)
+        assert 2 <= len(looking.asked) / 10 <= 50 / OTHERS_SHARE + 1
 
     looked_after(steps)
 
