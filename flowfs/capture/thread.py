@@ -59,9 +59,8 @@ class Capture:
         self._asked_to_stop = trio.Event()
         self._stopping = False
         self._due = 0.0  # when the clock ticks next, monotonic seconds
-        self._settled_s = self._worked_s = (
-            0.0  # up to when time is settled with readers, and our work by then
-        )
+        self._settled_s = 0.0  # up to when time is settled with readers
+        self._worked_s = 0.0  # what this thread had worked by then
         self._wake_in = self._wake_out = -1
 
     # --- trio's side
@@ -134,7 +133,7 @@ class Capture:
         self._settled_s, self._worked_s = now_s, worked_s
         pause_s = min(READERS_S, ours_s / WORK_S * READERS_S - theirs_s)
         if pause_s > 0 and not self._is_current():
-            time.sleep(pause_s)
+            time.sleep(pause_s)  # whoever reads takes turns meanwhile: there is nothing to wait for
         return True
 
     def _is_current(self) -> bool:

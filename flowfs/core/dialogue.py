@@ -8,6 +8,8 @@ given of it holds for good, but for bytes that are freed.
 from __future__ import annotations
 
 from array import array
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 from .engine import Engine
@@ -42,26 +44,26 @@ def turns_of(engine: Engine, flow: Flow, number: int) -> Page | None:
 
     No turns if there are no more now; None if no connection knows the flow any more.
     """
-    with engine.turn:
-        connection, is_copy = engine.flows.connection_of(flow)
-        if connection is None:
-            return None
-        page = _page(engine, connection, number)
-        if is_copy:
-            engine.flows.drop(connection)
-        return page
+    with _connection_of(engine, flow) as connection:
+        return None if connection is None else _page(engine, connection, number)
 
 
 def may_go_on(engine: Engine, flow: Flow) -> bool:
     """Whether a side of the flow's connection may still speak."""
+    with _connection_of(engine, flow) as connection:
+        return connection is not None and connection.state == OPEN and not engine.finished
+
+
+@contextmanager
+def _connection_of(engine: Engine, flow: Flow) -> Iterator[Connection | None]:
+    """The connection that knows the flow, if one does, in the engine's turn."""
     with engine.turn:
         connection, is_copy = engine.flows.connection_of(flow)
-        if connection is None:
-            return False
-        state = connection.state
-        if is_copy:
-            engine.flows.drop(connection)
-        return state == OPEN and not engine.finished
+        try:
+            yield connection
+        finally:
+            if connection is not None and is_copy:
+                engine.flows.drop(connection)
 
 
 def _page(engine: Engine, connection: Connection, number: int) -> Page:

@@ -31,10 +31,10 @@ _WITHOUT_EFFECT = frozenset(
     "async sync dirsync silent loud".split()
 )
 _ITEM = re.compile(r'(?:\\.|"[^"]*"|[^,])+', re.DOTALL)
-_ESCAPED_ANY = re.compile(r"\\.", re.DOTALL)
+_ESCAPES = re.compile(r"\\.", re.DOTALL)
 _ESCAPE = re.compile(rb'\\(?:([0-3][0-7]{2})|([,\\"]))')
 _BLANKS = " \t\n\r\f\v"
-_ESCAPED = re.compile(rf'[,\\"{_BLANKS}]')
+_SPECIAL = re.compile(rf'[,\\"{_BLANKS}]')
 _FOR_OTHERS = re.compile(r"(x-|X-|comment=)")
 _MOST_SOURCE = 1024  # letters; the kernel takes a page of them
 _WORDS: Mapping[str, Mapping[str, Any]] = {
@@ -138,7 +138,7 @@ class MountOptions:
 def split(lists: Iterable[str]) -> Iterator[tuple[str, str | None]]:
     """Each option's name, and its value if it has one, as they were meant. Raises MountOptionError."""
     for text in (found for given in lists for found in _ITEM.findall(given)):
-        if _ESCAPED_ANY.sub("", text).count('"') % 2:
+        if _ESCAPES.sub("", text).count('"') % 2:
             raise MountOptionError(f"-o {text.strip(_BLANKS)}: a double quote that is not closed")
         name, equals, value = text.strip(_BLANKS).partition("=")
         if len(value) > 1 and value.startswith('"') and value.endswith('"'):
@@ -150,7 +150,7 @@ def alone(name: str, value: str | None) -> str:
     """A list of this option, which split() gives, alone."""
     if value is None:
         return name
-    return f"{name}=" + _ESCAPED.sub(lambda of: f"\\{ord(of[0]):03o}", value)
+    return f"{name}=" + _SPECIAL.sub(lambda of: f"\\{ord(of[0]):03o}", value)
 
 
 def _plain(value: str) -> str:

@@ -45,7 +45,8 @@ META_SUFFIX = b".json"
 UP = b"../../../"  # from a group to the root
 
 Entry = tuple[bytes, Attributes, int]  # the last is its cookie
-Held = bytes | Text | Log | Conversation  # what an open file holds
+Growing = Log | Conversation
+Held = bytes | Text | Growing  # what an open file holds
 
 _FILES = {
     b"README": Fixed.README,
@@ -69,14 +70,9 @@ _FOLDERS = frozenset((Fixed.CONTROL, *_DIRECTORIES.values()))
 _LOGS = frozenset((Fixed.EVENTS, Fixed.EVENTS_BEFORE))
 
 
-def may_grow(text: Held) -> bool:
-    """Whether what Control.open() gave is no snapshot."""
-    return isinstance(text, Log | Conversation)
-
-
-def how_far(text: Held) -> tuple[int, bool]:
-    """The size of what may_grow(), and whether it has ended."""
-    ended = isinstance(text, Log | Conversation) and text.has_ended()  # before the size: that is final then
+def how_far(text: Growing) -> tuple[int, bool]:
+    """Its size, and whether it has ended."""
+    ended = text.has_ended()  # before the size is asked for: that is final then
     return len(text), ended
 
 

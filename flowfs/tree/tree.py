@@ -42,7 +42,7 @@ from .answers import (
     Space,
     TreeError,
 )
-from .control import CONTROL_NAME, Control, Entry, Held, how_far, may_grow
+from .control import CONTROL_NAME, Control, Entry, Growing, Held, how_far
 from .directories import PLACE_MODE, Directories, Flat
 from .folder import Folder
 from .meta import source_of
@@ -328,7 +328,7 @@ class Tree:
         reader = self._readers.get(handle)
         if reader is None:
             text = self._text(handle)
-            if not may_grow(text.held):
+            if not isinstance(text.held, Growing):
                 return Readiness(readable=True, ended=False)
             size, ended = text.said = how_far(text.held)
             return Readiness(ended or text.position < size, ended)
@@ -339,12 +339,12 @@ class Tree:
 
     def is_told(self, handle: int) -> bool:
         """Whether `changes()` names the inode when the file has grown or ended, or none will. NOT_OPEN."""
-        return handle in self._readers or not may_grow(self._text(handle).held)
+        return handle in self._readers or not isinstance(self._text(handle).held, Growing)
 
     def has_grown(self, handle: int) -> bool:
         """Whether what is_told() denies has grown or ended since readiness() was asked for. NOT_OPEN."""
         text = self._text(handle)
-        return how_far(text.held) != text.said
+        return isinstance(text.held, Growing) and how_far(text.held) != text.said
 
     def _is_final(self, flow: Flow) -> bool:
         """Whether it grows no more, as far as one can know."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import pytest
 import trio
@@ -44,14 +44,14 @@ class Looking:
         return waiter
 
 
-def looked_after(steps: Callable[[Looking], object]) -> None:
-    """The steps, an async function, beside whoever looks after waiters; time passes by the steps alone."""
+def looked_after(steps: Callable[[Looking], Awaitable[None]]) -> None:
+    """The steps, beside whoever looks after waiters; time passes by the steps alone."""
     looking = Looking()
 
     async def main() -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(looking.waiters.look_after, looking.has_changed)
-            await steps(looking)  # type: ignore[misc]  # it is one
+            await steps(looking)
             nursery.cancel_scope.cancel()
 
     trio.run(main, clock=looking.clock)
