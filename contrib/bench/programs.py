@@ -8,6 +8,7 @@ outside of the timing.
 from __future__ import annotations
 
 import json
+import mmap
 import os
 import platform
 import select
@@ -255,6 +256,15 @@ def warm(capture: Path) -> None:
     with capture.open("rb", buffering=0) as file:
         while file.read(MIB):
             pass
+
+
+def warm_memory(size_bytes: int) -> None:
+    """Has the kernel find so much memory, and gives it back.
+
+    A hypervisor takes back what its guest leaves free for a second or two, and to find it anew takes a
+    millisecond for each MiB: longer than a run, and by turns longer or not.
+    """
+    mmap.mmap(-1, size_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | mmap.MAP_POPULATE).close()
 
 
 def note(line: str) -> None:

@@ -17,7 +17,6 @@ from .defrag cimport Defrag
 from .desk cimport Desk
 from .gauges cimport gauges
 from .memory cimport fetch, let_others
-from .recent cimport Recent
 
 
 cdef long long _SECOND_NS
@@ -48,8 +47,8 @@ cdef class Engine(Desk):
 
     @cython.locals(
         room_bytes=cython.longlong, rare=cython.int, counters=Counters, segment=Segment,
-        row=cython.longlong, recent=Recent, key_offset=cython.longlong, at=cython.longlong,
-        now_ns=cython.longlong, start=cython.longlong, end=cython.longlong, verdict=cython.int
+        row=cython.longlong, now_ns=cython.longlong, start=cython.longlong, end=cython.longlong,
+        verdict=cython.int
     )
     cdef long long _feed_slice(
         self, const unsigned char* base, long long length, const unsigned int[::1] meta, long long packet,

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import struct
 from array import array
-from typing import Any
 
 _IPV4 = struct.Struct("!8B2H").unpack_from
 
@@ -57,10 +56,6 @@ def let_others() -> None:
 
 def fetch(base: bytes, position: int) -> None:
     """Have the processor fetch two lines of its cache from there; nothing to do when interpreted."""
-
-
-def fetch_item(items: list[Any], index: int) -> None:
-    """Have the processor fetch the eight lines of an object in a list; nothing to do when interpreted."""
 
 
 def emptied(like: array[int]) -> array[int]:

@@ -1,5 +1,5 @@
 cimport cython
-from .memory cimport fetch_item, is_key, slot_of
+from .memory cimport is_key, slot_of
 from .stream cimport Stream
 
 cdef Py_ssize_t _ALIGNED
@@ -12,7 +12,6 @@ cdef class Recent:
     @cython.locals(stream=Stream)
     cdef Stream find(self, const unsigned char* base, Py_ssize_t start, Py_ssize_t count, int vlan)
 
-    cdef void expect(self, const unsigned char* base, Py_ssize_t start, Py_ssize_t count) noexcept
     cdef put(self, Stream stream)
 
     @cython.locals(slot=cython.Py_ssize_t)

@@ -17,7 +17,7 @@ import cython
 from .memory import SLOTS
 
 if not cython.compiled:
-    from .memory import fetch_item, is_key, slot_of
+    from .memory import is_key, slot_of
     from .stream import Stream
 
 _ALIGNED = ~3  # addresses and ports take whole words, which a VLAN's two bytes add nothing to
@@ -35,10 +35,6 @@ class Recent:
         if stream is not None and is_key(stream.key, base, start, count, vlan):
             return stream
         return None
-
-    def expect(self, base: bytes, start: int, count: int) -> None:
-        """A packet with these addresses and ports comes soon: its stream will be looked at."""
-        fetch_item(self.slots, slot_of(base, start, count))
 
     def put(self, stream: Stream) -> None:
         """The stream is in the table."""
