@@ -251,8 +251,8 @@ cdef inline bint is_low(bytes key) noexcept:
 
 cdef extern from *:
     """
-    /* Multiplying by an odd number carries every bit upwards, to the 12 that SLOTS takes. */
-    static inline Py_ssize_t flowfs_slot(const unsigned char *p, Py_ssize_t count)
+    /* Multiplying by an odd number carries every bit upwards. */
+    static inline int64_t flowfs_mark(const unsigned char *p, Py_ssize_t count)
     {
         uint64_t sum = 0;
         for (; count >= 4; count -= 4, p += 4) {
@@ -260,7 +260,7 @@ cdef extern from *:
             memcpy(&word, p, 4);
             sum = (sum ^ word) * 0x9E3779B97F4A7C15u;
         }
-        return (Py_ssize_t) (sum >> 52);
+        return (int64_t) sum;
     }
     /* Of whole words, of which there are three or nine: a call of memcmp takes longer. */
     static inline int flowfs_differ(const unsigned char *p, const unsigned char *q, Py_ssize_t count)
@@ -274,12 +274,12 @@ cdef extern from *:
         return differ != 0;
     }
     """
-    Py_ssize_t flowfs_slot(const unsigned char* start, Py_ssize_t count) noexcept
+    long long flowfs_mark(const unsigned char* start, Py_ssize_t count) noexcept
     bint flowfs_differ(const unsigned char* one, const unsigned char* other, Py_ssize_t count) noexcept
 
 
-cdef inline Py_ssize_t slot_of(const unsigned char* base, Py_ssize_t start, Py_ssize_t count) noexcept:
-    return flowfs_slot(base + start, count)
+cdef inline long long mark_of(const unsigned char* base, Py_ssize_t start, Py_ssize_t count) noexcept:
+    return flowfs_mark(base + start, count)
 
 
 cdef inline bint is_key(

@@ -12,8 +12,6 @@ from array import array
 
 _IPV4 = struct.Struct("!8B2H").unpack_from
 
-SLOTS = 4096  # as slot_of() of memory.pxd has it; a list of so many stays in a core's second cache
-
 
 def copy(to: memoryview, position: int, base: bytes, start: int, end: int) -> None:
     """Copy base[start:end] to `position`."""
@@ -107,9 +105,9 @@ def is_low(key: bytes) -> bool:
     return (key[:split], key[ports : ports + 2]) <= (key[split:ports], key[ports + 2 : ports + 4])
 
 
-def slot_of(base: bytes, start: int, count: int) -> int:
-    """A number below SLOTS from the bytes base[start : start + count], a multiple of four."""
-    return hash(base[start : start + count]) % SLOTS
+def mark_of(base: bytes, start: int, count: int) -> int:
+    """A number of 64 bits, signed, from the bytes base[start : start + count], a multiple of four."""
+    return hash(base[start : start + count])
 
 
 def is_key(key: bytes, base: bytes, start: int, count: int, vlan: int) -> bool:

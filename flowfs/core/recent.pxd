@@ -1,17 +1,21 @@
 cimport cython
-from .memory cimport is_key, slot_of
+from cpython.array cimport array
+from .memory cimport is_key, item, mark_of, put
 from .stream cimport Stream
 
-cdef Py_ssize_t _ALIGNED
+cdef int _SHIFT
+cdef Py_ssize_t _LAST, _ALIGNED
 
 
 @cython.final
 cdef class Recent:
     cdef list slots
+    cdef array marks
 
-    @cython.locals(stream=Stream)
+    @cython.locals(stream=Stream, mark=cython.longlong)
     cdef Stream find(self, const unsigned char* base, Py_ssize_t start, Py_ssize_t count, int vlan)
 
+    @cython.locals(mark=cython.longlong)
     cdef put(self, Stream stream)
 
     @cython.locals(slot=cython.Py_ssize_t)

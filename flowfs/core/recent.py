@@ -10,15 +10,18 @@ the table, which calls drop() for whatever leaves it.
 
 from __future__ import annotations
 
+from array import array
 from typing import Any
 
 import cython
 
-from .memory import SLOTS
-
 if not cython.compiled:
-    from .memory import is_key, slot_of
+    from .memory import is_key, item, mark_of, put
     from .stream import Stream
+
+_BITS = 12  # a list of so many slots, and their marks, stay in a core's second cache
+SLOTS = 1 << _BITS
+_SHIFT, _LAST = 64 - _BITS, SLOTS - 1  # a mark's upper bits are the slot: they are the best
 
 _ALIGNED = ~3  # addresses and ports take whole words, which a VLAN's two bytes add nothing to
 
@@ -28,20 +31,28 @@ class Recent:
 
     def __init__(self) -> None:
         self.slots: list[Any] = [None] * SLOTS
+        # Of who was put there last: where a million streams take the slots from each other, one that is not
+        # the right one would take two looks into cold memory.
+        self.marks = array("q", bytes(8 * SLOTS))
 
     def find(self, base: bytes, start: int, count: int, vlan: int) -> Stream | None:
         """The stream whose addresses and ports are base[start : start + count], on this VLAN (0: none)."""
-        stream: Stream | None = self.slots[slot_of(base, start, count)]
+        mark = mark_of(base, start, count)
+        if item(self.marks, mark >> _SHIFT & _LAST) != mark:
+            return None
+        stream: Stream | None = self.slots[mark >> _SHIFT & _LAST]
         if stream is not None and is_key(stream.key, base, start, count, vlan):
             return stream
         return None
 
     def put(self, stream: Stream) -> None:
         """The stream is in the table."""
-        self.slots[slot_of(stream.key, 0, len(stream.key) & _ALIGNED)] = stream
+        mark = mark_of(stream.key, 0, len(stream.key) & _ALIGNED)
+        self.slots[mark >> _SHIFT & _LAST] = stream
+        put(self.marks, mark >> _SHIFT & _LAST, mark)
 
     def drop(self, stream: Stream) -> None:
         """The stream leaves the table."""
-        slot = slot_of(stream.key, 0, len(stream.key) & _ALIGNED)
+        slot = mark_of(stream.key, 0, len(stream.key) & _ALIGNED) >> _SHIFT & _LAST
         if self.slots[slot] is stream:
             self.slots[slot] = None

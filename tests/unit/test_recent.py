@@ -7,13 +7,15 @@ import pytest
 from craft import Conversation
 from engines import feed, started
 from flowfs.core.limits import MIB, SECOND_NS, Limits
-from flowfs.core.memory import SLOTS, is_key, slot_of
+from flowfs.core.memory import is_key, mark_of
+from flowfs.core.recent import SLOTS
 
 
-def test_slots_are_all_in_the_list() -> None:
-    for number in range(5000):
-        assert 0 <= slot_of(b"before" + number.to_bytes(12, "big"), 6, 12) < SLOTS
-        assert 0 <= slot_of(number.to_bytes(36, "big"), 0, 36) < SLOTS
+@pytest.mark.parametrize("count", [12, 36])
+def test_marks_tell_addresses_apart(count: int) -> None:
+    marks = [mark_of(b"before" + number.to_bytes(count, "big"), 6, count) for number in range(5000)]
+    assert all(-(1 << 63) <= mark < 1 << 63 for mark in marks)
+    assert len(set(marks)) == 5000
 
 
 @pytest.mark.parametrize("count", [12, 36])
@@ -60,7 +62,7 @@ def test_what_was_forgotten_is_not_found() -> None:
 
 def test_more_streams_than_slots() -> None:
     """They take slots from each other, and each packet still goes where it belongs."""
-    count = 5000
+    count = SLOTS + 1000
     with started(Limits(payload_bytes=16 * MIB)) as engine:
         for offset, data in enumerate((b"a", b"b")):
             for number in range(count):
