@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from .config import Config, show_memory, show_size
 from .core.engine import Engine
+from .summary import counted
 
 
 class Complaints:
@@ -72,10 +73,11 @@ class Complaints:
         freed = counters.evicted_bytes + counters.trimmed_bytes
         if freed and not self._config.archive:
             size = show_size(self._config.limits.payload_bytes)
+            flows = counted(counters.flows_evicted, "whole flow")
             yield (
                 "memory",
-                f"{show_memory(freed)}, {counters.flows_evicted} whole flows among it, did not fit into"
-                f" --max-memory {size} and are freed; a larger one keeps more",
+                f"{show_memory(freed)}, {flows} among it, did not fit into --max-memory {size} and are freed;"
+                " a larger one keeps more",
             )
         if counters.packets == 0 and self._config.filter:
             yield "empty", "no packet passes the filter"

@@ -15,6 +15,11 @@ from .config import show_memory
 Numbers = Mapping[str, int]
 
 
+def counted(count: int, thing: str) -> str:
+    """So many of them: `1 flow`, `3,000 flows`."""
+    return f"{count:,} {thing}" + "s" * (count != 1)
+
+
 def _evicted(numbers: Numbers) -> str:
     freed, whole = numbers["evicted_bytes"] + numbers["trimmed_bytes"], numbers["flows_evicted"]
     if not freed and not whole:
@@ -22,7 +27,7 @@ def _evicted(numbers: Numbers) -> str:
     trimmed = f", {show_memory(numbers['trimmed_bytes'])} of it from the beginning of others" * bool(
         numbers["trimmed_bytes"]
     )
-    return f"freed for want of memory: {show_memory(freed)}, with {whole:,} whole flows{trimmed}"
+    return f"freed for want of memory: {show_memory(freed)}, with {counted(whole, 'whole flow')}{trimmed}"
 
 
 def _refused(numbers: Numbers) -> str:
@@ -38,7 +43,7 @@ def _not_archived(numbers: Numbers) -> str:
     flows, size = numbers["archive_lost_flows"], numbers["archive_lost_bytes"]
     if not flows:
         return ""
-    return f"not archived: {decimal(size)} of {flows:,} flows, which went before they were saved"
+    return f"not archived: {decimal(size)} of {counted(flows, 'flow')}, which went before they were saved"
 
 
 LOSSES: tuple[Callable[[Numbers], str], ...] = (_refused, _evicted, _not_archived)
@@ -48,7 +53,8 @@ LOSSES: tuple[Callable[[Numbers], str], ...] = (_refused, _evicted, _not_archive
 def in_short(numbers: Numbers, dropped: int) -> str:
     """How a mount stands, in one line. `dropped`: packets, by the kernel and by interfaces."""
     held, limit = (show_memory(numbers[f"payload_{what}_bytes"]) for what in ("used", "limit"))
-    return f"{numbers['flows']:,} flows, {held} of {limit} held, {dropped:,} packets dropped"
+    flows, packets = counted(numbers["flows"], "flow"), counted(dropped, "packet")
+    return f"{flows}, {held} of {limit} held, {packets} dropped"
 
 
 def lines(numbers: Numbers, interfaces: Mapping[str, Numbers], archives: bool = False) -> list[str]:
@@ -57,12 +63,12 @@ def lines(numbers: Numbers, interfaces: Mapping[str, Numbers], archives: bool = 
     `numbers` are the engine's, `interfaces` has received_packets, dropped_by_kernel and dropped_by_interface
     of each. `archives`: flows are to be saved, so it is told how many are.
     """
-    removed = f", {numbers['flows_removed']} removed" if numbers["flows_removed"] else ""
-    saved = f", {numbers['archive_saved_flows']} saved" if archives else ""
+    removed = f", {numbers['flows_removed']:,} removed" if numbers["flows_removed"] else ""
+    saved = f", {numbers['archive_saved_flows']:,} saved" if archives else ""
     dropped = sum(one["dropped_by_kernel"] + one["dropped_by_interface"] for one in interfaces.values())
     first = (
-        f"{numbers['packets']} packets captured, {dropped} dropped by the kernel,"
-        f" {numbers['flows_total']} flows, {numbers['flows_evicted']} evicted{removed}{saved}"
+        f"{counted(numbers['packets'], 'packet')} captured, {dropped:,} dropped by the kernel,"
+        f" {counted(numbers['flows_total'], 'flow')}, {numbers['flows_evicted']:,} evicted{removed}{saved}"
     )
     return [first, *_dropped(interfaces), *filter(None, (loss(numbers) for loss in LOSSES))]
 

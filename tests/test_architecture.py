@@ -40,7 +40,7 @@ ROOMS: Mapping[str, frozenset[str]] = {
         "background": "",
         "rights": "",
         "early": "dissect config core",
-        "complaints": "config core",
+        "complaints": "summary config core",
         "summary": "config",
         "signals": "",
         "ending": "",

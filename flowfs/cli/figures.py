@@ -134,7 +134,8 @@ def _archive(archive: Mapping[str, object] | None) -> Iterator[Line]:
         known = {key: value for key, value in archive.items() if isinstance(value, int)}
         flows, size = known.get("unsaved_flows", 0), known.get("unsaved_bytes", 0)
         where = printable(str(archive.get("directory", "")))
-        waiting = f"{flows:,} flows ({decimal(size)}) are to be saved" if flows else "all is saved"
+        unsaved = f"{summary.counted(flows, 'flow')} ({decimal(size)}) to be saved"
+        waiting = unsaved if flows else "all is saved"
         yield Line("archive", f"{where}: {waiting}", WARNED if known.get("is_in_trouble") else PLAIN)
 
 

@@ -71,7 +71,7 @@ def test_ready_when_it_can_be_read_and_stopping_when_it_ends(tmp_path: Path) -> 
     capture = craft.write_pcap(tmp_path / "a.pcap", CONVERSATION.packets)
     with service(tmp_path, "-f", "-r", str(capture)) as (place, manager, process):
         heard = manager.hear("READY=1")
-        assert heard["STATUS"] == "1 flows, 256 bytes of 256 MiB held, 0 packets dropped"
+        assert heard["STATUS"] == "1 flow, 256 bytes of 256 MiB held, 0 packets dropped"
         assert (place / CONVERSATION.client_name()).read_bytes() == b"abc"
         process.send_signal(signal.SIGTERM)
         manager.hear("STOPPING=1")
