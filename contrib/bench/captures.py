@@ -7,6 +7,7 @@ both sides of a connection sent. What shapes there are is in `shapes.py`.
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 from collections.abc import Callable, Iterator
@@ -30,7 +31,7 @@ from contrib.bench.packets import (
     chunk_of,
 )
 
-VERSION = 1  # part of the names in the cache: to be raised when the bytes change
+VERSION = 2  # part of the names in the cache: to be raised when the bytes change
 
 SEGMENT = 1448  # 1500 less 20 (IPv4), 20 (TCP) and 12 (timestamps)
 SEGMENT6 = 1428  # the header of IPv6 is 20 longer
@@ -67,8 +68,8 @@ class Shape:
     def title(self) -> str:
         """How many connections, and of what."""
         size = f"{self.answer_bytes / 1e6:g} MB" if self.answer_bytes >= 10**6 else f"{self.answer_bytes} B"
-        count = f"{self.connections:,} connections"
-        return f"{count} x {size}" if self.talk == "answer" else f"{count}, {self.name}"
+        count = f"{self.connections:,} connection" + "s" * (self.connections != 1)
+        return f"{count} × {size}" if self.talk == "answer" else f"{count}, {self.name}"
 
     def segment_bytes(self) -> int:
         return SEGMENT6 if self.network == "ipv6" else SEGMENT
@@ -272,10 +273,12 @@ def _interleave(shape: Shape, writer: Writer) -> None:
     def start(count: int) -> None:
         running.extend(_sending(steps_of(shape, number), writer) for number in islice(waiting, count))
 
+    over = 0
     for _ in range(shape.concurrent):
         # Each new place starts after the others took a step, so that they are not all at the same stage.
-        start(1)
-        _step(running)
+        start(1 + over)
+        over = _step(running)
+    start(over)
     while running:
         start(_step(running))
 
@@ -317,15 +320,23 @@ def write(shape: Shape, path: Path) -> int:
 
 
 def cache_folder() -> Path:
-    """Where captures are kept: $XDG_CACHE_HOME/flowfs-bench, or /var/tmp/flowfs-bench."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or "/var/tmp") / "flowfs-bench"
+    """Where captures are kept, and programs: $XDG_CACHE_HOME/flowfs-bench, or /var/tmp/flowfs-bench-UID.
+
+    It is made if need be. Raises OSError where it is another user's, for root runs what is in it.
+    """
+    home = os.environ.get("XDG_CACHE_HOME")
+    folder = Path(home, "flowfs-bench") if home else Path(f"/var/tmp/flowfs-bench-{os.getuid()}")
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if folder.lstat().st_uid != os.getuid():
+        why = "is another user's; set XDG_CACHE_HOME to a folder of your own"
+        raise PermissionError(errno.EPERM, why, str(folder))
+    return folder
 
 
 def cached(shape: Shape) -> Path:
     """The path of the capture, which is generated unless it is there."""
     path = cache_folder() / shape.file_name()
     if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(f".partial{os.getpid()}")
         write(shape, partial)
         partial.rename(path)

@@ -291,7 +291,6 @@ def default_flowfs() -> str:
 @contextmanager
 def work_folder() -> Iterator[Path]:
     """A folder on the disk of the captures, where tcpflow writes; it goes with all that is in it."""
-    captures.cache_folder().mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix="run-", dir=captures.cache_folder()))
     try:
         yield work

@@ -83,7 +83,6 @@ def compiled(source: str, *options: str) -> Path:
         compiler = shutil.which("cc") or shutil.which("gcc")
         if not compiler:
             raise Failed("there is no C compiler here (Debian package gcc)")
-        made.parent.mkdir(parents=True, exist_ok=True)
         partial = made.with_suffix(f".partial{os.getpid()}")
         run([compiler, "-O2", "-o", str(partial), str(path), *options])
         partial.rename(made)

@@ -33,7 +33,7 @@ def test_load_beside_a_peer(tmp_path: Path) -> None:
     only = (*ONE, "--only", "bulk", "--peer", "tcpdump", "--ratios", stored)
     done = run_bench("load", tmp_path, *only, "--plot", drawing, "--store")
     assert done.returncode == 0, done.stderr
-    assert "| 64 connections x 500000 B |" in done.stdout
+    assert "| 64 connections × 500000 B |" in done.stdout
     ET.fromstring(drawing.read_text())
     ratios = json.loads(stored.read_text())["small"]["ratios"]
     assert ratios.keys() == {"bulk: flowfs / tcpdump"}

@@ -131,3 +131,18 @@ def test_full_and_small_are_alike(name: str) -> None:
     assert load.full.connections >= load.small.connections
     for what in ("talk", "network", "late", "twice"):
         assert getattr(load.full, what) == getattr(load.small, what)
+
+
+@pytest.mark.parametrize("talk", ["answer", "mix", "tiny"])
+def test_as_many_connections_are_open_at_a_time_as_is_said(tmp_path: Path, talk: str) -> None:
+    """Also where there are more of them than a connection takes steps: of five, a fifth ends in each round."""
+    shape = captures.Shape("test", 600, 500, 60, talk)
+    ends = [frozenset(one.flow.split("-")) for one in packets(shape, tmp_path / "test.pcap")]
+    last = {connection: place for place, connection in enumerate(ends)}
+    opened, most = set[frozenset[str]](), 0
+    for place, connection in enumerate(ends):
+        opened.add(connection)
+        most = max(most, len(opened))
+        if last[connection] == place:
+            opened.remove(connection)
+    assert 0.8 * shape.concurrent <= most <= shape.concurrent
