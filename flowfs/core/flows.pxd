@@ -88,5 +88,8 @@ cdef class Flows(Sleepers):
     @cython.locals(stream=Stream, connection=Connection, asleep=cython.bint)
     cpdef bint finish(self, long long now_ns, long long patience_bytes) except -1
 
-    @cython.locals(places=cython.longlong, slept_bytes=cython.longlong, free_bytes=cython.longlong, saving=Saving)
+    @cython.locals(
+        unproven=cython.longlong, places=cython.longlong, slept_bytes=cython.longlong,
+        free_bytes=cython.longlong, saving=Saving
+    )
     cpdef bint is_short(self, long long wanted) except -1

@@ -296,28 +296,33 @@ class Flows(Sleepers):
     def _make_room(self, now_ns: int) -> bool:
         """Forget the oldest connection, or closed flow [M2].
 
-        The order: closed without files, half-open, closed with files that are saved, of a peer that was
-        never seen, closed, idle.
+        The order: closed without files, half-open beyond their share, closed with files that are saved, of
+        a peer that was never seen beyond theirs, closed, half-open, one-way, idle.
 
-        Half-open ones come second: on a busy link most of them are about to open, and one that is forgotten
-        is picked up midway; of the others nothing is lost but the memory that absorbs late packets. Anyone
-        can send a SYN and a byte from any address, so that makes no connection active. Of a capture that sees
-        only one way, those go first that were silent longest.
+        Anyone can send a SYN and a byte from any address, so that makes no connection active, and a flood of
+        them takes no more from those that are closed than a share. Within it they stay: in a table that is
+        full, as it is after some time, most are about to open, and who is forgotten is picked up midway,
+        without the bytes before. Of a capture that sees only one way, those go first that were silent
+        longest.
         """
         link: Any = self.closed.oldest
-        if link is None:
+        if link is None and self.half_open.length > self.unproven_limit:
             link = self.half_open.oldest
         saving = self.store.saving
         if link is None and saving is not None and saving.ranking.closed.oldest is not None:
             self.store.evict(saving.ranking.oldest_closed())
             self.collect()
             return True
-        if link is None:
+        if link is None and self.one_way.length > self.unproven_limit:
             link = self.one_way.oldest
         if link is None and self.store.ranking.closed.oldest is not None:
             self.store.evict(self.store.ranking.oldest_closed())
             self.collect()
             return True
+        if link is None:
+            link = self.half_open.oldest
+        if link is None:
+            link = self.one_way.oldest
         if link is None:
             link = self.active.oldest
             if link is None or now_ns - last_ns_of(link) < IDLE_VICTIM_NS:
@@ -358,7 +363,8 @@ class Flows(Sleepers):
         saving = self.store.saving
         if saving is None or not saving.ended:
             return False
-        places = self.closed.length + self.half_open.length + saving.ranking.closed.length // 2
+        unproven = max(0, self.half_open.length - self.unproven_limit)
+        places = self.closed.length + unproven + saving.ranking.closed.length // 2
         slept_bytes = min(places, self.asleep) * (CONNECTION_BYTES - SLEEPER_BYTES)  # which they take no more
         free_bytes = self.limit_bytes - self.used_bytes + places * CONNECTION_BYTES - slept_bytes
         return free_bytes < wanted * CONNECTION_BYTES

@@ -28,6 +28,7 @@ cdef class Sleepers(Table):
     cdef readonly long long asleep
     cdef long long live_limit
     cdef long long spare_limit
+    cdef long long unproven_limit
     cdef readonly long long used_bytes
     cdef readonly long long limit_bytes
     cdef public long long drowsy_ns

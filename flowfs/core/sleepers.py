@@ -35,7 +35,7 @@ if not cython.compiled:
     from .table import Table
 
 from .flow import OPEN
-from .limits import CONNECTION_BYTES, DROWSY_NS, RIVALS_SHARE, TICK_NS, Limits
+from .limits import CONNECTION_BYTES, DROWSY_NS, RIVALS_SHARE, TICK_NS, UNPROVEN_SHARE, Limits
 from .notes import About
 from .roster import Entry
 
@@ -60,6 +60,7 @@ class Sleepers(Table):
         self.live_limit = max(1, limits.table_bytes // CONNECTION_BYTES)  # of those that are awake
         self.spare_limit = self.live_limit // RIVALS_SHARE
         self.live_limit -= self.spare_limit
+        self.unproven_limit = self.live_limit // UNPROVEN_SHARE
         self.used_bytes = 0
         self.limit_bytes = max(CONNECTION_BYTES, limits.table_bytes) - self.spare_limit * CONNECTION_BYTES
         self.drowsy_ns = DROWSY_NS

@@ -349,6 +349,42 @@ def test_an_evicted_flow_that_goes_on_is_a_new_file() -> None:
 # --- a full table --------------------------------------------------------------------------------
 
 
+def speak_both(conversation: Conversation) -> None:
+    """Both say two things."""
+    conversation.handshake().client(0, b"ab").server(0, b"cd").client(2, b"ef").server(2, b"gh")
+
+
+def speak_one_way(conversation: Conversation) -> None:
+    """The capture does not see the server."""
+    conversation.syn().client(0, b"ab").client(2, b"ef")
+
+
+@pytest.mark.parametrize(
+    ("speak", "contents"), [(speak_both, [b"abef", b"cdgh"]), (speak_one_way, [b"abef"])]
+)
+def test_in_a_full_table_those_that_begin_go_on(
+    speak: Callable[[Conversation], None], contents: list[bytes]
+) -> None:
+    """[M2] beside those that are over, and each other: so it is in a mount that has run for some time."""
+    clock_ns = Conversation.clock_ns
+    over = [numbered(number, clock_ns + number).handshake().client(0, b"x").close() for number in range(80)]
+    conversations = [numbered(1000 + number, clock_ns + SECOND_NS) for number in range(8)]
+    for conversation in conversations:
+        speak(conversation)
+    with started(table_of(80)) as engine:
+        for conversation in over:
+            feed(engine, conversation)
+        assert engine.statistics()["connections_tracked"] == 78  # the rest is for rivals
+        for turn in range(20):
+            for number, conversation in enumerate(conversations):  # each begins a turn after the one before
+                feed(engine, conversation.packets[max(0, turn - number) : max(0, turn - number + 1)])
+        for conversation in conversations:
+            flows = [engine.find(key, 0) for key in (conversation.client_key(), conversation.server_key())]
+            assert [engine.read(flow, 0, 9) for flow in flows if flow is not None] == contents
+            assert not any(flow.partial for flow in flows if flow is not None)
+        assert engine.statistics()["connections"] == 88
+
+
 def test_who_goes_first() -> None:
     """[M2] closed without data, half-open, closed (the oldest first), idle longest; the active ones stay."""
     clock_ns = Conversation.clock_ns
