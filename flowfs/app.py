@@ -338,8 +338,7 @@ class _House:
         }
 
     def _in_short(self) -> str:
-        dropped = sum(drops.kernel + drops.interface for _, drops in self._each())
-        return summary.in_short(self._engine.statistics(), dropped)
+        return summary.in_short(self._engine.statistics(), summary.dropped(self._by_interface(self._each())))
 
     def say_summary(self) -> None:
         """The numbers, in lines for people."""

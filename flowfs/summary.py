@@ -46,14 +46,38 @@ def _not_archived(numbers: Numbers) -> str:
     return f"not archived: {decimal(size)} of {counted(flows, 'flow')}, which went before they were saved"
 
 
-LOSSES: tuple[Callable[[Numbers], str], ...] = (_refused, _evicted, _not_archived)
+def _without_room(numbers: Numbers) -> str:
+    """Some of it may have come again."""
+    sizes = {
+        "dropped_memory_bytes": "of flows (--max-memory)",
+        "dropped_out_of_order_bytes": "that came out of order (--max-out-of-order)",
+    }
+    said = [f"{decimal(numbers[key])} {why}" for key, why in sizes.items() if numbers[key]]
+    if fragments := numbers["fragments_evicted"]:
+        said.append(f"{counted(fragments, 'IP fragment')} (--max-fragments)")
+    return f"had no room: {', '.join(said)}" if said else ""
+
+
+def _holes(numbers: Numbers) -> str:
+    holes, tails = numbers["lost_bytes"], numbers["tail_missing_bytes"]
+    if not holes and not tails:
+        return ""
+    return f"holes in flows: {decimal(holes)}, which read as zeros; {decimal(tails)} at the ends of flows"
+
+
+LOSSES: tuple[Callable[[Numbers], str], ...] = (_refused, _without_room, _evicted, _not_archived, _holes)
 """Each gives a line of what was lost in its way, "" if nothing was."""
 
 
-def in_short(numbers: Numbers, dropped: int) -> str:
-    """How a mount stands, in one line. `dropped`: packets, by the kernel and by interfaces."""
+def dropped(interfaces: Mapping[str, Numbers]) -> int:
+    """Packets that were lost before they could be captured; of `interfaces` as lines() takes them."""
+    return sum(one["dropped_by_kernel"] + one["dropped_by_interface"] for one in interfaces.values())
+
+
+def in_short(numbers: Numbers, lost_packets: int) -> str:
+    """How a mount stands, in one line. `lost_packets`: see dropped()."""
     held, limit = (show_memory(numbers[f"payload_{what}_bytes"]) for what in ("used", "limit"))
-    flows, packets = counted(numbers["flows"], "flow"), counted(dropped, "packet")
+    flows, packets = counted(numbers["flows"], "flow"), counted(lost_packets, "packet")
     return f"{flows}, {held} of {limit} held, {packets} dropped"
 
 
@@ -61,13 +85,12 @@ def lines(numbers: Numbers, interfaces: Mapping[str, Numbers], archives: bool = 
     """The first is of all; one for each kind of loss that there was.
 
     `numbers` are the engine's, `interfaces` has received_packets, dropped_by_kernel and dropped_by_interface
-    of each. `archives`: flows are to be saved, so it is told how many are.
+    of each. `archives`: flows are to be saved, so it is told how many files are.
     """
     removed = f", {numbers['flows_removed']:,} removed" if numbers["flows_removed"] else ""
-    saved = f", {numbers['archive_saved_flows']:,} saved" if archives else ""
-    dropped = sum(one["dropped_by_kernel"] + one["dropped_by_interface"] for one in interfaces.values())
+    saved = f", {counted(numbers['archive_saved_flows'], 'file')} saved" if archives else ""
     first = (
-        f"{counted(numbers['packets'], 'packet')} captured, {dropped:,} dropped by the kernel,"
+        f"{counted(numbers['packets'], 'packet')} captured, {dropped(interfaces):,} dropped,"
         f" {counted(numbers['flows_total'], 'flow')}, {numbers['flows_evicted']:,} evicted{removed}{saved}"
     )
     return [first, *_dropped(interfaces), *filter(None, (loss(numbers) for loss in LOSSES))]

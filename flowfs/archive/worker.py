@@ -102,7 +102,7 @@ class Archive:
         if not why and counters.archive_lost_flows:
             why = "they went before: the disk is too slow, or --max-memory too small"
         said = f" ({why})" if why else ""
-        were = f"1 flow, {decimal(size)}, was" if flows == 1 else f"{flows} flows, {decimal(size)}, were"
+        were = f"1 flow, {decimal(size)}, was" if flows == 1 else f"{flows:,} flows, {decimal(size)}, were"
         return f"--archive {self.path}: {were} not saved{said}"
 
     def about(self) -> dict[str, object]:

@@ -82,7 +82,7 @@ def lines(place: str, status: Status, rate: Rates | None = None) -> list[Line]:
 
 def _doing(status: Status) -> str:
     if status.live:
-        return f"live since {short_age(time.time_ns() - status.started_ns)}"
+        return f"live for {short_age(time.time_ns() - status.started_ns)}"
     if status.finished:
         return "all is read"
     if status.total_bytes:
@@ -95,17 +95,12 @@ def _packets(status: Status, rate: Rates | None) -> Iterator[Line]:
     yield Line(
         "packets",
         f"{numbers['packets']:,} captured ({decimal(numbers['captured_bytes'])}),"
-        f" {dropped(status):,} dropped by the kernel",
+        f" {summary.dropped(status.interfaces):,} dropped",
     )
     if rate is not None:
         lost = f", {rate.dropped:,} packets/s dropped" * bool(rate.dropped)
         text = f"{rate.packets:,} packets/s, {decimal(rate.size)}/s{lost}"
         yield Line("rate", text, LOST if rate.dropped else PLAIN)
-
-
-def dropped(status: Status) -> int:
-    """Packets that were lost before they could be captured."""
-    return sum(one["dropped_by_kernel"] + one["dropped_by_interface"] for one in status.interfaces.values())
 
 
 def _flows(numbers: Numbers) -> Line:
@@ -140,13 +135,8 @@ def _archive(archive: Mapping[str, object] | None) -> Iterator[Line]:
 
 
 def _losses(status: Status) -> Iterator[Line]:
-    """In the words of a mount's end, and the holes in flows, which have their own words there."""
+    """In the words of a mount's end."""
     found = summary.lines(status.numbers, status.interfaces)[1:]
-    holes, tails = status.numbers["lost_bytes"], status.numbers["tail_missing_bytes"]
-    if holes or tails:
-        found.append(
-            f"holes in flows: {decimal(holes)}, which read as zeros; {decimal(tails)} at the ends of flows"
-        )
     for line in found:
         yield Line("lost", printable(line), LOST)
     if not found:

@@ -377,7 +377,7 @@ def test_how_much_is_saved_is_told_at_the_end_and_in_the_metrics(place: Path, ke
     assert daemon.returncode == 0
     assert "flowfs_archive_lost_bytes_total 0\n" in metrics
     assert "flowfs_archive_is_in_trouble 0\n" in metrics
-    assert ", 3 flows, 0 evicted, 3 saved\n" in said
+    assert ", 3 flows, 0 evicted, 3 files saved\n" in said
 
 
 @pytest.mark.needs("root")

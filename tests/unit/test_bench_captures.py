@@ -135,7 +135,7 @@ def test_full_and_small_are_alike(name: str) -> None:
 
 @pytest.mark.parametrize("talk", ["answer", "mix", "tiny"])
 def test_as_many_connections_are_open_at_a_time_as_is_said(tmp_path: Path, talk: str) -> None:
-    """Also where there are more of them than a connection takes steps: of five, a fifth ends in each round."""
+    """Also where these are more than a connection takes steps: of five, a fifth ends in each round."""
     shape = captures.Shape("test", 600, 500, 60, talk)
     ends = [frozenset(one.flow.split("-")) for one in packets(shape, tmp_path / "test.pcap")]
     last = {connection: place for place, connection in enumerate(ends)}

@@ -60,7 +60,7 @@ def test_what_is_captured() -> None:
     pipe = status(finished=False, total_bytes=0)
     assert said("mount", pipe)[0].text == "/mnt, reading what comes, process 7"
     live = status(live=True, finished=False, started_ns=time.time_ns() - 125 * SECOND_NS)
-    assert said("mount", live)[0].text == "/mnt, live since 2m, process 7"
+    assert said("mount", live)[0].text == "/mnt, live for 2m, process 7"
     assert said("source", status(sources=["a", "b"], filter=""))[0].text == "a, b, filter: none"
 
 
@@ -68,7 +68,7 @@ def test_numbers() -> None:
     interfaces = {"eth0": {"received_packets": 9, "dropped_by_kernel": 2, "dropped_by_interface": 1}}
     numbers = {"packets": 1234, "captured_bytes": 2000, "flows": 3, "flows_open": 1, "flows_total": 5}
     full = status(numbers, interfaces=interfaces)
-    assert said("packets", full)[0].text == "1,234 captured (2.0 kB), 3 dropped by the kernel"
+    assert said("packets", full)[0].text == "1,234 captured (2.0 kB), 3 dropped"
     assert said("flows", full)[0].text == "3 are here, 1 of them may grow; 5 in all"
     removed = said("flows", status({"flows_removed": 1000}))[0].text
     assert removed.endswith(", 1,000 removed")

@@ -19,7 +19,7 @@ def interface(received: int = 100, kernel: int = 0, by_interface: int = 0) -> di
     }
 
 
-NOTHING_LOST = "10 packets captured, 0 dropped by the kernel, 4 flows, 0 evicted"
+NOTHING_LOST = "10 packets captured, 0 dropped, 4 flows, 0 evicted"
 
 
 def test_nothing_was_lost() -> None:
@@ -32,7 +32,7 @@ def test_drops_of_each_interface() -> None:
     first, *rest = lines(
         numbers(), {"eth0": interface(9_700, 300), "lo": interface(), "eth1": interface(0, 5, 10)}
     )
-    assert "315 dropped by the kernel" in first
+    assert "315 dropped," in first
     assert rest == [
         "dropped on eth0: 300 by the kernel, for want of room in its buffer (-B); 3.0 % of its packets."
         " Flows that lived then say so",
@@ -61,6 +61,23 @@ def test_evicted_and_trimmed() -> None:
     assert "memory: 1 byte, with" in lines(numbers(evicted_bytes=1), {})[1]
 
 
+def test_what_had_no_room() -> None:
+    given = numbers(dropped_memory_bytes=1_000, dropped_out_of_order_bytes=2_000, fragments_evicted=1)
+    assert lines(given, {})[1:] == [
+        "had no room: 1.0 kB of flows (--max-memory), 2.0 kB that came out of order (--max-out-of-order),"
+        " 1 IP fragment (--max-fragments)"
+    ]
+
+
+def test_holes() -> None:
+    assert lines(numbers(lost_bytes=1_000), {})[1:] == [
+        "holes in flows: 1.0 kB, which read as zeros; 0 bytes at the ends of flows"
+    ]
+    assert lines(numbers(tail_missing_bytes=1), {})[1:] == [
+        "holes in flows: 0 bytes, which read as zeros; 1 byte at the ends of flows"
+    ]
+
+
 def test_what_could_not_be_archived() -> None:
     assert lines(numbers(archive_lost_flows=2, archive_lost_bytes=1_500_000), {})[1:] == [
         "not archived: 1.5 MB of 2 flows, which went before they were saved"
@@ -68,6 +85,6 @@ def test_what_could_not_be_archived() -> None:
 
 
 def test_how_much_is_saved_is_told_where_that_is_wanted() -> None:
-    assert lines(numbers(), {}, archives=True) == [NOTHING_LOST + ", 0 saved"]
+    assert lines(numbers(), {}, archives=True) == [NOTHING_LOST + ", 0 files saved"]
     given = numbers(flows_removed=2, archive_saved_flows=3, archive_saved_bytes=5)
-    assert lines(given, {}, archives=True) == [NOTHING_LOST + ", 2 removed, 3 saved"]
+    assert lines(given, {}, archives=True) == [NOTHING_LOST + ", 2 removed, 3 files saved"]
