@@ -69,10 +69,12 @@ def measure(load: shapes.Load, options: argparse.Namespace) -> None:
         begin = time.perf_counter()
         house.finish()
         finishing = time.perf_counter() - begin
+        numbers = house.statistics()
+        house.close()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"  finish() took {finishing:.3f} s; peak memory of this process {peak:,.0f} MiB")
     if options.counters:
-        for name, value in sorted(house.statistics().items()):
+        for name, value in sorted(numbers.items()):
             print(f"    {name:<28} {value:>16,}")
 
 

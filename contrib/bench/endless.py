@@ -144,7 +144,9 @@ def complaints(seen: list[Seen], packets: int) -> Iterator[str]:
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="connections one after another through a small mount")
-    parser.add_argument("--millions", type=int, default=MOST_MILLIONS, choices=range(1, MOST_MILLIONS + 1))
+    parser.add_argument(
+        "--millions", type=int, default=MOST_MILLIONS, choices=range(SETTLED + 1, MOST_MILLIONS + 1)
+    )
     parser.add_argument("--max-memory", default="64M")
     parser.add_argument(
         "--flowfs", default=programs.default_flowfs(), help="the command (default: %(default)s)"

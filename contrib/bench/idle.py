@@ -23,7 +23,6 @@ from flowfs.core.engine import Engine
 from flowfs.core.limits import CONNECTION_BYTES, DROWSY_NS, EVICT_POLICIES, MIB, Limits
 from flowfs.heap import trim
 
-GIB = 1 << 30
 RATE = 2000  # connections a second: a million come before the first is idle for too long
 _SYN, _ACK, _PSH = 2, 16, 8
 _ETHERNET = bytes(12) + b"\x08\x00"

@@ -52,7 +52,7 @@ LOADS: dict[str, Load] = {
         Shape("bulk", 64, 500_000, 64),
     ),
     "short": Load(
-        "100,000 connections × 3 KB",
+        "100,000 connections × 3 KiB",
         Shape("short", 100_000, 3072, 384),
         Shape("short", 6_000, 3072, 384),
     ),

@@ -62,10 +62,11 @@ LARGE = (
     Task("ls -U", "ls -U {}", 6.0, first=True, peer=False),
     Task("ls -U again", "ls -U {}", 6.0, peer=False),
 )
+GREP = "grep -rc nothing {} || test $? -eq 1"  # nothing is found
 READING = (
     Task("cat of each", "cd {} && ls -U | xargs cat", 2.0, first=True),  # 5,000 files a second
-    Task("grep -r", "grep -rc nothing {}", 10_000 / 6_000, first=True),
-    Task("grep -r again", "grep -rc nothing {}", 1.0),
+    Task("grep -r", GREP, 10_000 / 6_000, first=True),
+    Task("grep -r again", GREP, 1.0),
 )
 WHOLE = (
     Task("cat of 1 GiB", "cat {}/*.09000-*", 0, first=True),
@@ -77,8 +78,7 @@ PEERS = {"many": passthrough.BY_PATH}
 def run(task: Task, folder: Path) -> float:
     """Seconds. Raises Failed."""
     command = task.command.replace("{}", str(folder))
-    # grep: 1 is nothing found
-    return timed(["sh", "-c", f"{{ {command}; }} > /dev/null; test $? -le 1"]).seconds
+    return timed(["sh", "-c", f"{{ {command}; }} > /dev/null"]).seconds
 
 
 class Sides:

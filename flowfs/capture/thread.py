@@ -238,7 +238,7 @@ class Capture:
             batch = source.next_batch()
         except Damage as damage:
             poller.unregister(source.descriptor)
-            if source.gone or not source.down:
+            if str(damage) not in self.warnings:  # else a network that comes and goes would fill them
                 self.warnings.append(str(damage))
             source.down = True
             return False

@@ -129,7 +129,7 @@ def _archive(archive: Mapping[str, object] | None) -> Iterator[Line]:
         known = {key: value for key, value in archive.items() if isinstance(value, int)}
         flows, size = known.get("unsaved_flows", 0), known.get("unsaved_bytes", 0)
         where = printable(str(archive.get("directory", "")))
-        unsaved = f"{summary.counted(flows, 'flow')} ({decimal(size)}) to be saved"
+        unsaved = f"{summary.counted(flows, 'flow')} to be saved, with {show_memory(size)} of memory"
         waiting = unsaved if flows else "all is saved"
         yield Line("archive", f"{where}: {waiting}", WARNED if known.get("is_in_trouble") else PLAIN)
 

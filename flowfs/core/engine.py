@@ -1,14 +1,14 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True
 """The whole core as a few functions: feed(batch), tick(now), finish(), read(flow), changes(), statistics().
 
-The rule by which threads may call them: each public method takes the engine's `Turn`, so each is atomic
-towards the others, interpreted as well as compiled, and nobody starves. feed() gives its turn up after every
-SLICE_PACKETS packets, SLICE_BYTES of frames or SLICE_RARE frames that are no plain segments, and after
-BRIEF_PACKETS if anybody has had a turn since the last one; `limits` says how long that is. After such a slice
-`on_visit` is called, if set, without the turn: whoever feeds may let readers do more, and says whether that
-is settled. Else it is called after the next slice, too, though nobody came: who reads file after file may
-come a little later than a slice takes. Neither that nor dissect, the only ones that are called from here, may
-call back.
+The rule by which threads may call them: each public method takes the engine's `Turn`, but those that say that
+they do not, so each is atomic towards the others, interpreted as well as compiled, and nobody starves. feed()
+gives its turn up after every SLICE_PACKETS packets, SLICE_BYTES of frames or SLICE_RARE frames that are no
+plain segments, and after BRIEF_PACKETS if anybody has had a turn since the last one; `limits` says how long
+that is. After such a slice `on_visit` is called, if set, without the turn: whoever feeds may let readers do
+more, and says whether that is settled. Else it is called after the next slice, too, though nobody came: who
+reads file after file may come a little later than a slice takes. Neither that nor dissect, the only ones that
+are called from here, may call back.
 
 Time is the packets' own; tick() is for live captures, in which no packet may come for a while. Before a
 packet is taken, all that fell due since the last one is, in slices, see `timeouts`: so a capture gives one
@@ -146,7 +146,7 @@ class Engine(Desk):
         return packet
 
     def is_short(self) -> bool:
-        """Whether the next slice may cost a flow that is not saved, but will be soon."""
+        """Whether the next slice may cost a flow that is not saved, but will be soon. Within a turn."""
         count = self.slice_packets
         return self.store.is_short(self._wanted_bytes(), count) or self.flows.is_short(count)
 

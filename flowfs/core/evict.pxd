@@ -13,6 +13,7 @@ cdef class Ranked(Link):
     cdef int place
     cdef bint ended
     cdef bint is_large
+    cdef bint grows_held
     cdef void unranked(self) noexcept
 
 
@@ -37,6 +38,7 @@ cdef class Ranking:
     cdef readonly Queue active
     cdef readonly Queue held
     cdef readonly long long held_open_bytes
+    cdef long long growing_held
     cdef BySize large
     cdef long long large_bytes
     cdef long long touch_ns
@@ -57,6 +59,7 @@ cdef class Ranking:
     cdef bint _can_give_its_head(self, Ranked flow) except -1
     cdef Ranked _oldest(self, Queue queue, Ranked keep)
     cdef Ranked _brought_back(self, object found)
+    cdef long long going_on(self) noexcept
     cdef replace(self, Link there, Link other, Ranked flow)
     cpdef object oldest_closed(self)
 

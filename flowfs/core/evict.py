@@ -26,7 +26,7 @@ class Ranked(Link):
     """A flow as far as the ranking sees it."""
 
     serial: int  # the order of appearance, which the subclass sets
-    __slots__ = ("ended", "held_bytes", "is_large", "last_ns", "opens", "place", "serial")
+    __slots__ = ("ended", "grows_held", "held_bytes", "is_large", "last_ns", "opens", "place", "serial")
 
     def __init__(self) -> None:
         self.unranked()
@@ -39,6 +39,7 @@ class Ranked(Link):
         self.opens = 0
         self.ended = False
         self.is_large = False  # stands in Ranking.large
+        self.grows_held = False  # counts in Ranking.growing_held
         self.place = -1  # on the ladder of a policy that has one
 
 
@@ -94,8 +95,8 @@ class Ranking:
     """The flows of a store, in the order in which they would go."""
 
     __slots__ = (
-        *("active", "bring_back", "closed", "head_is_enough", "held", "held_open_bytes", "large"),
-        *("large_bytes", "touch_ns"),
+        *("active", "bring_back", "closed", "growing_held", "head_is_enough", "held", "held_open_bytes"),
+        *("large", "large_bytes", "touch_ns"),
     )
 
     def __init__(self, large_bytes: int) -> None:
@@ -103,6 +104,7 @@ class Ranking:
         self.active = Queue()
         self.held = Queue()  # open in some reader
         self.held_open_bytes = 0
+        self.growing_held = 0  # of `held` those that go on
         self.large = BySize()
         self.large_bytes = large_bytes  # a flow that holds less has no head worth taking
         self.touch_ns = TOUCH_NS
@@ -115,6 +117,8 @@ class Ranking:
         if flow.opens:
             self.held.append(flow)
             self.held_open_bytes += flow.held_bytes
+            flow.grows_held = not flow.ended
+            self.growing_held += flow.grows_held
             return
         if flow.ended:
             self.closed.append(flow)
@@ -126,6 +130,8 @@ class Ranking:
         """Forget a flow."""
         if flow.queue is self.held:
             self.held_open_bytes -= flow.held_bytes
+            self.growing_held -= flow.grows_held
+            flow.grows_held = False
         if flow.is_large:
             flow.is_large = False
             self.large.put(flow, 0)
@@ -137,6 +143,10 @@ class Ranking:
             self.held_open_bytes += by_bytes
         else:
             self._weigh(flow)
+
+    def going_on(self) -> int:
+        """How many flows have not ended."""
+        return self.active.length + self.growing_held
 
     def replace(self, there: Link, other: Link, flow: Ranked) -> None:
         """`other` stands where `there` stands; one of them is the flow, the other what stands for it."""

@@ -253,9 +253,9 @@ class Store(Register):
         return self.saving.ranking if self.saving is not None and flow.saved else self.ranking
 
     def open_flows(self) -> int:
-        """How many go on and are not held open by a reader."""
-        saved = 0 if self.saving is None else self.saving.ranking.active.length
-        return self.ranking.active.length + saved
+        """How many go on."""
+        saved = 0 if self.saving is None else self.saving.ranking.going_on()
+        return self.ranking.going_on() + saved
 
     def is_short(self, bytes_wanted: int, flows_wanted: int) -> bool:
         """Whether what is wanted could only be had by losing what is not saved."""

@@ -192,7 +192,7 @@ _FLOWS = (
     *_gauges(
         {
             "flows_free": "Flows for which there is room beside these.",
-            "flows_open": "Flows that go on and that no reader has open.",
+            "flows_open": "Flows that go on.",
             "pinned_bytes": "Memory of evicted flows that a reader still has open.",
         }
     ),

@@ -112,7 +112,7 @@ def test_archives() -> None:
     assert said("archive", status(archive=archive)) == [Line("archive", "/kept: all is saved")]
     archive |= {"is_in_trouble": True, "unsaved_flows": 2, "unsaved_bytes": 1000}
     line = said("archive", status(archive=archive))[0]
-    assert line == Line("archive", "/kept: 2 flows (1.0 kB) to be saved", WARNED)
+    assert line == Line("archive", "/kept: 2 flows to be saved, with 1000 bytes of memory", WARNED)
     assert said("archive", status()) == []
 
 

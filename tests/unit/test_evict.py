@@ -142,6 +142,23 @@ def test_who_is_read_goes_last(ranked: Ranked) -> None:
     ranked.store.release(ranked.flows["a"])
 
 
+def test_who_goes_on_is_counted_read_or_not(ranked: Ranked) -> None:
+    store, flow = ranked.store, ranked.add("a")
+    ranked.add("b")
+    assert store.open_flows() == 2
+    for _ in range(2):
+        store.open(flow)
+        assert store.open_flows() == 2
+    ranked.end("a")
+    assert store.open_flows() == 1
+    for _ in range(2):
+        store.release(flow)
+        assert store.open_flows() == 1
+    store.open(flow)
+    store.release(flow)
+    assert store.open_flows() == 1
+
+
 def test_who_is_read_and_holds_more_than_its_share(ranked: Ranked) -> None:
     flow = ranked.add("a", 4 * BLOCK_BYTES)
     ranked.add("b", 4 * BLOCK_BYTES)
