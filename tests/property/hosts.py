@@ -249,7 +249,7 @@ class Line:
         self.settled = self.settled or other.seen_ns >= 0 or bool(segment.data)
         other.hear(segment.acked, now_ns, self.packets)
         self._see_taken(other, segment.acked, now_ns)
-        if segment.data:
+        if segment.data or "F" in segment.flags:  # it goes on, or ends, behind what was taken
             self._see_taken(track, segment.offset, now_ns)
         self._see_data(track, other, segment, now_ns)
         if "F" in segment.flags:

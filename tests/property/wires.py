@@ -303,11 +303,15 @@ class Wire(RuleBasedStateMachine):
         which=WHICH, side=SIDES, start=st.integers(0, 9), count=st.integers(1, 3000), paint=st.integers(1, 2)
     )
     def forge(self, which: int, side: int, start: int, count: int, paint: int) -> None:
-        """Other bytes in the place of what was written."""
+        """Other bytes in the place of what was written.
+
+        Not behind a RST: what hosts say between that and what shows that they go on is not kept, so there
+        whatever comes next is first.
+        """
         line = self.pick(which)
         written = line.hosts[side].written
         begin = written * start // 10
-        if begin < written:
+        if begin < written and not line.reset:
             segment = line.data(side, begin, min(written, begin + count), paint)
             self.say(line, segment, LOST)
 
