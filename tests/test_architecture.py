@@ -101,7 +101,7 @@ CORE: Mapping[str, frozenset[str]] = {
         "roster": "flow limits memory",
         "sleepers": "roster dormant parcel bundle table stream store flow evict decode notes order memory"
         " counters limits",
-        "flows": "sleepers dormant stream afar assembly store saving flow decode order counters limits",
+        "flows": "sleepers dormant stream afar assembly store saving evict flow decode order counters limits",
         "timeouts": "flows dormant stream flow order limits",
         "claims": "timeouts stream assembly flow decode limits",
         "rivals": "claims flows stream assembly flow decode order notes limits",

@@ -4,15 +4,17 @@ from .assembly cimport NEVER
 from .counters cimport Counters
 from .decode cimport RST, SYN, Segment, reverse_key
 from .dormant cimport Dormant, last_ns_of, take_apart
-from .order cimport leave
-from .sleepers cimport Sleepers
+from .evict cimport Ranking
 from .flow cimport Flow
+from .order cimport Link, leave
+from .sleepers cimport Sleepers
 from .saving cimport Saving
 from .store cimport Store
 from .stream cimport Connection, Stream
 
 cdef int OPEN, IDLE, ENDED_BY_FIN, ENDED_BY_RST
 cdef long long CONNECTION_BYTES, SLEEPER_BYTES, IDLE_VICTIM_NS, REMEMBER_NS, _SPARE_DEADLINES
+cdef int _LOOKS
 
 
 cdef class Flows(Sleepers):
@@ -78,6 +80,12 @@ cdef class Flows(Sleepers):
 
     @cython.locals(saving=Saving)
     cdef bint _make_room(self, long long now_ns) except -1
+
+    @cython.locals(flow=Flow)
+    cdef bint _evict_closed(self, Ranking ranking) except -1
+
+    @cython.locals(before_ns=cython.longlong, place=Link)
+    cdef object _idlest(self, long long now_ns)
 
     @cython.locals(stream=Stream)
     cdef _forget(self, Connection connection, long long now_ns)

@@ -22,8 +22,9 @@ if not cython.compiled:
     from .counters import Counters
     from .decode import RST, SYN, Segment, reverse_key
     from .dormant import Dormant, last_ns_of, take_apart
+    from .evict import Ranking
     from .flow import Flow
-    from .order import leave
+    from .order import Link, leave
     from .sleepers import Sleepers
     from .store import Store
     from .stream import Connection, Stream
@@ -41,6 +42,7 @@ from .limits import (
 )
 
 _SPARE_DEADLINES = 64  # dead ones that are not worth a look
+_LOOKS = 16  # at those that do not go although they are the oldest, for one that does
 
 
 class Flows(Sleepers):
@@ -306,27 +308,23 @@ class Flows(Sleepers):
         longest.
         """
         link: Any = self.closed.oldest
-        if link is None and self.half_open.length > self.unproven_limit:
+        if link is None and self.half_open.length > self.half_open_limit:
             link = self.half_open.oldest
         saving = self.store.saving
-        if link is None and saving is not None and saving.ranking.closed.oldest is not None:
-            self.store.evict(saving.ranking.oldest_closed())
-            self.collect()
+        if link is None and saving is not None and self._evict_closed(saving.ranking):
             return True
-        if link is None and self.one_way.length > self.unproven_limit:
+        if link is None and self.one_way.length > self.one_way_limit:
             link = self.one_way.oldest
-        if link is None and self.store.ranking.closed.oldest is not None:
-            self.store.evict(self.store.ranking.oldest_closed())
-            self.collect()
+        if link is None and self._evict_closed(self.store.ranking):
             return True
         if link is None:
             link = self.half_open.oldest
         if link is None:
             link = self.one_way.oldest
         if link is None:
-            link = self.active.oldest
-            if link is None or now_ns - last_ns_of(link) < IDLE_VICTIM_NS:
-                return False
+            link = self._idlest(now_ns)
+        if link is None:
+            return False
         if not isinstance(link, Dormant):
             self._forget(link, now_ns)
         elif link.closed:
@@ -334,6 +332,44 @@ class Flows(Sleepers):
         else:
             self._forget(self._rouse(link), now_ns)
         return True
+
+    def _evict_closed(self, ranking: Ranking) -> bool:
+        """Evict the oldest closed flow of a connection that is over; False if there is none at hand.
+
+        A direction may have ended long before the other: its flow gives no room for connections, and is put
+        behind those that do.
+        """
+        for _ in range(_LOOKS):
+            found: Any = ranking.oldest_closed()
+            if found is None:
+                return False
+            flow: Flow = found
+            owner: Any = flow.owner
+            if owner.closed if isinstance(owner, Dormant) else owner.state != OPEN:
+                self.store.evict(flow)
+                self.collect()
+                return True
+            ranking.add(flow)
+        return False
+
+    def _idlest(self, now_ns: int) -> Any:
+        """The active connection that is idle longest, awake or asleep; None if none at hand is idle.
+
+        Packets that no receiver takes do not make it the newest, so it may have had one, see _expire().
+        """
+        before_ns = now_ns - IDLE_VICTIM_NS
+        for _ in range(_LOOKS):
+            link: Any = self.active.oldest
+            if link is None:
+                return None
+            place: Link = link
+            if last_ns_of(link) <= before_ns:
+                return link
+            if place.touched_ns > before_ns:
+                return None
+            place.touched_ns = last_ns_of(link)
+            self.active.append(place)
+        return None
 
     def _forget(self, connection: Connection, now_ns: int) -> None:
         """End a connection and all that is known of it, its files included."""
@@ -363,7 +399,7 @@ class Flows(Sleepers):
         saving = self.store.saving
         if saving is None or not saving.ended:
             return False
-        unproven = max(0, self.half_open.length - self.unproven_limit)
+        unproven = max(0, self.half_open.length - self.half_open_limit)
         places = self.closed.length + unproven + saving.ranking.closed.length // 2
         slept_bytes = min(places, self.asleep) * (CONNECTION_BYTES - SLEEPER_BYTES)  # which they take no more
         free_bytes = self.limit_bytes - self.used_bytes + places * CONNECTION_BYTES - slept_bytes

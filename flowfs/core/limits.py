@@ -149,8 +149,9 @@ NOTE_BYTES = 200  # a recorded conflict, cut or TTL
 NOTES_BYTES = 480  # what is counted for one stream, once there is something to count
 URGENT_BYTES = 16  # a recorded offset of urgent data
 RIVALS_SHARE = 32  # [M2 L2] of the table is for rivals alone, when it is full of active connections
-# [M2] Half-open connections have a share of the table before closed ones go, and one-way ones another.
-UNPROVEN_SHARE = 8
+# [M2] Half-open connections have a share of the table before closed ones go, and one-way ones another: where
+# a capture sees one way only, all are such.
+HALF_OPEN_SHARE, ONE_WAY_SHARE = 8, 2
 TURNS_SHARE = 8  # turns have 1/8 of what the table has, beside it: eight of each connection nearly fit
 FIRST_TURNS = 8  # there is room for so many at once, where a question and an answer are not all
 GROWN_TURNS_SHARE = 2  # room for more is taken from 1/2 of that only: who talks much leaves some for others

@@ -28,7 +28,8 @@ cdef class Sleepers(Table):
     cdef readonly long long asleep
     cdef long long live_limit
     cdef long long spare_limit
-    cdef long long unproven_limit
+    cdef long long half_open_limit
+    cdef long long one_way_limit
     cdef readonly long long used_bytes
     cdef readonly long long limit_bytes
     cdef public long long drowsy_ns
@@ -38,7 +39,7 @@ cdef class Sleepers(Table):
     cdef bint is_over(self, long long more_bytes) noexcept
     cdef bint _make_room(self, long long now_ns) except -1
 
-    @cython.locals(dormant=Dormant, now_ns=cython.longlong, connection=Connection)
+    @cython.locals(dormant=Dormant, now_ns=cython.longlong, is_short=cython.bint, connection=Connection)
     cdef Connection _awaken(self, object record)
 
     @cython.locals(connection=Connection)

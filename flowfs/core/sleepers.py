@@ -35,7 +35,15 @@ if not cython.compiled:
     from .table import Table
 
 from .flow import OPEN
-from .limits import CONNECTION_BYTES, DROWSY_NS, RIVALS_SHARE, TICK_NS, UNPROVEN_SHARE, Limits
+from .limits import (
+    CONNECTION_BYTES,
+    DROWSY_NS,
+    HALF_OPEN_SHARE,
+    ONE_WAY_SHARE,
+    RIVALS_SHARE,
+    TICK_NS,
+    Limits,
+)
 from .notes import About
 from .roster import Entry
 
@@ -60,7 +68,8 @@ class Sleepers(Table):
         self.live_limit = max(1, limits.table_bytes // CONNECTION_BYTES)  # of those that are awake
         self.spare_limit = self.live_limit // RIVALS_SHARE
         self.live_limit -= self.spare_limit
-        self.unproven_limit = self.live_limit // UNPROVEN_SHARE
+        self.half_open_limit = self.live_limit // HALF_OPEN_SHARE
+        self.one_way_limit = self.live_limit // ONE_WAY_SHARE
         self.used_bytes = 0
         self.limit_bytes = max(CONNECTION_BYTES, limits.table_bytes) - self.spare_limit * CONNECTION_BYTES
         self.drowsy_ns = DROWSY_NS
@@ -85,6 +94,10 @@ class Sleepers(Table):
         """A packet has come for who sleeps. None if there is no room, or none but by forgetting this one."""
         dormant: Dormant = record
         now_ns = self.store.now_ns
+        is_short = self.is_over(CONNECTION_BYTES - dormant.charged_bytes)
+        if is_short and dormant.queue is not None and not dormant.closed:
+            dormant.touched_ns = now_ns  # so that it is not the one that goes
+            dormant.queue.append(dormant)
         while self.is_over(CONNECTION_BYTES - dormant.charged_bytes):
             if not self._make_room(now_ns):
                 return None

@@ -385,6 +385,68 @@ def test_in_a_full_table_those_that_begin_go_on(
         assert engine.statistics()["connections"] == 88
 
 
+def said(engine: Engine, conversation: Conversation) -> bytes | None:
+    """What the client said, if its file is there."""
+    flow = engine.find(conversation.client_key(), 0)
+    return None if flow is None else engine.read(flow, 0, 99)
+
+
+def test_what_half_closed_ones_said_gives_no_room() -> None:
+    """[M2] to evict it would free no connection: the newcomer is refused, and nothing is lost."""
+    clock_ns = Conversation.clock_ns
+    downloads = [numbered(number, clock_ns + number).handshake() for number in range(39)]
+    with started(table_of(40)) as engine:
+        for download in downloads:
+            feed(engine, download.client(0, b"request").fin().server_ack(8).server(0, b"answer"))
+        feed(engine, numbered(1000, clock_ns + SECOND_NS).syn())
+        numbers = engine.statistics()
+        assert (numbers["flows_evicted"], numbers["connections_refused"]) == (0, 1)
+        assert [said(engine, one) for one in downloads] == [b"request"] * 39
+
+
+def established(number: int, clock_ns: int) -> Conversation:
+    """Both sides have said something."""
+    conversation = numbered(number, clock_ns).handshake().client(0, b"x").server(0, b"y")
+    return conversation.client_ack(1).server_ack(1)
+
+
+def test_a_packet_that_nobody_takes_does_not_keep_the_idle_ones() -> None:
+    """[M2] The one that was idle longest had it, and is not the newest for that."""
+    clock_ns = Conversation.clock_ns
+    idle = [established(number, clock_ns + number * 1_000_000) for number in range(39)]
+    with started(table_of(40)) as engine:
+        engine.flows.drowsy_ns = NEVER_NS
+        for conversation in idle:
+            feed(engine, conversation)
+        idle[0].packets.clear()
+        idle[0].clock_ns = clock_ns + 2 * IDLE_VICTIM_NS
+        feed(engine, idle[0].client(1, b"z", checksum="bad"))
+        for number in range(38):
+            feed(engine, established(1000 + number, idle[0].clock_ns + 1_000_000 * number))
+        assert engine.statistics()["connections_refused"] == 0
+        there = [engine.find(one.client_key(), 0) is not None for one in idle]
+        assert there == [True] + [False] * 38
+
+
+def test_who_wakes_up_is_not_the_one_that_goes() -> None:
+    """[M2] Others are as idle, and say nothing."""
+    clock_ns = Conversation.clock_ns
+    sleepers = [established(number, clock_ns + number * 1_000_000) for number in range(30)]
+    with started(table_of(40)) as engine:
+        for conversation in sleepers:
+            feed(engine, conversation)
+        now_ns = clock_ns + 2 * IDLE_VICTIM_NS
+        engine.tick(now_ns)
+        number = 1000
+        while engine.flows.limit_bytes - engine.flows.used_bytes >= CONNECTION_BYTES:
+            feed(engine, established(number, now_ns + number))
+            number += 1
+        sleepers[0].packets.clear()
+        sleepers[0].clock_ns = now_ns + SECOND_NS
+        feed(engine, sleepers[0].client(1, b"more"))
+        assert said(engine, sleepers[0]) == b"xmore"
+
+
 def test_who_goes_first() -> None:
     """[M2] closed without data, half-open, closed (the oldest first), idle longest; the active ones stay."""
     clock_ns = Conversation.clock_ns
