@@ -7,7 +7,9 @@ engine takes them in slices.
 
 from __future__ import annotations
 
+import fcntl
 import socket
+import struct
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -15,13 +17,16 @@ from typing import Any, NamedTuple
 
 import pcapy
 
-from flowfs.config import ANY
-
 BATCH_PACKETS = 256  # fast enough, and no larger than a slice of the engine
 BATCH_BYTES = 1 << 20  # packets of 64 KiB (loopback, offload) come in smaller batches
 MIN_BATCH_PACKETS = 8
 META_BYTES = 16  # a packet: sec, fraction, offset, captured length, each a native uint32
 MICROSECOND_NS = 1000
+
+# netdevice(7): what asks for the flags of an interface, the shape of `struct ifreq` with them, and a flag.
+_SIOCGIFFLAGS, _IFREQ, _IFF_UP = 0x8913, "16sH22x", 0x1
+
+_NOT_FOUND = "disappeared"  # in libpcap's words for it
 
 
 class Damage(Exception):
@@ -94,11 +99,11 @@ class Interface(Source):
 
     def __init__(self, name: str, number: int, reader: Any) -> None:
         super().__init__(name, number, reader.datalink())
+        self._index = _index(name)
         self._reader = reader
         reader.setnonblock(1)
         self.descriptor: int = reader.getfd()
-        self.down = False  # nothing comes for now
-        self.gone = False  # nor ever will
+        self.gone = False  # nothing will ever come
         self.full = False
         """Whether the last batch was as large as it may be, so that more is likely to wait."""
         self._batch_packets = MIN_BATCH_PACKETS  # until it is known how large packets are
@@ -108,19 +113,34 @@ class Interface(Source):
 
     def next_batch(self) -> Batch:
         """See Source."""
+        frames, meta, error = b"", b"", ""
         try:
             frames, meta = self._reader.next_batch(self._batch_packets)
-        except pcapy.PcapError as error:
-            self.gone = "disappeared" in str(error) or self.name not in (ANY, *interfaces())
-            what = "has gone: what was captured stays" if self.gone else f"cannot be read for now ({error})"
-            raise Damage(f"interface {self.name} {what}") from None
+        except pcapy.PcapError as raised:
+            error = str(raised)
         count = len(meta) // META_BYTES
+        if not count:
+            self._explain(error)
         self.packets += count
         self.full = count >= self._batch_packets
         if frames:  # the next one is made to fit if it is like this one
             fitting = BATCH_BYTES * count // len(frames)
             self._batch_packets = max(MIN_BATCH_PACKETS, min(BATCH_PACKETS, fitting))
         return Batch(frames, memoryview(meta), self.link_type, MICROSECOND_NS)
+
+    def _explain(self, error: str) -> None:
+        """Why nothing came, if it is for a reason. Raises Damage.
+
+        libpcap is silent when an interface goes down, and then takes one that got another name for gone.
+        """
+        not_found = _NOT_FOUND in error
+        self.gone = not _name(self._index) if self._index else not_found
+        if self.gone:
+            raise Damage(f"interface {self.name} has gone: what was captured stays")
+        if not _is_up(self._index):
+            raise Damage(f"interface {self.name} is down: nothing comes before it is up again")
+        if error and not not_found:
+            raise Damage(f"interface {self.name} cannot be read for now ({error})")
 
     def count(self) -> Lost:
         """Read the kernel's counters, which must not go round between two calls; what is new in them.
@@ -151,17 +171,44 @@ def interfaces() -> list[str]:
     return [name for _, name in socket.if_nameindex()]
 
 
+def _index(name: str) -> int:
+    """The number of an interface, which it keeps when it gets another name; 0 for `any` and the like."""
+    try:
+        return socket.if_nametoindex(name)
+    except OSError:
+        return 0
+
+
+def _name(index: int) -> str:
+    """What an interface is called at this moment, empty if it has gone."""
+    try:
+        return socket.if_indextoname(index)
+    except OSError:
+        return ""
+
+
+def _is_up(index: int) -> bool:
+    """Whether an interface can have packets. Not while it gets another name: it has none that finds it."""
+    if not index:
+        return True
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        try:
+            asked = struct.pack(_IFREQ, _name(index).encode(), 0)
+            flags: int = struct.unpack(_IFREQ, fcntl.ioctl(any_socket, _SIOCGIFFLAGS, asked))[1]
+        except OSError:
+            return False
+    return bool(flags & _IFF_UP)
+
+
 def same_interface(names: Iterable[str]) -> tuple[str, str] | None:
     """The first two names that are of one interface: it may have several (altname in ip-link(8))."""
     known: dict[int, str] = {}
     for name in names:
-        try:
-            index = socket.if_nametoindex(name)
-        except OSError:  # `any`, or one that is not there
-            continue
+        index = _index(name)
         if index in known:
             return known[index], name
-        known[index] = name
+        if index:
+            known[index] = name
     return None
 
 

@@ -240,20 +240,22 @@ class Capture:
             poller.unregister(source.descriptor)
             if str(damage) not in self.warnings:  # else a network that comes and goes would fill them
                 self.warnings.append(str(damage))
-            source.down = True
             return False
         if batch.meta:
-            source.down = False
             self._feed(source, batch)
             if self._ahead is not None:
                 self._ahead.look()
         return source.full
 
     def _look_at_interfaces(self, poller: select.poll) -> None:
-        """Their counts; and those that were down are tried again."""
+        """Their counts, and what becomes of them.
+
+        That it goes down wakes poll(2) once, be it beside packets; that it then goes for good does not.
+        """
         for source in self._count():
-            if source.down and not source.gone:
-                poller.register(source.descriptor, select.POLLIN)  # try again
+            if not source.gone:
+                poller.register(source.descriptor, select.POLLIN)
+                self._read_once(source, poller)
 
     def _count(self) -> list[Interface]:
         interfaces = [source for source in self.sources if isinstance(source, Interface)]

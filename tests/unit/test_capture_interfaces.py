@@ -124,8 +124,8 @@ def test_the_packets_that_netfilter_logs() -> None:
         assert source.link_type == 239
 
 
-VANISHING = """
-import subprocess, trio
+ENGINE = """
+import socket, subprocess, trio
 from flowfs.capture import Capture, CaptureError, open_interface
 class Engine:
     packets = ticks = 0
@@ -143,25 +143,54 @@ ip("link", "set", "v1", "up")
 ip("link", "set", "lo", "up")
 engine = Engine()
 capture = Capture([open_interface("v0", 0), open_interface("lo", 1)], engine)
+async def until(come_true):
+    with trio.fail_after(20):
+        while not come_true():
+            await trio.sleep(0.02)
+"""
+
+VANISHING = """
 async def main():
     async with trio.open_nursery() as nursery:
         nursery.start_soon(capture.run)
-        await trio.sleep(0.3)
+        await until(lambda: engine.ticks)
+        ip("link", "set", "v0", "down")
+        await until(lambda: capture.warnings)
         ip("link", "del", "v0")
-        await trio.sleep(0.4)
+        await until(lambda: capture.sources[0].gone)
         before = engine.ticks
-        await trio.sleep(0.4)
-        assert engine.ticks > before
+        await until(lambda: engine.ticks > before)
         capture.stop()
 trio.run(main)
 print(*capture.warnings, sep="\\n")
 """
 
 
-@pytest.mark.needs("netns")
-def test_an_interface_that_is_down_and_one_that_vanishes() -> None:
+SLEEPING = """
+async def main():
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(capture.run)
+        await until(lambda: engine.ticks)
+        for name in "v0", "v2":  # it keeps capturing under another name
+            ip("link", "set", name, "down")
+            await until(lambda: capture.warnings)
+            ip("link", "set", name, "name", "v2")
+            before = engine.packets
+            ip("link", "set", "v2", "up")
+            await until(lambda: frames.send(bytes(60)) and engine.packets > before)
+        ip("link", "del", "v2")
+        await until(lambda: capture.sources[0].gone)
+        capture.stop()
+frames = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+frames.bind(("v1", 0))
+trio.run(main)
+print(*capture.warnings, sep="\\n")
+"""
+
+
+def _in_a_network_of_its_own(script: str) -> list[str]:
     done = subprocess.run(
-        ["unshare", "--net", sys.executable, "-P", "-c", VANISHING],
+        ["unshare", "--net", sys.executable, "-P", "-c", ENGINE + script],
         env=ENVIRONMENT,
         capture_output=True,
         text=True,
@@ -169,7 +198,19 @@ def test_an_interface_that_is_down_and_one_that_vanishes() -> None:
         check=False,
     )
     assert done.stderr == ""
-    assert done.stdout.splitlines() == [
-        "interface v0 is down: sudo ip link set v0 up",
-        "interface v0 has gone: what was captured stays",
-    ]
+    return done.stdout.splitlines()
+
+
+IS_DOWN = "interface v0 is down: nothing comes before it is up again"
+HAS_GONE = "interface v0 has gone: what was captured stays"
+
+
+@pytest.mark.needs("netns")
+def test_an_interface_that_is_down_and_one_that_vanishes() -> None:
+    told = _in_a_network_of_its_own(VANISHING)
+    assert told == ["interface v0 is down: sudo ip link set v0 up", IS_DOWN, HAS_GONE]
+
+
+@pytest.mark.needs("netns")
+def test_an_interface_that_goes_down_and_comes_again_by_another_name() -> None:
+    assert _in_a_network_of_its_own(SLEEPING)[1:] == [IS_DOWN, HAS_GONE]
