@@ -57,8 +57,11 @@ cdef class Flows(Sleepers):
     @cython.locals(connection=Connection)
     cdef bint _begins_anew(self, Stream stream, Segment segment, long long now_ns) except -1
 
-    @cython.locals(old=Connection, key=bytes, reverse=bytes, generation=cython.longlong)
+    @cython.locals(old=Connection, key=bytes, reverse=bytes)
     cdef Stream _succeed(self, Stream stream, long long now_ns)
+
+    @cython.locals(generation=cython.longlong)
+    cdef Stream _begin_behind(self, Connection old, bytes key, bytes reverse, long long now_ns)
 
     @cython.locals(stream=Stream)
     cdef _close(self, Connection connection, int state, long long now_ns)

@@ -205,6 +205,10 @@ class Flows(Sleepers):
         self._untrack(old)
         if not self._has_room(now_ns):
             return None
+        return self._begin_behind(old, key, reverse, now_ns)
+
+    def _begin_behind(self, old: Connection, key: bytes, reverse: bytes, now_ns: int) -> Stream:
+        """A connection of the addresses and ports of one that is tracked no more; the first direction."""
         generation = self._free_generation(key, reverse, old.generation + (1 if old.carried else 0))
         return self._open(key, reverse, generation, now_ns)
 

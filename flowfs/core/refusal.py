@@ -118,6 +118,8 @@ class Refusal(Lone):
         incumbent = stream.connection
         first = stream if began else stream.peer
         there = self._challenge(first, incumbent.refused_isn, incumbent.refused_peer_isn, now_ns)
+        if there is not None and not incumbent.tracked:
+            return there if began else there.peer
         if there is not None:
             there.connection.refused_whole = incumbent.refused_whole
             self._forget_refused(incumbent)

@@ -11,7 +11,7 @@ cdef int IDLE
 
 
 cdef class Rivals(Claims):
-    @cython.locals(there=Stream)
+    @cython.locals(incumbent=Connection, there=Stream, key=bytes, reverse=bytes)
     cdef Stream _challenge(self, Stream stream, long long isn, long long peer_isn, long long now_ns)
 
     @cython.locals(incumbent=Connection, first=Connection, rival=Connection, rival_stream=Stream, queue=Queue)

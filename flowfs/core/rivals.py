@@ -37,11 +37,16 @@ class Rivals(Claims):
     def _challenge(self, stream: Stream, isn: int, peer_isn: int, now_ns: int) -> Stream | None:
         """The rival that begins with these ISNs: `isn` is that of the stream's direction, which sent a SYN.
 
-        Returns its stream of that direction, which may be there already; None if there is no room.
+        Returns its stream of that direction, which may be there already; None if there is no room. Where the
+        incumbent was forgotten for the room, it is a connection of its own.
         """
+        incumbent = stream.connection
+        key, reverse = stream.key, stream.peer.key
         there = self._rival_with(stream, isn, peer_isn)
         if there is None:
             there = self._begin_rival(stream, now_ns)
+            if there is None and not incumbent.tracked and self._finds_room(now_ns):
+                there = self._begin_behind(incumbent, key, reverse, now_ns)
             if there is None:
                 return None
             there.takes_isn(isn, now_ns)

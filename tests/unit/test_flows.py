@@ -447,6 +447,34 @@ def test_who_wakes_up_is_not_the_one_that_goes() -> None:
         assert said(engine, sleepers[0]) == b"xmore"
 
 
+@pytest.mark.parametrize("early", [b"", b"early "])
+def test_who_gives_room_to_its_successor(early: bytes) -> None:
+    """[M2 L7] the oldest closed one goes for a SYN of its own addresses and ports, which loses nothing."""
+    clock_ns = Conversation.clock_ns
+    oldest = close_with_data(0, clock_ns)
+    with started(table_of(40)) as engine:
+        feed(engine, oldest)
+        number = 1
+        while engine.flows.limit_bytes - engine.flows.used_bytes >= CONNECTION_BYTES:
+            feed(engine, close_with_data(number, engine.now_ns + 1000))
+            number += 1
+        again = oldest.again(9_000_000, 8_000_000)
+        again.packets.clear()
+        again.clock_ns = engine.now_ns + 1000
+        again.syn(payload=early).syn_ack(acked=len(early))
+        again.client(len(early), b"hello").server(0, b"world").client(len(early) + 5, b" again")
+        before = engine.statistics()
+        feed(engine, again)
+        engine.finish()
+        numbers = engine.statistics()
+        flow = engine.find(oldest.client_key(), 1)
+        assert flow is not None
+        assert engine.read(flow, 0, 99) == early + b"hello again"
+        assert numbers["connections"] == before["connections"] + 1
+        assert numbers["connections_refused"] == 0
+        check_counters(numbers)
+
+
 def test_who_goes_first() -> None:
     """[M2] closed without data, half-open, closed (the oldest first), idle longest; the active ones stay."""
     clock_ns = Conversation.clock_ns
