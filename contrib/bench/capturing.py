@@ -11,14 +11,22 @@ import os
 import re
 import signal
 import subprocess
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from contrib.bench import captures, talker, wire
-from contrib.bench.programs import Failed, eventually, find_daemon, remove, settled, unmount, wait_for_end
+from contrib.bench.programs import (
+    Failed,
+    eventually,
+    find_daemon,
+    remove,
+    settled,
+    tcpflow_folder,
+    unmount,
+    wait_for_end,
+)
 
 SETTLED_S = 0.4  # a mount that sees no packets for so long has seen all
 IDLE_S = 1.5  # what tcpdump and tcpflow are at: the kernel may keep packets for a second from them
@@ -109,10 +117,9 @@ def try_tcpdump(cable: Wire, plan: Plan, rate: float) -> Trial:
 
 
 def try_tcpflow(cable: Wire, plan: Plan, rate: float) -> Trial:
-    """It writes to memory, and has no option for its buffer."""
+    """It has no option for its buffer."""
     sends, captures_ = cable
-    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else plan.work
-    folder = Path(tempfile.mkdtemp(prefix="tcpflow-", dir=memory))
+    folder = tcpflow_folder(2 * plan.shape.connections, plan.work)
     preload = wire.compiled("big_buffer.c", "-shared", "-fPIC", "-lpcap")
     environment = {"LD_PRELOAD": str(preload), "BUFFER_KIB": str(plan.buffer_kib)}
     command = captures_.command("tcpflow", "-i", "eth0", "-o", folder, "tcp")

@@ -124,7 +124,7 @@ class Bench:
         capture, limit_s = captures.cached(result.shape), self._options.limit_s
         return {
             "flowfs": lambda: self._flowfs(result),
-            "tcpflow": lambda: run_tcpflow(capture, limit_s, self._work),
+            "tcpflow": lambda: run_tcpflow(capture, 2 * result.shape.connections, limit_s, self._work),
             "tcpdump": lambda: run_tcpdump(capture, limit_s),
             "tshark": lambda: run_tshark(capture, limit_s),
             "copying": lambda: run_copying(capture, limit_s),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -72,3 +74,13 @@ def test_names_after_passes() -> None:
     assert capturing.moved(name, 0) == name
     assert capturing.moved(name, 2) == "010.002.001.044.12345-198.049.100.001.09000"
     assert capturing.moved(name, 256) == "011.000.001.044.12345-197.051.100.001.09000"
+
+
+def test_where_tcpflow_writes(tmp_path: Path) -> None:
+    """Many files go where it matters not what was removed before."""
+    programs = bench_module("programs")
+    assert programs.tcpflow_folder(128, tmp_path).parent == tmp_path
+    assert programs.tcpflow_folder(10**9, tmp_path).parent == tmp_path
+    folder = programs.tcpflow_folder(2000, tmp_path)
+    programs.remove(folder)
+    assert folder.parent == (Path("/dev/shm") if os.access("/dev/shm", os.W_OK) else tmp_path)
