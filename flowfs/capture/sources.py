@@ -7,11 +7,13 @@ engine takes them in slices.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import socket
 import struct
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -134,10 +136,10 @@ class Interface(Source):
         libpcap is silent when an interface goes down, and then takes one that got another name for gone.
         """
         not_found = _NOT_FOUND in error
-        self.gone = not _name(self._index) if self._index else not_found
+        self.gone = _has_gone(self._index) if self._index else not_found
         if self.gone:
             raise Damage(f"interface {self.name} has gone: what was captured stays")
-        if not _is_up(self._index):
+        if self._index and _is_down(self._index):
             raise Damage(f"interface {self.name} is down: nothing comes before it is up again")
         if error and not not_found:
             raise Damage(f"interface {self.name} cannot be read for now ({error})")
@@ -179,25 +181,21 @@ def _index(name: str) -> int:
         return 0
 
 
-def _name(index: int) -> str:
-    """What an interface is called at this moment, empty if it has gone."""
+def _has_gone(index: int) -> bool:
     try:
-        return socket.if_indextoname(index)
-    except OSError:
-        return ""
+        socket.if_indextoname(index)
+    except OSError as error:
+        return error.errno == errno.ENXIO
+    return False
 
 
-def _is_up(index: int) -> bool:
-    """Whether an interface can have packets. Not while it gets another name: it has none that finds it."""
-    if not index:
-        return True
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
-        try:
-            asked = struct.pack(_IFREQ, _name(index).encode(), 0)
-            flags: int = struct.unpack(_IFREQ, fcntl.ioctl(any_socket, _SIOCGIFFLAGS, asked))[1]
-        except OSError:
-            return False
-    return bool(flags & _IFF_UP)
+def _is_down(index: int) -> bool:
+    """Whether an interface has no packets. False if that cannot be asked, as while it gets another name."""
+    with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as any_socket:
+        asked = struct.pack(_IFREQ, socket.if_indextoname(index).encode(), 0)
+        flags: int = struct.unpack(_IFREQ, fcntl.ioctl(any_socket, _SIOCGIFFLAGS, asked))[1]
+        return not flags & _IFF_UP
+    return False
 
 
 def same_interface(names: Iterable[str]) -> tuple[str, str] | None:
