@@ -284,9 +284,13 @@ def warm_memory(size_bytes: int) -> None:
     """Has the kernel find so much memory, and gives it back.
 
     A hypervisor takes back what its guest leaves free for a second or two, and to find it anew takes a
-    millisecond for each MiB: longer than a run, and by turns longer or not.
+    millisecond for each MiB: longer than a run, and by turns longer or not. In huge pages, since small ones
+    would be found among the scraps, and a program's huge ones then in what is cold.
     """
-    mmap.mmap(-1, size_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | mmap.MAP_POPULATE).close()
+    with mmap.mmap(-1, size_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as memory:
+        memory.madvise(mmap.MADV_HUGEPAGE)
+        for offset in range(0, size_bytes, PAGE_BYTES):
+            memory[offset] = 1
 
 
 def note(line: str) -> None:
