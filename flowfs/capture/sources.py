@@ -7,8 +7,8 @@ engine takes them in slices.
 
 from __future__ import annotations
 
-import errno
 import fcntl
+import os
 import socket
 import struct
 import time
@@ -101,7 +101,7 @@ class Interface(Source):
 
     def __init__(self, name: str, number: int, reader: Any) -> None:
         super().__init__(name, number, reader.datalink())
-        self._index = _index(name)
+        self._is_bound = _index(name) != 0  # to one interface, as `any` is not
         self._reader = reader
         reader.setnonblock(1)
         self.descriptor: int = reader.getfd()
@@ -122,7 +122,7 @@ class Interface(Source):
             error = str(raised)
         count = len(meta) // META_BYTES
         if not count:
-            self._explain(error)
+            self._check(error)
         self.packets += count
         self.full = count >= self._batch_packets
         if frames:  # the next one is made to fit if it is like this one
@@ -130,16 +130,18 @@ class Interface(Source):
             self._batch_packets = max(MIN_BATCH_PACKETS, min(BATCH_PACKETS, fitting))
         return Batch(frames, memoryview(meta), self.link_type, MICROSECOND_NS)
 
-    def _explain(self, error: str) -> None:
-        """Why nothing came, if it is for a reason. Raises Damage.
+    def _check(self, error: str) -> None:
+        """Nothing came: find out whether that is for good, and raise Damage if there is a reason.
 
         libpcap is silent when an interface goes down, and then takes one that got another name for gone.
         """
-        not_found = _NOT_FOUND in error
-        self.gone = _has_gone(self._index) if self._index else not_found
+        not_found, is_down = _NOT_FOUND in error, False
+        self.gone = not_found
+        if self._is_bound:
+            self.gone, is_down = _gone_or_down(self.descriptor)
         if self.gone:
             raise Damage(f"interface {self.name} has gone: what was captured stays")
-        if self._index and _is_down(self._index):
+        if is_down:
             raise Damage(f"interface {self.name} is down: nothing comes before it is up again")
         if error and not not_found:
             raise Damage(f"interface {self.name} cannot be read for now ({error})")
@@ -174,28 +176,27 @@ def interfaces() -> list[str]:
 
 
 def _index(name: str) -> int:
-    """The number of an interface, which it keeps when it gets another name; 0 for `any` and the like."""
+    """The number of an interface; 0 for one that is not there, as `any`."""
     try:
         return socket.if_nametoindex(name)
     except OSError:
         return 0
 
 
-def _has_gone(index: int) -> bool:
-    try:
-        socket.if_indextoname(index)
-    except OSError as error:
-        return error.errno == errno.ENXIO
-    return False
+def _gone_or_down(descriptor: int) -> tuple[bool, bool]:
+    """Whether the interface of a packet socket has gone for good, and whether it was set down.
 
-
-def _is_down(index: int) -> bool:
-    """Whether an interface has no packets. False if that cannot be asked, as while it gets another name."""
-    with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as any_socket:
-        asked = struct.pack(_IFREQ, socket.if_indextoname(index).encode(), 0)
-        flags: int = struct.unpack(_IFREQ, fcntl.ioctl(any_socket, _SIOCGIFFLAGS, asked))[1]
-        return not flags & _IFF_UP
-    return False
+    The socket knows it by any name, and lets go of it for good. Neither where nothing can be asked: without a
+    descriptor to spare, or of a name that is no text.
+    """
+    with suppress(OSError, UnicodeError), socket.socket(fileno=os.dup(descriptor)) as bound:
+        name = bound.getsockname()[0]
+        if not name:
+            return True, False
+        asked = struct.pack(_IFREQ, name.encode(), 0)
+        flags: int = struct.unpack(_IFREQ, fcntl.ioctl(bound, _SIOCGIFFLAGS, asked))[1]
+        return False, not flags & _IFF_UP
+    return False, False
 
 
 def same_interface(names: Iterable[str]) -> tuple[str, str] | None:

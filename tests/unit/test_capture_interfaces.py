@@ -147,6 +147,9 @@ async def until(come_true):
     with trio.fail_after(20):
         while not come_true():
             await trio.sleep(0.02)
+async def looked_at(times):
+    wanted = engine.ticks + times
+    await until(lambda: engine.ticks >= wanted)
 """
 
 VANISHING = """
@@ -171,12 +174,14 @@ async def main():
     async with trio.open_nursery() as nursery:
         nursery.start_soon(capture.run)
         await until(lambda: engine.ticks)
-        for name in "v0", "v2":  # it keeps capturing under another name
+        for name, other in ("v0", "v2"), ("v2", b"v\\xff"), (b"v\\xff", "v2"):  # it keeps capturing
             ip("link", "set", name, "down")
-            await until(lambda: capture.warnings)
-            ip("link", "set", name, "name", "v2")
+            await looked_at(2)
+            ip("link", "set", name, "name", other)
+            await looked_at(2)
             before = engine.packets
-            ip("link", "set", "v2", "up")
+            ip("link", "set", other, "up")
+            await looked_at(2)
             await until(lambda: frames.send(bytes(60)) and engine.packets > before)
         ip("link", "del", "v2")
         await until(lambda: capture.sources[0].gone)
