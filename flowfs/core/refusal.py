@@ -114,18 +114,20 @@ class Refusal(Lone):
     def _ask_again(
         self, stream: Stream, segment: Segment, base: bytes, began: bool, now_ns: int
     ) -> Stream | None:
-        """Begin it with this segment, if there is room by now; returns as _contest() does."""
+        """Begin it with this segment, if there is room by now; returns as _contest() does.
+
+        Where the connection that is there gives the room, the segment is the first of one that begins midway.
+        """
         incumbent = stream.connection
+        self._finds_room(now_ns)
+        if not incumbent.tracked:
+            return self._admit_instead(stream, segment, now_ns)
         first = stream if began else stream.peer
         there = self._challenge(first, incumbent.refused_isn, incumbent.refused_peer_isn, now_ns)
-        if there is not None and not incumbent.tracked:
-            return there if began else there.peer
         if there is not None:
             there.connection.refused_whole = incumbent.refused_whole
             self._forget_refused(incumbent)
             return self._hear(there if began else there.peer, stream, segment, base, now_ns)
-        if not incumbent.tracked:
-            return self._admit_instead(stream, segment, now_ns)
         self.counters.dropped_refused_bytes += segment.end - segment.start
         stream.note(REFUSED, segment.end - segment.start)
         return None

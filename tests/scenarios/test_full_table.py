@@ -196,3 +196,37 @@ def test_one_that_is_refused_adds_up() -> None:
         feed(engine, both(conversation.again(*ISNS[0]).handshake()))
         engine.finish()
         check_counters(engine.statistics())
+
+
+@pytest.mark.parametrize("whole", [False, True])
+@pytest.mark.parametrize("what", ["client", "server", "client's RST", "server's RST"])
+def test_one_that_was_refused_and_takes_the_room_of_the_old_one_when_that_is_closed(
+    what: str, whole: bool
+) -> None:
+    """The first of its segments begins a connection, unless it is a RST, which begins none."""
+    conversation, _, _ = full(4)
+    isns = (conversation.client_isn, conversation.server_isn)
+    with started(table_of(4)) as engine:
+        conversation.again(7, 9).syn()
+        if whole:
+            conversation.syn_ack()
+        feed(engine, conversation.again(*isns).server_rst(3, ack=isns[0] + 6))
+        before = engine.statistics()
+        assert before["connections_refused"] > 0
+        conversation.packets.clear()
+        conversation.again(7, 9)
+        if "RST" in what:
+            feed(engine, conversation.rst(0) if "client" in what else conversation.server_rst(0))
+            numbers = engine.statistics()
+            assert numbers["stray_packets"] == before["stray_packets"] + 1
+            assert numbers["connections"] == before["connections"]
+        else:
+            first = conversation.client(0, b"one") if what == "client" else conversation.server(0, b"four")
+            feed(engine, first)
+            assert engine.statistics()["connections"] == before["connections"] + 1
+        conversation.packets.clear()
+        feed(engine, both(conversation).client_ack(len(SERVER)).server_ack(len(CLIENT)))
+        engine.finish()
+        found = [engine.find(key, 0) for key in (conversation.client_key(), conversation.server_key())]
+        assert [None if one is None else engine.read(one, 0, 99) for one in found] == [CLIENT, SERVER]
+        check_counters(engine.statistics())
