@@ -139,16 +139,16 @@ def tcpflow_folder(flows: int, work: Path) -> Path:
     Many go to memory: ext4 passes over inodes that were freed in the last minutes, one by one, and the
     benchmarks remove as many as they have made, so that tcpflow would take ten times as long. A few large
     ones go to the disk, whose cache has larger pages than tmpfs, and whose writing nobody waits for; and so
-    do more than there is room for, a page each.
+    do more than take a quarter of the room there is, a page each: the rest is for what they hold.
     """
-    in_memory = (
-        flows > FEW_FLOWS and os.access(MEMORY, os.W_OK) and 4 * flows * PAGE_BYTES < free_bytes(MEMORY)
-    )
+    in_memory = FEW_FLOWS < flows < free_bytes(MEMORY) // PAGE_BYTES // 4
     return Path(tempfile.mkdtemp(prefix="tcpflow-", dir=MEMORY if in_memory else work))
 
 
 def free_bytes(folder: str) -> int:
-    """How much a file system has room for."""
+    """How much there is room for where files can be written; 0 where they cannot."""
+    if not os.access(folder, os.W_OK):
+        return 0
     state = os.statvfs(folder)
     return state.f_bavail * state.f_frsize
 

@@ -67,7 +67,7 @@ def store(file: Path, size: str, ratios: Mapping[str, float], where: str) -> Non
 
 
 def is_steady(name: str) -> bool:
-    """Whether it is worth storing: what tcpflow takes is the disk's, and varies tenfold."""
+    """Whether it is worth storing: what tcpflow takes where it writes to a disk varies tenfold."""
     return name.startswith("flowfs: ") or name.endswith("flowfs / tcpdump")
 
 

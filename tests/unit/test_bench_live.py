@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -76,11 +75,20 @@ def test_names_after_passes() -> None:
     assert capturing.moved(name, 256) == "011.000.001.044.12345-197.051.100.001.09000"
 
 
-def test_where_tcpflow_writes(tmp_path: Path) -> None:
-    """Many files go where it matters not what was removed before."""
+@pytest.mark.parametrize("flows, place", [(1000, "disk"), (1001, "memory"), (1999, "memory"), (2000, "disk")])
+def test_where_tcpflow_writes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flows: int, place: str
+) -> None:
+    """Many files go where it matters not what was removed before, if there is room."""
     programs = bench_module("programs")
-    assert programs.tcpflow_folder(128, tmp_path).parent == tmp_path
-    assert programs.tcpflow_folder(10**9, tmp_path).parent == tmp_path
-    folder = programs.tcpflow_folder(2000, tmp_path)
-    programs.remove(folder)
-    assert folder.parent == (Path("/dev/shm") if os.access("/dev/shm", os.W_OK) else tmp_path)
+    for name in ("disk", "memory"):
+        (tmp_path / name).mkdir()
+    monkeypatch.setattr(programs, "MEMORY", str(tmp_path / "memory"))
+    monkeypatch.setattr(programs, "free_bytes", lambda folder: 4 * 2000 * 4096)
+    assert programs.tcpflow_folder(flows, tmp_path / "disk").parent == tmp_path / place
+
+
+def test_there_is_no_room_where_nothing_can_be_written(tmp_path: Path) -> None:
+    programs = bench_module("programs")
+    assert programs.free_bytes(str(tmp_path)) > 0
+    assert programs.free_bytes(str(tmp_path / "missing")) == 0
