@@ -41,9 +41,9 @@ class Rivals(Claims):
         incumbent was forgotten for the room, it is a connection of its own.
         """
         incumbent = stream.connection
-        key, reverse = stream.key, stream.peer.key
         there = self._rival_with(stream, isn, peer_isn)
         if there is None:
+            key, reverse = stream.key, stream.peer.key
             there = self._begin_rival(stream, now_ns)
             if there is None and not incumbent.tracked and self._finds_room(now_ns):
                 there = self._begin_behind(incumbent, key, reverse, now_ns)
