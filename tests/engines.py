@@ -8,9 +8,9 @@ which nobody must be able to tell. Every engine is closed, since a core breaks i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from craft import ETHERNET, Conversation, Packet, batches
 from flowfs.core.bundle import Bundle
@@ -19,6 +19,8 @@ from flowfs.core.dormant import Dormant, take_apart, wake
 from flowfs.core.engine import Engine
 from flowfs.core.flow import IDLE, OPEN, STATE_NAMES, Flow
 from flowfs.core.limits import CONNECTION_BYTES, HALF_OPEN_NS, MIB, SECOND_NS, Limits
+from flowfs.core.stream import Connection, Stream
+from flowfs.core.uncommon import Beyond, OddAcks, OddEnd
 from flowfs.dissect import dissect
 from flowfs.tree.names import name_of
 
@@ -26,6 +28,7 @@ BATCHES = (1, 3, 256)
 SMALL = Limits(payload_bytes=4 * MIB, out_of_order_bytes=4 * MIB, table_bytes=MIB)
 WATCHED_PACKETS = 300  # captures up to this are watched packet by packet
 OF_SLEEP = ("connections_asleep", "flows_free", "table_used_bytes")  # what tells of it
+UNCOMMON: Mapping[str, Any] = {"odd_end": OddEnd, "odd_acks": OddAcks, "beyond": Beyond}
 
 ALL = 1 << 30  # files and bytes
 
@@ -166,6 +169,16 @@ def started(limits: Limits = SMALL) -> Iterator[Engine]:
     ):
         assert left[name] == 0, f"{name} after close()"
     assert left["payload_used_bytes"] == left["pinned_bytes"]
+    _check_what_is_shared(engine)
+
+
+def _check_what_is_shared(engine: Engine) -> None:
+    """Nobody has changed what all streams share."""
+    stream = Stream(bytes(12), Connection(0, 0, 0), engine.flows.room)
+    for part, kind in UNCOMMON.items():
+        shared, new = getattr(stream, part), kind()
+        for name in kind.__slots__:
+            assert getattr(shared, name) == getattr(new, name), f"{name} of {part}, which is shared"
 
 
 def feed(engine: Engine, capture: Capture, link_type: int = ETHERNET, size: int = 256) -> None:

@@ -22,6 +22,7 @@ if not cython.compiled:
     from .exchange import Owner
     from .notes import DUPLICATE, WINDOW
     from .pending import Pending
+    from .uncommon import NOTHING_BEYOND, Beyond
 
 from .limits import ACKED_HOLE_NS, FORGED_GAP_NS, REMEMBER_NS, UNKNOWN_WINDOW_BYTES
 from .ranges import LIMIT
@@ -35,16 +36,7 @@ _WINDOW_BYTES = UNKNOWN_WINDOW_BYTES  # a C integer when compiled: it is used wi
 class Afar(Ending):
     """A direction of which the capture may lack more than a window."""
 
-    __slots__ = (
-        "afar",
-        "far_ack_packets",
-        "far_fin",
-        "far_ns",
-        "far_packets",
-        "far_peer_packets",
-        "far_said",
-        "unseen_ns",
-    )
+    __slots__ = ("afar", "beyond", "unseen_ns")
 
     def __init__(self, key: bytes, owner: Owner, room: Room) -> None:
         self.unbroken(key, owner, room)
@@ -53,13 +45,18 @@ class Afar(Ending):
         """Begin without a gap. Subclasses call this, see Link.unlinked()."""
         self.endless(key, owner, room)
         self.afar: Pending | None = None  # what waits there; there is some if it is not None
-        self.far_ns = 0  # since when
-        self.far_fin = NEVER  # the offset of a FIN there
-        self.far_said = 0  # the number that the last segment there acknowledges
-        # How many packets of this side there were with the last one from afar, and of the peer with its last
-        # ACK of what is there, and when the first segment came.
-        self.far_packets = self.far_ack_packets = self.far_peer_packets = 0
+        self.beyond = NOTHING_BEYOND
         self.unseen_ns = 0  # when the peer last acknowledged more, and that was not seen yet
+
+    def own_beyond(self) -> Beyond:
+        """To be changed."""
+        if self.beyond is NOTHING_BEYOND:
+            self.beyond = Beyond()
+        return self.beyond
+
+    def was_beyond(self) -> bool:
+        """Whether there is anything to say of what comes from there."""
+        return self.beyond is not NOTHING_BEYOND
 
     def can_be_acknowledged(self, offset: int) -> bool:
         """Whether the peer can have all before `offset`, though some of it was not seen [Q4]."""
@@ -85,33 +82,35 @@ class Afar(Ending):
         if self._has_peer_spoken(peer_packets - 1):
             self.drop_afar()
         self.far_ack = self.offset_of(ack)
-        self.far_ack_packets = peer_packets
+        self.own_beyond().ack_packets = peer_packets
 
     def _has_peer_spoken(self, peer_packets: int) -> bool:
         """Whether the peer said anything else since the first segment, if it has said so much."""
-        return peer_packets > max(self.far_ack_packets, self.far_peer_packets)
+        return peer_packets > max(self.beyond.ack_packets, self.beyond.peer_packets)
 
     def stay_afar(self, ack: int) -> None:
         """One more packet of this side from outside of any window: what came before it says the same."""
-        if self.far_packets != self.packets - 1:
+        if self.beyond.packets != self.packets - 1:
             self.drop_afar()
-        self.far_packets = self.packets
-        self.far_said = ack
+        beyond = self.own_beyond()
+        beyond.packets = self.packets
+        beyond.said = ack
 
     def hold_afar(self, data: bytes, offset: int, peer_packets: int, now_ns: int) -> None:
         """Keep what came from afar; `peer_packets`: how many there were of the peer so far."""
         if self.afar is not None and abs(offset - self.afar.first()) > _WINDOW_BYTES:
             self.drop_afar()
         afar = self.afar
+        beyond = self.own_beyond()
         if afar is None:
             afar = Pending(self.room.pool, self, True)
-            self.far_ns = now_ns
-            self.far_peer_packets = peer_packets
+            beyond.since_ns = now_ns
+            beyond.peer_packets = peer_packets
         if self.is_too_much(afar) or not self.room.pool.fits(afar.cost(offset, len(data))):
             self._let_go_afar(len(data))
             return
         self.afar = afar
-        self.far_packets = self.packets
+        beyond.packets = self.packets
         before = afar.waiting_bytes
         afar.insert(offset, data)
         known = len(data) - (afar.waiting_bytes - before)
@@ -125,7 +124,7 @@ class Afar(Ending):
     def _take_fin(self, offset: int, now_ns: int) -> None:
         """A FIN from afar waits like the data before it."""
         if self.afar is not None and offset > self.limit():
-            self.far_fin = offset
+            self.own_beyond().fin = offset
         else:
             Ending._take_fin(self, offset, now_ns)
 
@@ -137,15 +136,15 @@ class Afar(Ending):
         afar = self.afar
         if afar is None:
             return 0
-        if self.far_packets != self.packets or self._has_peer_spoken(peer_packets):
+        if self.beyond.packets != self.packets or self._has_peer_spoken(peer_packets):
             self.drop_afar()
             return 0
-        until_ns = self.far_ns + FORGED_GAP_NS
+        until_ns = self.beyond.since_ns + FORGED_GAP_NS
         if self._is_shown(afar, peer_packets) and (now_ns >= until_ns or self.is_too_much(afar)):
             self._go_on_afar(now_ns)
             return WENT_ON
         if until_ns <= now_ns:
-            until_ns = self.far_ns + REMEMBER_NS
+            until_ns = self.beyond.since_ns + REMEMBER_NS
         if until_ns <= now_ns:
             self.drop_afar()
             return 0
@@ -155,7 +154,7 @@ class Afar(Ending):
         """The connection ends, or the capture does: there is nothing more to wait for [H4]."""
         if self.afar is None:
             return
-        spoken = self.far_packets != self.packets or self._has_peer_spoken(peer_packets)
+        spoken = self.beyond.packets != self.packets or self._has_peer_spoken(peer_packets)
         if not spoken and self._is_shown(self.afar, peer_packets):
             self._go_on_afar(now_ns)
         else:
@@ -182,15 +181,16 @@ class Afar(Ending):
             return False
         if peer_packets == 0:
             return True
-        return self.far_ack_packets == peer_packets and abs(self.far_ack - afar.first()) <= _WINDOW_BYTES
+        return self.beyond.ack_packets == peer_packets and abs(self.far_ack - afar.first()) <= _WINDOW_BYTES
 
     def _go_on_afar(self, now_ns: int) -> None:
         """The capture has a gap up to what came from afar."""
         afar = self.afar
-        fin = self.far_fin
+        beyond = self.own_beyond()
+        fin = beyond.fin
         assert afar is not None
         self.afar = None
-        self.far_fin = NEVER
+        beyond.fin = NEVER
         self.room.counters.resynchronised += 1
         self.give_up_all(LIMIT, now_ns)
         if self.fin == FAR_AWAY:
@@ -211,7 +211,8 @@ class Afar(Ending):
         if self.afar is not None:
             self._let_go_afar(self.afar.clear())
             self.afar = None
-        self.far_fin = NEVER
+        if self.beyond.fin != NEVER:
+            self.beyond.fin = NEVER
 
     def _let_go_afar(self, count: int) -> None:
         self.room.counters.dropped_window_bytes += count

@@ -37,27 +37,28 @@ cdef class Room:
     cpdef bint charge(self, long long count) except -1
 
 
+# Here and in what derives from it numbers of 32 bits stand behind the others, so that two share a place.
 @cython.no_gc
 cdef class Assembly:
-    cdef public bint anchored
     cdef public list cuts
     cdef public long long fin
-    cdef public bint fin_acked
     cdef public Flow flow
     cdef public long long hole_ns
     cdef public bytes key
     cdef public Notes notes
     cdef public long long noted_bytes
     cdef public long long origin
-    cdef public bint partial
     cdef public Owner owner
-    cdef public bint unverified
     cdef public Pending pending
     cdef public long long rcv_nxt
     cdef public Room room
     cdef public long long share_bytes
+    cdef public bint anchored
+    cdef public bint fin_acked
+    cdef public bint partial
     cdef public int side
     cdef public int ttl
+    cdef public bint unverified
     cdef void empty(self, bytes key, Owner owner, Room room) noexcept
 
     @cython.locals(middle=cython.Py_ssize_t, known=cython.longlong)

@@ -137,7 +137,7 @@ class Claims(Timeouts):
         assert incumbent is not None
         if incumbent.state == OPEN:
             return True
-        if self._side(incumbent, rival.one).reset_end == NEVER:
+        if self._side(incumbent, rival.one).odd_end.reset_end == NEVER:
             return False  # the other side has ended it, or both were silent for long
         return rival.claims < RESYNC_SEGMENTS or now_ns - self._ended_ns(incumbent) < FORGED_RST_NS
 
@@ -150,8 +150,8 @@ class Claims(Timeouts):
     def _ended_ns(self, connection: Connection) -> int:
         """When what closed it came: a RST may have waited."""
         for stream in (connection.one, connection.other):
-            if stream.reset_end != NEVER:
-                return stream.reset_ns
+            if stream.odd_end.reset_end != NEVER:
+                return stream.odd_end.reset_ns
         return connection.closed_ns
 
     def _is_unasked(self, rival: Connection) -> bool:

@@ -10,6 +10,7 @@ from .order cimport Link
 from .parcel cimport is_in_hand, pass_file
 from .seq cimport advance, distance
 from .stream cimport Connection, Stream
+from .uncommon cimport Beyond, OddAcks, OddEnd
 from .window cimport ABSENT
 
 cdef int OPEN
@@ -93,5 +94,6 @@ cdef void _pass_reach(Bundle bundle, Stream stream) noexcept
 
 @cython.locals(ends=cython.bint)
 cdef void _pass_end(Bundle bundle, Stream stream) noexcept
-cdef void _pass_reset(Bundle bundle, Stream stream) noexcept
-cdef void _pass_afar(Bundle bundle, Stream stream) noexcept
+cdef void _pass_odd_acks(Bundle bundle, Stream stream, OddAcks acks) noexcept
+cdef void _pass_odd_end(Bundle bundle, Stream stream, OddEnd end) noexcept
+cdef void _pass_beyond(Bundle bundle, Stream stream, Beyond beyond) noexcept

@@ -24,6 +24,7 @@ if not cython.compiled:
     from .parcel import is_in_hand, pass_file
     from .seq import advance, distance
     from .stream import Connection, Stream
+    from .uncommon import Beyond, OddAcks, OddEnd
     from .window import ABSENT
 
 from .flow import OPEN
@@ -258,7 +259,7 @@ def take_apart(connection: Connection) -> None:
 def _may_lack(stream: Stream) -> bool:
     """Whether Stream.close() may count what is missing."""
     return not stream.over and (
-        stream.low_count > 0 or stream.peer_ack > stream.rcv_nxt or stream.fin < FAR_AWAY
+        stream.odd_acks.low_count > 0 or stream.peer_ack > stream.rcv_nxt or stream.fin < FAR_AWAY
     )
 
 
@@ -346,16 +347,17 @@ def _pass_stream(bundle: Bundle, stream: Stream) -> None:
     stream.syn_bytes = bundle.number(stream.syn_bytes, 0)
     stream.other_isn = _pass_seq(bundle, stream.other_isn, bundle.flag(stream.other_isn != NEVER), NEVER)
     stream.other_acks = bundle.number(stream.other_acks, 0)
-    stream.odd_acks = bundle.number(stream.odd_acks, 0)
-    stream.odd_packets = bundle.number(stream.odd_packets, 0)
     stream.tail_missing_bytes = bundle.number(stream.tail_missing_bytes, 0)
     stream.deadline_ns = bundle.number(stream.deadline_ns, 0)
     _pass_pickup(bundle, stream)
     _pass_acks(bundle, stream)
     _pass_reach(bundle, stream)
     _pass_end(bundle, stream)
-    _pass_reset(bundle, stream)
-    _pass_afar(bundle, stream)
+    if bundle.flag(stream.has_odd_end()):
+        _pass_odd_end(bundle, stream, stream.own_end())
+    stream.far_ack = _pass_offset(bundle, stream, stream.far_ack, NEVER)
+    if bundle.flag(stream.was_beyond()):
+        _pass_beyond(bundle, stream, stream.own_beyond())
 
 
 def _pass_pickup(bundle: Bundle, stream: Stream) -> None:
@@ -374,11 +376,18 @@ def _pass_acks(bundle: Bundle, stream: Stream) -> None:
     stream.acked_ns = bundle.number(stream.acked_ns, NEVER)
     stream.acked_to = _pass_offset(bundle, stream, stream.acked_to, 0)
     stream.packet_limit = bundle.number(stream.packet_limit, 0)
-    stream.low_ack = _pass_offset(bundle, stream, stream.low_ack, 0)
-    stream.low_count = bundle.number(stream.low_count, 0)
-    stream.low_limit = bundle.number(stream.low_limit, 0)
-    stream.low_ns = bundle.number(stream.low_ns, 0)
     stream.unseen_ns = bundle.number(stream.unseen_ns, 0)
+    if bundle.flag(stream.has_odd_acks()):
+        _pass_odd_acks(bundle, stream, stream.own_acks())
+
+
+def _pass_odd_acks(bundle: Bundle, stream: Stream, acks: OddAcks) -> None:
+    acks.low_ack = _pass_offset(bundle, stream, acks.low_ack, 0)
+    acks.low_count = bundle.number(acks.low_count, 0)
+    acks.low_limit = bundle.number(acks.low_limit, 0)
+    acks.low_ns = bundle.number(acks.low_ns, 0)
+    acks.strange_count = bundle.number(acks.strange_count, 0)
+    acks.strange_packets = bundle.number(acks.strange_packets, 0)
 
 
 def _pass_reach(bundle: Bundle, stream: Stream) -> None:
@@ -403,29 +412,26 @@ def _pass_end(bundle: Bundle, stream: Stream) -> None:
     stream.fin_acked = bundle.flag(stream.fin_acked)
     stream.done = bundle.flag(stream.done)
     stream.over = bundle.flag(stream.over)
-    stream.fin_moved = bundle.number(stream.fin_moved, 0)
-    stream.later_fin = _pass_offset(bundle, stream, stream.later_fin, NEVER)
-    stream.late_fin = _pass_offset(bundle, stream, stream.late_fin, NEVER)
     stream.doubted_fin = _pass_offset(bundle, stream, stream.doubted_fin, NEVER)
-    stream.claimed_ack = _pass_offset(bundle, stream, stream.claimed_ack, NEVER)
 
 
-def _pass_reset(bundle: Bundle, stream: Stream) -> None:
-    stream.reset_at = _pass_offset(bundle, stream, stream.reset_at, NEVER)
-    stream.reset_end = _pass_offset(bundle, stream, stream.reset_end, NEVER)
-    stream.reset_ns = bundle.number(
-        stream.reset_ns, 0 if stream.reset_end == NEVER else stream.connection.closed_ns
-    )
-    stream.reset_known = _pass_offset(bundle, stream, stream.reset_known, 0)
-    stream.reset_packets = bundle.number(stream.reset_packets, 0)
-    stream.reset_overtook = bundle.flag(stream.reset_overtook)
+def _pass_odd_end(bundle: Bundle, stream: Stream, end: OddEnd) -> None:
+    end.fin_moved = bundle.number(end.fin_moved, 0)
+    end.later_fin = _pass_offset(bundle, stream, end.later_fin, NEVER)
+    end.late_fin = _pass_offset(bundle, stream, end.late_fin, NEVER)
+    end.claimed_ack = _pass_offset(bundle, stream, end.claimed_ack, NEVER)
+    end.reset_at = _pass_offset(bundle, stream, end.reset_at, NEVER)
+    end.reset_end = _pass_offset(bundle, stream, end.reset_end, NEVER)
+    end.reset_ns = bundle.number(end.reset_ns, 0 if end.reset_end == NEVER else stream.connection.closed_ns)
+    end.reset_known = _pass_offset(bundle, stream, end.reset_known, 0)
+    end.reset_packets = bundle.number(end.reset_packets, 0)
+    end.reset_overtook = bundle.flag(end.reset_overtook)
 
 
-def _pass_afar(bundle: Bundle, stream: Stream) -> None:
-    stream.far_ack = _pass_offset(bundle, stream, stream.far_ack, NEVER)
-    stream.far_ack_packets = bundle.number(stream.far_ack_packets, 0)
-    stream.far_fin = _pass_offset(bundle, stream, stream.far_fin, NEVER)
-    stream.far_ns = bundle.number(stream.far_ns, 0)
-    stream.far_packets = bundle.number(stream.far_packets, 0)
-    stream.far_peer_packets = bundle.number(stream.far_peer_packets, 0)
-    stream.far_said = _pass_seq(bundle, stream.far_said, stream.far_packets > 0, 0)
+def _pass_beyond(bundle: Bundle, stream: Stream, beyond: Beyond) -> None:
+    beyond.ack_packets = bundle.number(beyond.ack_packets, 0)
+    beyond.fin = _pass_offset(bundle, stream, beyond.fin, NEVER)
+    beyond.since_ns = bundle.number(beyond.since_ns, 0)
+    beyond.packets = bundle.number(beyond.packets, 0)
+    beyond.peer_packets = bundle.number(beyond.peer_packets, 0)
+    beyond.said = _pass_seq(bundle, beyond.said, bundle.flag(beyond.packets > 0), 0)

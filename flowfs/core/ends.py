@@ -19,6 +19,7 @@ if not cython.compiled:
     from .notes import AFTER_FIN
     from .pending import Pending
     from .reach import Reach
+    from .uncommon import NO_ODD_END, OddEnd
 
 from .flow import OPEN
 from .limits import ACKED_HOLE_NS, FORGED_RST_NS
@@ -29,18 +30,7 @@ from .limits import ACKED_HOLE_NS, FORGED_RST_NS
 class Ending(Reach):
     """A direction that ends."""
 
-    __slots__ = (
-        *(
-            "claimed_ack",
-            "deadline_ns",
-            "done",
-            "fin_moved",
-            "late_fin",
-            "later_fin",
-        ),
-        *("over", "packets", "reset_at", "reset_end", "reset_known", "reset_ns", "reset_overtook"),
-        "reset_packets",
-    )
+    __slots__ = ("deadline_ns", "done", "odd_end", "over", "packets")
 
     def __init__(self, key: bytes, owner: Owner, room: Room) -> None:
         self.endless(key, owner, room)
@@ -58,15 +48,17 @@ class Ending(Reach):
         """No FIN and no RST was seen."""
         self.fin = FAR_AWAY
         self.fin_acked = self.done = False
-        self.fin_moved = 0  # how far `fin` lies before the FIN, since the tail was never seen [H5]
-        self.later_fin = NEVER  # where another FIN was, behind the one that counts
-        self.claimed_ack = NEVER  # of the peer, within what is in doubt, and below peer_ack
-        self.late_fin = NEVER  # where one was that came after the connection had been closed
-        self.reset_at = NEVER  # the offset of a RST that is not exact, and may be forged [L5]
-        # Since when time counts for it, or when the one came that closed it, and what was known then.
-        self.reset_ns = self.reset_known = self.reset_packets = 0
-        self.reset_overtook = False  # it came before what was sent earlier, perhaps: time alone tells of it
-        self.reset_end = NEVER  # the offset of the RST of this side that closed it
+        self.odd_end = NO_ODD_END
+
+    def own_end(self) -> OddEnd:
+        """To be changed."""
+        if self.odd_end is NO_ODD_END:
+            self.odd_end = OddEnd()
+        return self.odd_end
+
+    def has_odd_end(self) -> bool:
+        """Whether there is anything to say of its end but that FIN."""
+        return self.odd_end is not NO_ODD_END
 
     def wake_at(self, when_ns: int) -> None:
         """This is to be looked at again by then."""
@@ -94,8 +86,8 @@ class Ending(Reach):
             last = max(last, first)
         if self.fin < FAR_AWAY:
             last = max(last, self.fin_end())
-        if self.late_fin != NEVER:
-            last = max(last, self.late_fin + 1)
+        if self.odd_end.late_fin != NEVER:
+            last = max(last, self.odd_end.late_fin + 1)
         offset = self.offset_of(seq)
         return max(first - offset, offset - last, 0)
 
@@ -103,7 +95,7 @@ class Ending(Reach):
 
     def fin_end(self) -> int:
         """The offset behind the FIN, which counts for one: what the peer acknowledges it with."""
-        return self.fin + self.fin_moved + 1
+        return self.fin + self.odd_end.fin_moved + 1
 
     def receive_fin(self, seq: int, now_ns: int) -> None:
         """A FIN with sequence number `seq`, which is provisional until it is acknowledged [L4]."""
@@ -116,10 +108,10 @@ class Ending(Reach):
             return
         if self.fin < FAR_AWAY and (self.fin_acked or offset >= self.fin):
             if offset >= self.fin_end() and self.anchored:
-                self.later_fin = offset  # of two at most one is true
+                self.own_end().later_fin = offset  # of two at most one is true
             return
         if self.fin < FAR_AWAY and self.anchored:
-            self.later_fin = self.fin
+            self.own_end().later_fin = self.fin
         self.fin = offset
         if self.peer_ack > offset:
             self.fin_acknowledged(now_ns)
@@ -132,9 +124,10 @@ class Ending(Reach):
     def _retract_fin(self, now_ns: int) -> None:
         """What lies behind the FIN shows that it was none, though there may be another one."""
         self.room.counters.fin_retracted += 1
-        self.fin = self.later_fin if self.later_fin >= self.rcv_nxt else FAR_AWAY
-        self.later_fin = NEVER
-        self.fin_moved = 0
+        odd_end = self.own_end()
+        self.fin = odd_end.later_fin if odd_end.later_fin >= self.rcv_nxt else FAR_AWAY
+        odd_end.later_fin = NEVER
+        odd_end.fin_moved = 0
         self.fin_acked = False
         self._is_not_done(now_ns)
         self.drain(now_ns)
@@ -146,8 +139,9 @@ class Ending(Reach):
         if self.done:
             self.room.counters.fin_retracted += 1
         self.fin_acked = False
-        self.fin += self.fin_moved
-        self.fin_moved = 0
+        odd_end = self.own_end()
+        self.fin += odd_end.fin_moved
+        odd_end.fin_moved = 0
         self._is_not_done(now_ns)
         self.drain(now_ns)
 
@@ -204,11 +198,12 @@ class Ending(Reach):
         offset = self.offset_of(seq)
         if not self.anchored or offset < self.rcv_nxt or offset > self.limit():
             return False
-        if self.reset_at == NEVER:
-            self.reset_ns = now_ns
-            self.reset_known = self.known_end()
-        self.reset_at = offset
-        self.reset_packets = self.packets
+        odd_end = self.own_end()
+        if odd_end.reset_at == NEVER:
+            odd_end.reset_ns = now_ns
+            odd_end.reset_known = self.known_end()
+        odd_end.reset_at = offset
+        odd_end.reset_packets = self.packets
         return True
 
     def decide_reset(self, missing: bool, now_ns: int) -> bool:
@@ -216,33 +211,35 @@ class Ending(Reach):
 
         `missing` if either side lacks something: that may be sent again, and would be if the RST was forged.
         """
-        if self.reset_at == self.rcv_nxt and not missing and not self.reset_overtook:
+        odd_end = self.own_end()
+        if odd_end.reset_at == self.rcv_nxt and not missing and not odd_end.reset_overtook:
             return True  # what lay before it has come
-        if self.reset_overtook and now_ns - self.reset_ns < ACKED_HOLE_NS:
-            self.reset_packets = self.packets  # a capture reorders by so much: they may be earlier, too
-        known = self.known_end()
-        goes_on = known > self.reset_known and (known > self.reset_at or self.peer_ack > self.reset_known)
-        waited = now_ns - self.reset_ns >= FORGED_RST_NS
-        if goes_on or (waited and self.packets > self.reset_packets):
-            self.reset_at = NEVER
-            self.reset_overtook = False
+        if odd_end.reset_overtook and now_ns - odd_end.reset_ns < ACKED_HOLE_NS:
+            odd_end.reset_packets = self.packets  # a capture reorders by so much: they may be earlier, too
+        known, known_before = self.known_end(), odd_end.reset_known
+        goes_on = known > known_before and (known > odd_end.reset_at or self.peer_ack > known_before)
+        waited = now_ns - odd_end.reset_ns >= FORGED_RST_NS
+        if goes_on or (waited and self.packets > odd_end.reset_packets):
+            odd_end.reset_at = NEVER
+            odd_end.reset_overtook = False
             self.room.counters.rst_ignored += 1
             return False
         if not waited:
-            self.wake_at(self.reset_ns + FORGED_RST_NS)
+            self.wake_at(odd_end.reset_ns + FORGED_RST_NS)
         return waited
 
     def was_overtaken(self, offset: int) -> bool:
         """Whether all before `offset` may have been sent before this side's RST, which came first [L5]."""
-        return self.anchored and offset <= self.reset_end
+        return self.anchored and offset <= self.odd_end.reset_end
 
     def doubt_reset(self, now_ns: int) -> None:
         """The RST that closed it came before what was sent earlier, or was forged: time tells."""
-        self.reset_at = self.reset_end
-        self.reset_ns = now_ns
-        self.reset_known = self.known_end()
-        self.reset_packets = self.packets
-        self.reset_overtook = True
+        odd_end = self.own_end()
+        odd_end.reset_at = odd_end.reset_end
+        odd_end.reset_ns = now_ns
+        odd_end.reset_known = self.known_end()
+        odd_end.reset_packets = self.packets
+        odd_end.reset_overtook = True
         self.wake_at(now_ns + FORGED_RST_NS)
 
     # --- a connection that goes on although it was closed ------------------------------------------------
@@ -262,7 +259,7 @@ class Ending(Reach):
     def keep_late(self, data: bytes, offset: int, fin: int) -> None:
         """Keep what came after the connection had been closed; `fin`: the offset of its FIN, or NEVER."""
         if fin != NEVER:
-            self.late_fin = fin
+            self.own_end().late_fin = fin
         if data:
             self.share_by_reach()
             self.set_apart(data, offset)
@@ -272,13 +269,16 @@ class Ending(Reach):
         if self.tentative is None or not self.over:
             return False
         offset = self.offset_of(ack)
-        known = self.fin_end() if self.done and self.fin_moved == 0 else self.rcv_nxt
-        end = max(self.tentative.end(), self.late_fin + 1)
+        known = self.fin_end() if self.done and self.odd_end.fin_moved == 0 else self.rcv_nxt
+        end = max(self.tentative.end(), self.odd_end.late_fin + 1)
         if offset <= known or offset > end or offset <= self.tentative.first():
             return False
-        if offset > self.peer_ack or (self.claimed_ack != NEVER and offset > self.claimed_ack):
+        claimed_ack = self.odd_end.claimed_ack
+        if offset > self.peer_ack or (claimed_ack != NEVER and offset > claimed_ack):
             return True
-        self.claimed_ack = offset  # said before, or what was said before was forged: the next one tells
+        self.own_end().claimed_ack = (
+            offset  # said before, or what was said before was forged: the next one tells
+        )
         return False
 
     def count_late(self, offset: int, count: int, ripe: bool) -> bool:
@@ -287,15 +287,15 @@ class Ending(Reach):
         They have to where no peer is there to acknowledge them. If the other side has reset it, they may have
         been under way: `ripe` once that cannot be any more.
         """
-        if not (ripe or self.reset_end != NEVER or self.done):
+        if not (ripe or self.odd_end.reset_end != NEVER or self.done):
             self.far_count = 0
         return self.count_in_a_row(offset, count)
 
     def reopen(self, now_ns: int) -> None:
         """The FIN or RST that closed it was forged: what was sent after it is as good as any [L4 L5]."""
         self.over = False
-        self.reset_end = NEVER
-        self.claimed_ack = NEVER
+        odd_end = self.own_end()
+        odd_end.reset_end = odd_end.claimed_ack = NEVER
         self.forget_row()
         if self.flow is not None and not self.done:
             self.room.store.set_state(self.flow, OPEN, now_ns)
@@ -330,6 +330,6 @@ class Ending(Reach):
         self.drop_outdated()
         if self.tentative is not None:
             self._wait_for_all(self.tentative, now_ns)
-        if self.late_fin != NEVER:
-            self._take_fin(self.late_fin, now_ns)
-            self.late_fin = NEVER
+        if self.odd_end.late_fin != NEVER:
+            self._take_fin(self.odd_end.late_fin, now_ns)
+            self.odd_end.late_fin = NEVER

@@ -74,8 +74,8 @@ class Flows(Sleepers):
 
     def _look_after(self, stream: Stream, now_ns: int) -> None:
         stream.review(now_ns)
-        if stream.reset_at != NEVER and stream.decide_reset(stream.lacks_any(), now_ns):
-            stream.reset_end = stream.reset_at
+        if stream.odd_end.reset_at != NEVER and stream.decide_reset(stream.lacks_any(), now_ns):
+            stream.own_end().reset_end = stream.odd_end.reset_at
             self._close(stream.connection, ENDED_BY_RST, now_ns)
         self._wake(stream, stream.deadline_ns, now_ns)
 
@@ -83,7 +83,7 @@ class Flows(Sleepers):
         """See whether what came from afar shows a gap; if so, what it acknowledges counts as well [Q2]."""
         until_ns = stream.review_afar(stream.peer.packets, now_ns)
         if until_ns == WENT_ON:
-            stream.peer.acknowledge(stream.far_said, now_ns)
+            stream.peer.acknowledge(stream.beyond.said, now_ns)
         else:
             self._wake(stream, until_ns, now_ns)
 

@@ -9,6 +9,7 @@ from .reopening cimport Reopening
 from .seq cimport advance, distance
 from .store cimport Store
 from .stream cimport Connection, Stream
+from .uncommon cimport OddEnd
 
 cdef int OPEN, ENDED_BY_RST
 
@@ -79,5 +80,5 @@ cdef class Lives(Reopening):
     @cython.locals(rival_stream=Stream)
     cdef Stream _challenge_by_both(self, Stream stream, Segment segment, long long now_ns)
 
-    @cython.locals(peer=Stream, refuses=cython.bint)
+    @cython.locals(odd_end=OddEnd, peer=Stream, refuses=cython.bint)
     cdef _reset(self, Stream stream, Segment segment, long long now_ns)

@@ -391,8 +391,9 @@ class Lives(Reopening):
         if stream.expects(segment.seq) or stream.may_be_reset_at(segment.seq):
             self._settle(stream, now_ns)
         if refuses or (stream.expects(segment.seq) and not stream.lacks_any()):
-            stream.reset_ns = now_ns
-            stream.reset_end = stream.offset_of(segment.seq) if stream.anchored else stream.rcv_nxt
+            odd_end = stream.own_end()
+            odd_end.reset_ns = now_ns
+            odd_end.reset_end = stream.offset_of(segment.seq) if stream.anchored else stream.rcv_nxt
             self._close(stream.connection, ENDED_BY_RST, now_ns)
         elif stream.takes_reset(segment.seq, now_ns):
             self._look_after(stream, now_ns)

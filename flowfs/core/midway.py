@@ -108,7 +108,7 @@ class Midway(Rivals):
         """Whether a connection is closed, or time will tell whether a RST has closed it."""
         if connection.state != OPEN:
             return True
-        return connection.one.reset_at != NEVER or connection.other.reset_at != NEVER
+        return connection.one.odd_end.reset_at != NEVER or connection.other.odd_end.reset_at != NEVER
 
     def _is_of_rival(self, rival_stream: Stream, stream: Stream, segment: Segment) -> bool:
         """As for others; but of a rival without a handshake there is nothing near the one that is there."""

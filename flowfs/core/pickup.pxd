@@ -13,13 +13,13 @@ cdef long long RESYNC_SEGMENTS, SETTLE_SEGMENTS
 @cython.no_gc
 cdef class Pickup(Doubting):
     cdef public long long base_seq
-    cdef public int far_count
     cdef public long long far_next
-    cdef public int hint_count
     cdef public long long hint_high
     cdef public long long hint_low
-    cdef public bint hinted
     cdef public long long isn
+    cdef public int far_count
+    cdef public int hint_count
+    cdef public bint hinted
     cdef public int settle_count
     cdef public bint settling
     cdef void unknown(self, bytes key, Owner owner, Room room) noexcept

@@ -14,21 +14,21 @@ cdef int LOWER_ECHOES
 
 @cython.no_gc
 cdef class Reach(Pickup):
-    cdef public bint closed
     cdef public long long echo
     cdef public long long far_ack
+    cdef public long long reach_bytes
+    cdef public long long said_stamp
+    cdef public long long stamp
+    cdef public long long value
+    cdef public bint answers
+    cdef public bint closed
     cdef public int low_echoes
     cdef public bint offers_stamps
     cdef public bint paws
-    cdef public bint answers
-    cdef public long long reach_bytes
     cdef public bint reach_known
-    cdef public long long said_stamp
     cdef public int said_window
     cdef public int scale
-    cdef public long long stamp
     cdef public int syn_window
-    cdef public long long value
     cdef void unlimited(self, bytes key, Owner owner, Room room) noexcept
 
     cdef forget_syn(self)

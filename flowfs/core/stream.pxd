@@ -5,6 +5,7 @@ from .exchange cimport Owner
 from .flow cimport Flow
 from .notes cimport DUPLICATE, SYN, UNKNOWN_TTL, WINDOW
 from .seq cimport advance
+from .uncommon cimport NO_ODD_ACKS, OddAcks, OddEnd
 
 cdef int _NOT_LOST, OPEN, ENDED_BY_FIN, ENDED_BY_RST
 cdef int ACK, CLOSE, ONE_WAY, SNAPLEN
@@ -16,21 +17,21 @@ cdef long long _WINDOW_BYTES
 @cython.final
 @cython.no_gc
 cdef class Connection(Owner):
-    cdef public int claims
     cdef public long long closed_ns
-    cdef public bint contested
-    cdef public bint disputed
     cdef public Connection incumbent
     cdef public long long last_ns
-    cdef public bint lone
     cdef public Stream one
     cdef public Stream other
     cdef public long long packets
-    cdef public bint refused_by_one
     cdef public long long refused_isn
     cdef public long long refused_peer_isn
-    cdef public bint refused_whole
     cdef public Connection rival
+    cdef public int claims
+    cdef public bint contested
+    cdef public bint disputed
+    cdef public bint lone
+    cdef public bint refused_by_one
+    cdef public bint refused_whole
     cdef public int state
     cdef public bint tracked
     cdef void begin(self, long long generation, long long now_ns, int source) noexcept
@@ -45,23 +46,20 @@ cdef class Stream(Afar):
     cdef public long long acked_to
     cdef public Connection connection
     cdef public long long doubted_fin
-    cdef public long long low_ack
-    cdef public int low_count
-    cdef public long long low_limit
-    cdef public long long low_ns
-    cdef public long long odd_acks
-    cdef public long long odd_packets
-    cdef public int other_acks
+    cdef public OddAcks odd_acks
     cdef public long long other_isn
     cdef public long long packet_limit
     cdef public Stream peer
     cdef public long long scheduled_ns
     cdef public long long syn_bytes
     cdef public long long tail_missing_bytes
+    cdef public int other_acks
     cdef public bint verified
     cdef void begin(self, bytes key, Connection connection, Room room) noexcept
 
     cdef _keep_alone(self, long long now_ns)
+    cdef OddAcks own_acks(self)
+    cdef bint has_odd_acks(self) noexcept
     cpdef restart(self, long long isn)
     @cython.locals(offset=cython.longlong)
     cpdef receive(self, const unsigned char* base, Py_ssize_t start, Py_ssize_t end, long long seq, long long now_ns)
@@ -82,8 +80,12 @@ cdef class Stream(Afar):
     @cython.locals(offset=cython.longlong)
     cpdef bint acknowledge(self, long long ack, long long now_ns) except -1
 
+    cdef void _forget_low_acks(self) noexcept
+
+    @cython.locals(odd_acks=OddAcks)
     cdef _acknowledge_less(self, long long offset, long long now_ns)
 
+    @cython.locals(odd_acks=OddAcks, in_a_row=cython.bint)
     cdef bint is_doubted_for_ack(self, long long now_ns) except -1
 
     cdef bint lacks_any(self) noexcept
@@ -107,6 +109,7 @@ cdef class Stream(Afar):
     @cython.locals(missing=cython.longlong)
     cdef _miss_tail(self, long long end)
 
+    @cython.locals(odd_end=OddEnd)
     cdef _check_done(self, long long now_ns)
 
     cpdef close(self, int state, long long now_ns)

@@ -21,6 +21,7 @@ if not cython.compiled:
     from .exchange import Owner
     from .notes import DUPLICATE, SYN, UNKNOWN_TTL, WINDOW
     from .seq import advance
+    from .uncommon import NO_ODD_ACKS, OddAcks
 
 from .flow import FIN as ENDED_BY_FIN
 from .flow import OPEN
@@ -89,25 +90,8 @@ class Stream(Afar):
 
     peer: Stream
     __slots__ = (
-        "ack_count",
-        "acked_ns",
-        "acked_to",
-        "connection",
-        "doubted_fin",
-        "low_ack",
-        "low_count",
-        "low_limit",
-        "low_ns",
-        "odd_acks",
-        "odd_packets",
-        "other_acks",
-        "other_isn",
-        "packet_limit",
-        "peer",
-        "scheduled_ns",
-        "syn_bytes",
-        "tail_missing_bytes",
-        "verified",
+        *("ack_count", "acked_ns", "acked_to", "connection", "doubted_fin", "odd_acks", "other_acks"),
+        *("other_isn", "packet_limit", "peer", "scheduled_ns", "syn_bytes", "tail_missing_bytes", "verified"),
     )
 
     def __init__(self, key: bytes, connection: Connection, room: Room) -> None:
@@ -122,14 +106,22 @@ class Stream(Afar):
         self.acked_ns = NEVER  # [H1] when it was seen that the peer has all below acked_to
         self.acked_to = self.packet_limit = 0
         self.ack_count = 0  # ACKs since, or since one was lower
-        self.low_count = 0  # ACKs in a row that are lower than peer_ack
-        self.low_ack = self.low_ns = self.low_limit = 0  # the highest of them; of the first, as for acked_ns
-        self.odd_acks = self.odd_packets = 0  # packets in a row with ACKs of what nobody sent; the last one
+        self.odd_acks = NO_ODD_ACKS
         self.verified = False  # checksums were right: a wrong one means something [V2]
         self.doubted_fin = NEVER  # the offset of a FIN that is in doubt [T1]
         self.syn_bytes = 0  # so much in doubt at offset 0 came with the SYN [L7]
         self.tail_missing_bytes = 0  # acknowledged when it ended, and never seen [H5]
         self.scheduled_ns = 0  # the table's: for when that stands in its queue
+
+    def own_acks(self) -> OddAcks:
+        """To be changed."""
+        if self.odd_acks is NO_ODD_ACKS:
+            self.odd_acks = OddAcks()
+        return self.odd_acks
+
+    def has_odd_acks(self) -> bool:
+        """Whether there is anything to say of ACKs beside how far they went."""
+        return self.odd_acks is not NO_ODD_ACKS
 
     def restart(self, isn: int) -> None:
         """Begin anew at another ISN; there must be no file and no data yet, but that of a SYN."""
@@ -143,7 +135,7 @@ class Stream(Afar):
         self.forget_row()
         self.partial = False
         self.acked_ns = self.doubted_fin = NEVER
-        self.low_count = 0
+        self._forget_low_acks()
         self.tail_missing_bytes = 0
         self.forget_notes()
         self.ttl = UNKNOWN_TTL
@@ -165,8 +157,8 @@ class Stream(Afar):
         """FINs that do not count yet are counted from the base as well [L3]."""
         if self.doubted_fin != NEVER:
             self.doubted_fin -= low
-        if self.late_fin != NEVER:
-            self.late_fin -= low
+        if self.odd_end.late_fin != NEVER:
+            self.odd_end.late_fin -= low
         Afar._anchor(self, low, now_ns)
 
     def rebase(self, seq: int) -> None:
@@ -239,7 +231,7 @@ class Stream(Afar):
         if offset > self.peer_ack and not self.can_be_acknowledged(offset):
             self.hear_from_afar(ack, self.peer.packets)
             return False
-        self.low_count = 0
+        self._forget_low_acks()
         self.ack_count += 1
         if offset > self.peer_ack:
             self.peer_ack = offset
@@ -251,32 +243,39 @@ class Stream(Afar):
             self.see_peer_wait(offset)
         return True
 
+    def _forget_low_acks(self) -> None:
+        if self.odd_acks.low_count:
+            self.odd_acks.low_count = 0
+
     def _acknowledge_less(self, offset: int, now_ns: int) -> None:
         """The peer acknowledges less than before: that came late, or what was before was forged [H1]."""
-        if self.low_count == 0:
-            self.low_ack = offset
-            self.low_ns = now_ns
-            self.low_limit = self.connection.packets + ACKED_HOLE_PACKETS
-        self.low_ack = max(self.low_ack, offset)
-        self.low_count += 1
+        odd_acks = self.own_acks()
+        if odd_acks.low_count == 0:
+            odd_acks.low_ack = offset
+            odd_acks.low_ns = now_ns
+            odd_acks.low_limit = self.connection.packets + ACKED_HOLE_PACKETS
+        odd_acks.low_ack = max(odd_acks.low_ack, offset)
+        odd_acks.low_count += 1
         if offset < self.acked_to:
             self.acked_ns = NEVER
-        if self.low_count >= LOWER_ACKS and (
-            now_ns - self.low_ns >= ACKED_HOLE_NS or self.connection.packets >= self.low_limit
+        if odd_acks.low_count >= LOWER_ACKS and (
+            now_ns - odd_acks.low_ns >= ACKED_HOLE_NS or self.connection.packets >= odd_acks.low_limit
         ):
             self.room.counters.bad_acks += 1
-            self.low_count = 0
-            self.peer_ack = self.low_ack
+            odd_acks.low_count = 0
+            self.peer_ack = odd_acks.low_ack
             self.fin_unacknowledged(now_ns)
         self.see_peer_wait(offset)
 
     def is_doubted_for_ack(self, now_ns: int) -> bool:
         """Whether a segment with such an ACK is in doubt: several in a row show a gap of the peer [Q2]."""
-        self.odd_acks = self.odd_acks + 1 if self.odd_packets == self.packets - 1 else 1
-        self.odd_packets = self.packets
-        if self.odd_acks == RESYNC_SEGMENTS:
+        odd_acks = self.own_acks()
+        in_a_row = odd_acks.strange_packets == self.packets - 1
+        odd_acks.strange_count = odd_acks.strange_count + 1 if in_a_row else 1
+        odd_acks.strange_packets = self.packets
+        if odd_acks.strange_count == RESYNC_SEGMENTS:
             self.trust(FAR_AWAY, now_ns)
-        return self.odd_acks < RESYNC_SEGMENTS
+        return odd_acks.strange_count < RESYNC_SEGMENTS
 
     def relieve(self, now_ns: int) -> None:
         """Give up the lowest holes until half of what waits is left [H2]."""
@@ -293,7 +292,7 @@ class Stream(Afar):
         """Whether there is anything for review() to look at."""
         if self.pending is not None or self.tentative is not None or self.fin < FAR_AWAY:
             return True
-        return self.settling or self.reset_at != NEVER
+        return self.settling or self.odd_end.reset_at != NEVER
 
     def review(self, now_ns: int) -> None:
         """Give up the holes that are lost; end the stream if it has ended; set the time of the next look."""
@@ -353,7 +352,7 @@ class Stream(Afar):
         Its last ACKs count: who acknowledges less again does not have it.
         """
         connection = self.connection
-        if self.low_count and self.low_ack < end:
+        if self.odd_acks.low_count and self.odd_acks.low_ack < end:
             return False
         if self.acked_ns == NEVER or end > self.acked_to:
             self.acked_ns = now_ns
@@ -369,7 +368,7 @@ class Stream(Afar):
         """Whether a hole up to `end` is shown by more than one or two packets, if it is wide [H1 H3 H4]."""
         if end - self.rcv_nxt <= WIDE_HOLE_BYTES:
             return True
-        if self.peer_ack >= end and self.low_count == 0 and self.ack_count >= RESYNC_SEGMENTS:
+        if self.peer_ack >= end and self.odd_acks.low_count == 0 and self.ack_count >= RESYNC_SEGMENTS:
             return True
         return self.pending is not None and self.pending.is_shown_by_several()
 
@@ -384,7 +383,8 @@ class Stream(Afar):
             return
         if self.rcv_nxt < self.fin:
             self._miss_tail(self.fin)
-            self.fin_moved += self.fin - self.rcv_nxt
+            odd_end = self.own_end()
+            odd_end.fin_moved += self.fin - self.rcv_nxt
             self.fin = self.rcv_nxt  # the size is final: what still comes is behind the FIN [R7]
         self.done = True
         self.drop_afar()  # there is no gap behind the end [R7]
@@ -399,7 +399,7 @@ class Stream(Afar):
 
     def _miss_what_was_acknowledged(self) -> None:
         """When it ends: all that the peer said last that it has, or that lies before a FIN one way."""
-        end = self.low_ack if self.low_count else self.peer_ack
+        end = self.odd_acks.low_ack if self.odd_acks.low_count else self.peer_ack
         if self.fin < FAR_AWAY and (self.fin_acked or self.peer.packets == 0):
             end = self.fin
         if self.anchored and end > self.rcv_nxt and self.is_credible(end):
@@ -433,7 +433,8 @@ class Stream(Afar):
             self.drop_behind_fin()
         self._miss_what_was_acknowledged()
         self.deadline_ns = 0
-        self.reset_at = NEVER
+        if self.odd_end.reset_at != NEVER:
+            self.odd_end.reset_at = NEVER
         if self.flow is not None and state != OPEN and self.flow.state == OPEN:
             self.room.store.set_state(self.flow, ENDED_BY_FIN if self.done else state, now_ns)
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import product
 from typing import Any
 
 import pytest
 
 from craft import Conversation
-from engines import SMALL, evict, feed, started
+from engines import SMALL, UNCOMMON, evict, feed, started
 from flowfs.core.bundle import Bundle
 from flowfs.core.dormant import last_ns_of, may_sleep, sleep, take_apart, wake
 from flowfs.core.engine import Engine
 from flowfs.core.stream import Connection, Stream
+from flowfs.core.uncommon import Beyond, OddAcks, OddEnd
 
 FAR_AWAY = 1 << 62  # as an offset
 
@@ -42,7 +44,17 @@ def fields(of: type) -> list[str]:
 
 
 def numbers(of: type) -> list[str]:
-    return [name for name in fields(of) if name not in STRUCTURE | KEPT | OF_BOTH | WAITING | {"flow"}]
+    others = STRUCTURE | KEPT | OF_BOTH | WAITING | set(UNCOMMON) | {"flow"}
+    return [name for name in fields(of) if name not in others]
+
+
+def places(connection: Connection) -> dict[str, Any]:
+    """The connection, its directions, and what these have of their own, all with numbers."""
+    found: dict[str, Any] = {"connection": connection}
+    for side in ("one", "other"):
+        stream = found[side] = getattr(connection, side)
+        found |= {f"{side} {part}": getattr(stream, part) for part in UNCOMMON}
+    return found
 
 
 def unusual(name: str, value: Any, salt: int) -> Any:
@@ -55,10 +67,10 @@ def unusual(name: str, value: Any, salt: int) -> Any:
 
 
 def everything(connection: Connection) -> dict[str, Any]:
-    found = {f"connection {name}": getattr(connection, name) for name in numbers(Connection)}
-    for side in ("one", "other"):
-        stream = getattr(connection, side)
-        found |= {f"{side} {name}": getattr(stream, name) for name in [*numbers(Stream), *sorted(KEPT)]}
+    found: dict[str, Any] = {}
+    for where, place in places(connection).items():
+        names = numbers(type(place)) + (sorted(KEPT) if isinstance(place, Stream) else [])
+        found |= {f"{where} {name}": getattr(place, name) for name in names}
     return found
 
 
@@ -80,6 +92,14 @@ def talk(engine: Engine) -> Connection:
     return connection_of(engine, conversation)
 
 
+def uncommon(connection: Connection) -> Connection:
+    """With something to say of everything."""
+    for stream in (connection.one, connection.other):
+        for name, kind in UNCOMMON.items():
+            setattr(stream, name, kind())
+    return connection
+
+
 def slept(engine: Engine, connection: Connection) -> Connection:
     """A copy that has slept; the connection stays as it was."""
     one, other = connection.one, connection.other
@@ -98,17 +118,23 @@ def slept(engine: Engine, connection: Connection) -> Connection:
 
 def test_slots_are_told() -> None:
     """Else the tests below look at nothing."""
-    assert {"rcv_nxt", "isn", "peer_ack", "reach_bytes", "late_fin", "far_said"} <= set(numbers(Stream))
+    assert {"rcv_nxt", "isn", "peer_ack", "reach_bytes"} <= set(numbers(Stream))
+    assert {"late_fin", "reset_overtook"} <= set(numbers(OddEnd))
+    assert {"low_ack", "strange_count"} <= set(numbers(OddAcks))
+    assert {"said", "since_ns"} <= set(numbers(Beyond))
     assert {"state", "last_ns", "generation", "other_source", "refused_isn"} <= set(numbers(Connection))
-    assert len(numbers(Stream)) > 60
+    assert sum(map(len, map(numbers, [Stream, *UNCOMMON.values()]))) > 60
 
 
-@pytest.mark.parametrize("where", ["connection", "one", "other"])
+WHERE = ["connection", *(" ".join(words) for words in product(["one", "other"], UNCOMMON)), "one", "other"]
+
+
+@pytest.mark.parametrize("where", WHERE)
 def test_each_field(engine: Engine, where: str) -> None:
     """It survives, or whoever has another value there than usual does not sleep."""
-    connection = talk(engine)
+    connection = uncommon(talk(engine))
     assert may_sleep(connection)
-    place: Any = connection if where == "connection" else getattr(connection, where)
+    place = places(connection)[where]
     awake = set()
     for salt, name in enumerate(numbers(type(place))):
         before = getattr(place, name)
@@ -121,13 +147,13 @@ def test_each_field(engine: Engine, where: str) -> None:
         else:
             awake.add(name)
         setattr(place, name, before)
-    assert awake == (set() if where == "connection" else {"scheduled_ns", "settling"})
+    assert awake == ({"scheduled_ns", "settling"} if isinstance(place, Stream) else set())
 
 
 def test_all_fields_at_once_and_large(engine: Engine) -> None:
-    connection = talk(engine)
+    connection = uncommon(talk(engine))
     known = []
-    for place in (connection, connection.one, connection.other):
+    for place in places(connection).values():
         for name in numbers(type(place)):
             before = getattr(place, name)
             known.append((place, name, before))
@@ -140,6 +166,18 @@ def test_all_fields_at_once_and_large(engine: Engine) -> None:
     take_apart(copy)
     for place, name, before in known:
         setattr(place, name, before)
+
+
+def test_who_has_nothing_uncommon_shares_it(engine: Engine) -> None:
+    """Before and after; the object that says so is one for all."""
+    connection = talk(engine)
+    copy = slept(engine, connection)
+    for part in UNCOMMON:
+        shared = getattr(connection.one, part)
+        assert (
+            getattr(connection.other, part) is getattr(copy.one, part) is getattr(copy.other, part) is shared
+        )
+    take_apart(copy)
 
 
 def is_narrow(place: Any, name: str) -> bool:

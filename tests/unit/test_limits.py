@@ -120,6 +120,17 @@ def a_hole_that_is_filled(number: int) -> Conversation:
     return connection(number).handshake().client(5, b"x").server_ack(6).rst(0).client(0, b"hello").rst(6)
 
 
+def closed_by_a_rst(number: int) -> Conversation:
+    return one_byte_each_way(number).rst(1)
+
+
+def uncommon_in_every_way(number: int) -> Conversation:
+    """Both sides acknowledge less than before, and are heard from afar, and a RST of each is waited with."""
+    conversation = one_byte_each_way(number).client(1, b"abc").server(1, b"abc")
+    conversation.server_ack(4).client_ack(4).server_ack(1).client_ack(1)
+    return conversation.client(1 << 24, b"far").server(1 << 24, b"far").rst(10).server_rst(10)
+
+
 def in_frames(pieces: list[bytes]) -> Conversation:
     frames = map(ethernet, pieces)
     return Conversation(packets=[Packet(1_700_000_000 * 10**9, frame, len(frame)) for frame in frames])
@@ -161,6 +172,8 @@ def a_discarded_datagram(number: int) -> Conversation:
         (tiny_segments_behind_a_hole, 60),
         (conflicts, 100),
         (many_turns, 200),
+        (closed_by_a_rst, 3000),
+        (uncommon_in_every_way, 3000),
         (cut_packets, 100),
         (gaps, 60),
         (a_fragment, 3000),
