@@ -20,9 +20,9 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 CORE = Path("flowfs", "core")
-# Not compiled although a .pxd may stand beside them: the package itself, two helpers whose .pxd replaces them
-# in C, and the budgets, a frozen dataclass that nothing hot reads.
-PLAIN = frozenset(("__init__", "memory", "seq", "limits"))
+# Not compiled although a .pxd may stand beside them: the package itself, three helpers whose .pxd replaces
+# them in C, and the budgets, a frozen dataclass that nothing hot reads.
+PLAIN = frozenset(("__init__", "memory", "pages", "seq", "limits"))
 # -O3 measured the same speed in a larger file. -g0: nobody debugs the generated C, and without it the wheel
 # is a quarter of the size.
 COMPILER_FLAGS = ["-O2", "-g0"]

@@ -63,7 +63,7 @@ def core_fault(promised: str) -> str | None:
 
 def declared_modules(core: Path) -> list[str]:
     """The modules of the core that contrib/build_hook.py compiles: those with a .pxd but these."""
-    return sorted({path.stem for path in core.glob("*.pxd")} - {"memory", "seq", "limits"})
+    return sorted({path.stem for path in core.glob("*.pxd")} - {"memory", "pages", "seq", "limits"})
 
 
 def pytest_report_header() -> str:

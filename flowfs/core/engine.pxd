@@ -17,6 +17,7 @@ from .defrag cimport Defrag
 from .desk cimport Desk
 from .gauges cimport gauges
 from .memory cimport fetch, let_others
+from .pages cimport enlarge
 
 
 cdef long long _SECOND_NS

@@ -40,6 +40,7 @@ if not cython.compiled:
     from .desk import Desk
     from .gauges import gauges
     from .memory import fetch, let_others
+    from .pages import enlarge
 
 from .limits import (
     BRIEF_PACKETS,
@@ -87,6 +88,7 @@ class Engine(Desk):
     """One mount's core. Any thread may call any method."""
 
     def __init__(self, limits: Limits, dissect: Dissect | None = None) -> None:
+        enlarge()
         Desk.__init__(self, limits)
         self.dissect = dissect
         self.defrag = Defrag(limits.fragment_bytes, self.counters)

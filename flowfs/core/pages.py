@@ -1,0 +1,10 @@
+"""The memory in which Python makes objects, in pages as large as the kernel has them.
+
+Connections and flows are objects, hundreds of MiB of them, and nearly all come one behind the other. In pages
+of 4 KiB that is a fault for each two connections, and a miss in the processor's table of pages for most looks
+at one. Nothing to do when interpreted, since it takes C to tell the interpreter.
+"""
+
+
+def enlarge() -> None:
+    """From here on, in the whole process. What Python frees goes back to the kernel as it always does."""

@@ -1,0 +1,47 @@
+"""core/pages.py: objects are made in large pages, and what is freed goes back to the kernel."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+import flowfs.core
+from engines import started
+from resident import resident_bytes
+
+MIB = 1 << 20
+OBJECT_BYTES = 400  # less than Python's own allocator takes
+OBJECTS = 64 * MIB // OBJECT_BYTES
+ENABLED = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+
+
+def large_bytes() -> int:
+    found = re.search(r"AnonHugePages: +(\d+) kB", Path("/proc/self/smaps_rollup").read_text())
+    assert found is not None
+    return int(found[1]) << 10
+
+
+def objects() -> list[bytes]:
+    return [bytes(OBJECT_BYTES) for _ in range(OBJECTS)]
+
+
+@pytest.mark.skipif(not flowfs.core.compiled(), reason="only C can tell the interpreter")
+@pytest.mark.skipif(
+    not ENABLED.exists() or "[never]" in ENABLED.read_text(), reason="the kernel has no large pages"
+)
+def test_objects_are_made_in_large_pages() -> None:
+    with started():
+        before = large_bytes()
+        made = objects()
+        assert large_bytes() > before + 32 * MIB, "of 64 MiB; some may be in what Python had already"
+    assert len(made) == OBJECTS
+
+
+def test_what_is_freed_goes_back() -> None:
+    with started():
+        made = objects()
+        before = resident_bytes()
+        made.clear()
+        assert resident_bytes() < before - 48 * MIB
