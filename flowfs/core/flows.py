@@ -409,17 +409,25 @@ class Flows(Sleepers):
         free_bytes = self.limit_bytes - self.used_bytes + places * CONNECTION_BYTES - slept_bytes
         return free_bytes < wanted * CONNECTION_BYTES
 
+    def _decide_rivals(self, connection: Connection, now_ns: int) -> Connection:
+        """The capture has ended: who has the place now. Whoever knows of rivals does it."""
+        return connection
+
     def finish(self, now_ns: int, patience_bytes: int) -> bool:
         """The capture has ended: what waits is given up; states stay as they are [H4].
 
         Returns False, and is to be called again, when memory for `patience_bytes` is short; 0: it never is.
         """
         for key in list(self.entries):
-            entry = self.entries[key]  # which making room for another may have changed
+            entry = self.entries.get(key)  # making room for another may have changed it, or taken it
             asleep = isinstance(entry, Dormant)
-            if asleep and not entry.lacks:
+            if entry is None or (asleep and not entry.lacks):
                 continue
             connection: Connection = self._rouse(entry) if asleep else entry
+            if connection.rival is not None:
+                connection = self._decide_rivals(connection, now_ns)
+            if connection.state != OPEN and self.room.pool.used_bytes == 0:
+                continue  # it has its end, and nothing waits in it, nor in any other
             for stream in (connection.other, connection.one):
                 if patience_bytes and not stream.over and self.store.is_short(patience_bytes, 0):
                     return False
