@@ -47,17 +47,24 @@ def test_the_next_generation_is_found_at_once() -> None:
         assert [flow.generation for flow in flows] == [0, 1, 2]
 
 
-def test_what_was_forgotten_is_not_found() -> None:
-    """A connection that timed out long ago: a packet of it begins another [L9]."""
+def one_of_many(number: int, clock_ns: int = 10**18) -> Conversation:
+    return Conversation(client_address=f"10.1.{number >> 8}.{number & 255}", clock_ns=clock_ns)
+
+
+@pytest.mark.parametrize("count", [1, SLOTS // 2])
+def test_what_was_forgotten_is_not_found(count: int) -> None:
+    """Connections that timed out long ago: a packet of each begins another [L9]. Many share slots."""
     with started(Limits(payload_bytes=MIB)) as engine:
-        feed(engine, Conversation().handshake().client(0, b"a"))
-        (flow,) = engine.list_after(0, 9)
-        engine.remove(flow)
+        for number in range(count):
+            feed(engine, one_of_many(number).handshake().client(0, b"a"))
+        for flow in engine.list_after(0, count):
+            engine.remove(flow)
         for _ in range(2):
             engine.tick(engine.now_ns + 700 * SECOND_NS)
         assert engine.statistics()["connections_tracked"] == 0
-        feed(engine, Conversation(clock_ns=engine.now_ns).client(1, b"b"))
-        assert engine.statistics()["connections"] == 2
+        for number in range(count):
+            feed(engine, one_of_many(number, engine.now_ns).client(1, b"b"))
+        assert engine.statistics()["connections"] == 2 * count
 
 
 def test_more_streams_than_slots() -> None:
@@ -66,8 +73,8 @@ def test_more_streams_than_slots() -> None:
     with started(Limits(payload_bytes=16 * MIB)) as engine:
         for offset, data in enumerate((b"a", b"b")):
             for number in range(count):
-                conversation = Conversation(client_address=f"10.1.{number >> 8}.{number & 255}")
-                feed(engine, conversation.client(offset, data).server_ack(offset + 1))
+                conversation = one_of_many(number).client(offset, data)
+                feed(engine, conversation.server_ack(offset + 1))
         engine.finish()
         flows = engine.list_after(0, 2 * count)
         assert [engine.read(flow, 0, 9) for flow in flows] == [b"ab"] * count
