@@ -131,6 +131,11 @@ def uncommon_in_every_way(number: int) -> Conversation:
     return conversation.client(1 << 24, b"far").server(1 << 24, b"far").rst(10).server_rst(10)
 
 
+def uncommon_though_nothing_waits(number: int) -> Conversation:
+    conversation = one_byte_each_way(number).server_ack(1 << 25).client_ack(1 << 25)
+    return conversation.server_ack(0).client_ack(0).rst(10).server_rst(10)
+
+
 def in_frames(pieces: list[bytes]) -> Conversation:
     frames = map(ethernet, pieces)
     return Conversation(packets=[Packet(1_700_000_000 * 10**9, frame, len(frame)) for frame in frames])
@@ -174,6 +179,7 @@ def a_discarded_datagram(number: int) -> Conversation:
         (many_turns, 200),
         (closed_by_a_rst, 3000),
         (uncommon_in_every_way, 3000),
+        (uncommon_though_nothing_waits, 3000),
         (cut_packets, 100),
         (gaps, 60),
         (a_fragment, 3000),
@@ -297,6 +303,12 @@ def what_is_kept(
             yield kept + arena, charged + numbers["fragments_used_bytes"]
     finally:
         tracemalloc.stop()
+
+
+@pytest.mark.skipif(not flowfs.core.compiled(), reason="compiled objects are smaller")
+def test_a_stream_is_one_of_the_objects_that_python_has_memory_for() -> None:
+    """Of 512 bytes at the most (obmalloc.c); else the C library has to find some for each."""
+    assert Stream.__basicsize__ <= 512
 
 
 @pytest.mark.skipif(not flowfs.core.compiled(), reason="of Python's classes the collector sees all objects")
