@@ -12,7 +12,7 @@ from functools import partial
 from threading import Thread
 
 from .config import Config, ConfigError, show_size
-from .core.engine import Engine
+from .core.engine import Engine, enlarge_pages
 from .dissect import dissect
 
 SWITCH_INTERVAL_S = 0.0002  # a thread that is busy lets go of the interpreter so often
@@ -26,6 +26,7 @@ def begin(config: Config) -> Engine:
     """
     gc.disable()
     _check_memory(config)
+    enlarge_pages()
     try:
         engine = Engine(config.limits, partial(dissect, tunnels=config.tunnels))
     except (OSError, MemoryError) as error:

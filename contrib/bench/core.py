@@ -63,6 +63,7 @@ def measure(load: shapes.Load, options: argparse.Namespace) -> None:
     print(load.what)
     show("reading alone", *run(path, options.packets, lambda _: None))
     for _ in range(options.repeat):
+        engine.enlarge_pages()
         house = engine.Engine(Limits(payload_bytes=load.payload_bytes, table_bytes=load.table_bytes))
         feed = partial(feed_batch, house)
         show("into the engine", *run(path, options.packets, feed))

@@ -19,7 +19,7 @@ from pathlib import Path
 sys.path.append(str(Path(__file__).resolve().parents[2]))  # at the end: an installed flowfs comes first
 
 from flowfs.core import compiled
-from flowfs.core.engine import Engine
+from flowfs.core.engine import Engine, enlarge_pages
 from flowfs.core.limits import CONNECTION_BYTES, DROWSY_NS, EVICT_POLICIES, MIB, Limits
 from flowfs.heap import trim
 
@@ -105,6 +105,7 @@ def measure(count: int, data: bytes, rate: int, evict: str, archives: bool) -> I
         evict=evict,
         archives=archives,
     )
+    enlarge_pages()
     engine = Engine(limits)
     before, seconds = resident_bytes(), 0.0
     for first in range(0, count, _BATCH):

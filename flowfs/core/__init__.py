@@ -12,7 +12,8 @@ rival), `lone` (one packet seen), `midway` (no handshake seen), `rivals` (who ma
 it is), `timeouts` (what time does), `flows` (who is there), `sleepers` (of whom nothing comes: as records,
 see `dormant` and `parcel`, and in listings, see `roster`) and `recent`; `stream` on `afar` (long
 gaps), `ends` (FIN and RST), `reach` (windows, times), `pickup` (where it begins), `doubt`, `assembly`,
-`exchange` (who spoke when: what `dialogue` tells readers).
+`exchange` (who spoke when: what `dialogue` tells readers), and has what few need from `uncommon`. All these
+objects are made in large `pages`.
 
 A module imports only what stands to its right (and `limits`, `counters`, which everyone may use).
 Every module is plain Python that runs as it is; where a `.pxd` stands beside it, Cython compiles the

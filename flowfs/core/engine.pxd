@@ -29,6 +29,9 @@ cdef long long _FETCH_AHEAD
 cdef long long _LEAP_NS
 
 
+cpdef enlarge_pages()
+
+
 cdef class Engine(Desk):
     cdef object dissect
     cdef readonly Defrag defrag

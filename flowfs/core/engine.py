@@ -84,11 +84,15 @@ that was captured.
 """
 
 
+def enlarge_pages() -> None:
+    """Have all objects of this process made in large pages, where the kernel has them, see `pages`."""
+    enlarge()
+
+
 class Engine(Desk):
     """One mount's core. Any thread may call any method."""
 
     def __init__(self, limits: Limits, dissect: Dissect | None = None) -> None:
-        enlarge()
         Desk.__init__(self, limits)
         self.dissect = dissect
         self.defrag = Defrag(limits.fragment_bytes, self.counters)

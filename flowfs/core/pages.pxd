@@ -1,5 +1,5 @@
 # Python asks for 1 MiB at a time, and a large page has 2: each second time it gets the other half of one.
-# Called with the interpreter's lock held, as all that has to do with objects is.
+# Such halves are given and taken back with the interpreter's lock held, as all that has to do with objects is.
 cdef extern from *:
     """
     #if defined(__linux__)
@@ -22,6 +22,7 @@ cdef extern from *:
     {
         char *place, *large;
         size_t before;
+        uintptr_t end;
         if (count != flowfs_half_bytes)
             return flowfs_map(count);
         if (flowfs_other_half != NULL) {
@@ -32,18 +33,25 @@ cdef extern from *:
         place = flowfs_map(2 * flowfs_large_bytes);
         if (place == NULL)
             return flowfs_map(count);
-        before = (size_t) (-(uintptr_t) place % flowfs_large_bytes);
-        large = place + before;
-        if (before)
-            munmap(place, before);
-        munmap(large + flowfs_large_bytes, flowfs_large_bytes - before);
+        /* The last large page in it: the kernel goes downwards, so this one and the one before are one mapping. */
+        end = ((uintptr_t) place + 2 * flowfs_large_bytes) / flowfs_large_bytes * flowfs_large_bytes;
+        large = (char *) (end - flowfs_large_bytes);
+        before = (size_t) (large - place);
+        munmap(place, before);
+        if (before < flowfs_large_bytes)
+            munmap(large + flowfs_large_bytes, flowfs_large_bytes - before);
         (void) madvise(large, flowfs_large_bytes, MADV_HUGEPAGE);  /* a kernel may have none */
         flowfs_other_half = large + flowfs_half_bytes;
         return large;
     }
     static void flowfs_enlarge(void)
     {
-        PyObjectArenaAllocator allocator = {NULL, flowfs_map_half, flowfs_unmap};
+        PyObjectArenaAllocator allocator;
+        PyObject_GetArenaAllocator(&allocator);
+        if (allocator.ctx != NULL)
+            return;  /* not Python's own, which gives back by munmap, too */
+        allocator.alloc = flowfs_map_half;
+        allocator.free = flowfs_unmap;
         PyObject_SetArenaAllocator(&allocator);
     }
     #else

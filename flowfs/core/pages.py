@@ -7,4 +7,8 @@ at one. Nothing to do when interpreted, since it takes C to tell the interpreter
 
 
 def enlarge() -> None:
-    """From here on, in the whole process. What Python frees goes back to the kernel as it always does."""
+    """From here on, in the whole process; for the main interpreter, whose lock is held.
+
+    Of a large page half may be freed: that goes back to the kernel when it is short of memory, or with the
+    other half.
+    """
