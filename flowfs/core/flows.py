@@ -427,7 +427,7 @@ class Flows(Sleepers):
             if connection.rival is not None:
                 connection = self._decide_rivals(connection, now_ns)
             if connection.state != OPEN and self.room.pool.used_bytes == 0:
-                continue  # it has its end, and nothing waits in it, nor in any other
+                continue  # it would let go of what is in doubt; its streams are long out of any cache
             for stream in (connection.other, connection.one):
                 if patience_bytes and not stream.over and self.store.is_short(patience_bytes, 0):
                     return False

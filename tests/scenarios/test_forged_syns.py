@@ -431,3 +431,17 @@ def test_two_syn_acks_between_those_of_another_connection(end: str) -> None:
     conversation.client_ack(0).client(0, b"new").server_ack(3)
     outcome = run(conversation.wait(0.2).other())
     assert outcome.before.files()[NAME + "c1"] == b"new"
+
+
+def test_one_that_stands_only_at_the_end_and_what_waits_in_it() -> None:
+    """Behind a RST that may be forged, of one side alone: its place, and its bytes, are known at the end."""
+    conversation = established().rst(5).again(70_000_000, 90_000_000).syn().client(3, b"behind a hole")
+    with started() as engine:
+        feed(engine, conversation)
+        assert engine.find(conversation.client_key(), 1) is None
+        engine.finish()
+        flow = engine.find(conversation.client_key(), 1)
+        assert flow is not None
+        assert flow.gaps() == [(0, 3, "close")]
+        assert engine.read(flow, 0, 99) == b"\0\0\0behind a hole"
+        assert engine.statistics()["out_of_order_used_bytes"] == 0

@@ -230,3 +230,27 @@ def test_one_that_was_refused_and_takes_the_room_of_the_old_one_when_that_is_clo
         found = [engine.find(key, 0) for key in (conversation.client_key(), conversation.server_key())]
         assert [None if one is None else engine.read(one, 0, 99) for one in found] == [CLIENT, SERVER]
         check_counters(engine.statistics())
+
+
+def test_one_that_has_its_place_at_the_end_and_takes_the_room_of_another() -> None:
+    """Who goes for it was there when the last look at all connections began."""
+    conversation, _, names = full(TABLE - 3)
+    silent = Conversation(client_address="10.2.0.1", clock_ns=conversation.clock_ns, step_ns=1000)
+    with started(table_of(TABLE)) as engine:
+        feed(engine, conversation)
+        feed(engine, silent.handshake())
+        for each in (conversation, silent):
+            each.packets.clear()
+        feed(engine, conversation.again(7, 9).syn().syn_ack().server(0, b"banner"))
+        feed(engine, silent.wait(0.01).rst())
+        before = engine.statistics()
+        assert engine.find(conversation.server_key(), 1) is None
+        engine.finish()
+        flow = engine.find(conversation.server_key(), 1)
+        assert flow is not None
+        assert engine.read(flow, 0, 99) == b"banner"
+        assert engine.flows.stream_of(silent.client_key()) is None
+        numbers = engine.statistics()
+        assert numbers["connections_tracked"] == before["connections_tracked"] - 1
+        assert numbers["flows"] == 3 + len(names)
+        check_counters(numbers)
