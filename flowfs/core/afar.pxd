@@ -18,7 +18,7 @@ cdef class Afar(Ending):
     cdef public long long unseen_ns
     cdef void unbroken(self, bytes key, Owner owner, Room room) noexcept
     cdef Beyond own_beyond(self)
-    cdef bint was_beyond(self) noexcept
+    cdef bint has_beyond(self) noexcept
 
     cdef bint can_be_acknowledged(self, long long offset) noexcept
     @cython.locals(offset=cython.longlong)

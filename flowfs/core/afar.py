@@ -49,12 +49,12 @@ class Afar(Ending):
         self.unseen_ns = 0  # when the peer last acknowledged more, and that was not seen yet
 
     def own_beyond(self) -> Beyond:
-        """To be changed."""
+        """What is this one's alone, and may be changed."""
         if self.beyond is NOTHING_BEYOND:
             self.beyond = Beyond()
         return self.beyond
 
-    def was_beyond(self) -> bool:
+    def has_beyond(self) -> bool:
         """Whether there is anything to say of what comes from there."""
         return self.beyond is not NOTHING_BEYOND
 

@@ -356,7 +356,7 @@ def _pass_stream(bundle: Bundle, stream: Stream) -> None:
     if bundle.flag(stream.has_odd_end()):
         _pass_odd_end(bundle, stream, stream.own_end())
     stream.far_ack = _pass_offset(bundle, stream, stream.far_ack, NEVER)
-    if bundle.flag(stream.was_beyond()):
+    if bundle.flag(stream.has_beyond()):
         _pass_beyond(bundle, stream, stream.own_beyond())
 
 
@@ -434,4 +434,4 @@ def _pass_beyond(bundle: Bundle, stream: Stream, beyond: Beyond) -> None:
     beyond.since_ns = bundle.number(beyond.since_ns, 0)
     beyond.packets = bundle.number(beyond.packets, 0)
     beyond.peer_packets = bundle.number(beyond.peer_packets, 0)
-    beyond.said = _pass_seq(bundle, beyond.said, bundle.flag(beyond.packets > 0), 0)
+    beyond.said = _pass_seq(bundle, beyond.said, beyond.packets > 0, 0)

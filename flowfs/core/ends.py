@@ -51,7 +51,7 @@ class Ending(Reach):
         self.odd_end = NO_ODD_END
 
     def own_end(self) -> OddEnd:
-        """To be changed."""
+        """What is this one's alone, and may be changed."""
         if self.odd_end is NO_ODD_END:
             self.odd_end = OddEnd()
         return self.odd_end
@@ -276,9 +276,8 @@ class Ending(Reach):
         claimed_ack = self.odd_end.claimed_ack
         if offset > self.peer_ack or (claimed_ack != NEVER and offset > claimed_ack):
             return True
-        self.own_end().claimed_ack = (
-            offset  # said before, or what was said before was forged: the next one tells
-        )
+        # Said before, or what was said before was forged: the next one tells.
+        self.own_end().claimed_ack = offset
         return False
 
     def count_late(self, offset: int, count: int, ripe: bool) -> bool:

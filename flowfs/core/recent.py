@@ -49,10 +49,10 @@ class Recent:
         return None
 
     def put(self, stream: Stream) -> None:
-        """The stream is in the table. Of its pair the one that was put there last has the other slot."""
+        """The stream is in the table. Of its pair the one that was put there before has the other slot."""
         mark = mark_of(stream.key, 0, len(stream.key) & _ALIGNED)
         slot = mark >> _SHIFT & _PAIR
-        if item(self.marks, slot) != mark:
+        if item(self.marks, slot) != mark and self.slots[slot] is not None:
             self.slots[slot + 1] = self.slots[slot]
             put(self.marks, slot + 1, item(self.marks, slot))
         self.slots[slot] = stream
@@ -63,5 +63,5 @@ class Recent:
         slot = mark_of(stream.key, 0, len(stream.key) & _ALIGNED) >> _SHIFT & _PAIR
         if self.slots[slot] is stream:
             self.slots[slot] = None
-        elif self.slots[slot + 1] is stream:
+        if self.slots[slot + 1] is stream:
             self.slots[slot + 1] = None

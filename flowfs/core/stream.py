@@ -114,7 +114,7 @@ class Stream(Afar):
         self.scheduled_ns = 0  # the table's: for when that stands in its queue
 
     def own_acks(self) -> OddAcks:
-        """To be changed."""
+        """What is this one's alone, and may be changed."""
         if self.odd_acks is NO_ODD_ACKS:
             self.odd_acks = OddAcks()
         return self.odd_acks

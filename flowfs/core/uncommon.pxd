@@ -13,8 +13,8 @@ cdef class OddEnd:
     cdef public long long reset_end
     cdef public long long reset_known
     cdef public long long reset_ns
-    cdef public bint reset_overtook
     cdef public long long reset_packets
+    cdef public bint reset_overtook
 
 
 @cython.final
