@@ -96,8 +96,6 @@ cdef class Flows(Sleepers):
     @cython.locals(flow=Flow)
     cpdef clear(self)
 
-    cdef Connection _decide_rivals(self, Connection connection, long long now_ns)
-
     @cython.locals(stream=Stream, connection=Connection, asleep=cython.bint)
     cpdef bint finish(self, long long now_ns, long long patience_bytes) except -1
 

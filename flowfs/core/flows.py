@@ -409,23 +409,17 @@ class Flows(Sleepers):
         free_bytes = self.limit_bytes - self.used_bytes + places * CONNECTION_BYTES - slept_bytes
         return free_bytes < wanted * CONNECTION_BYTES
 
-    def _decide_rivals(self, connection: Connection, now_ns: int) -> Connection:
-        """The capture has ended: who has the place now. Whoever knows of rivals does it."""
-        return connection
-
     def finish(self, now_ns: int, patience_bytes: int) -> bool:
         """The capture has ended: what waits is given up; states stay as they are [H4].
 
         Returns False, and is to be called again, when memory for `patience_bytes` is short; 0: it never is.
         """
         for key in list(self.entries):
-            entry = self.entries.get(key)  # making room for another may have changed it, or taken it
+            entry = self.entries[key]  # which making room for another may have changed
             asleep = isinstance(entry, Dormant)
-            if entry is None or (asleep and not entry.lacks):
+            if asleep and not entry.lacks:
                 continue
             connection: Connection = self._rouse(entry) if asleep else entry
-            if connection.rival is not None:
-                connection = self._decide_rivals(connection, now_ns)
             if connection.state != OPEN and self.room.pool.used_bytes == 0:
                 continue  # it would let go of what is in doubt; its streams are long out of any cache
             for stream in (connection.other, connection.one):

@@ -66,5 +66,5 @@ cdef class Rivals(Claims):
 
     cdef _forget(self, Connection connection, long long now_ns)
 
-    @cython.locals(rival=Connection)
-    cdef Connection _decide_rivals(self, Connection connection, long long now_ns)
+    @cython.locals(connection=Connection, rival=Connection)
+    cpdef bint finish(self, long long now_ns, long long patience_bytes) except -1

@@ -281,13 +281,13 @@ class Rivals(Claims):
         else:
             Flows._forget(self, connection, now_ns)
 
-    def _decide_rivals(self, connection: Connection, now_ns: int) -> Connection:
-        """Who is a rival still is none, unless its bytes are all that came."""
-        while connection.rival is not None:
-            rival = connection.rival
-            if self._stands(rival, False):
-                self._replace(rival, rival.one.peer_ack, now_ns)
-                connection = rival
-            else:
-                self._dismiss(rival)
-        return connection
+    def finish(self, now_ns: int, patience_bytes: int) -> bool:
+        """The capture has ended: who is a rival still is none, unless its bytes are all that came."""
+        for connection in [entry for entry in self.entries.values() if isinstance(entry, Connection)]:
+            while connection.rival is not None:
+                rival = connection.rival
+                if self._stands(rival, False):
+                    self._replace(rival, rival.one.peer_ack, now_ns)
+                else:
+                    self._dismiss(rival)
+        return Flows.finish(self, now_ns, patience_bytes)
