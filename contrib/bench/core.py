@@ -62,8 +62,8 @@ def measure(load: shapes.Load, options: argparse.Namespace) -> None:
     path = captures.cached(shape)
     print(load.what)
     show("reading alone", *run(path, options.packets, lambda _: None))
+    engine.enlarge_pages()
     for _ in range(options.repeat):
-        engine.enlarge_pages()
         house = engine.Engine(Limits(payload_bytes=load.payload_bytes, table_bytes=load.table_bytes))
         feed = partial(feed_batch, house)
         show("into the engine", *run(path, options.packets, feed))

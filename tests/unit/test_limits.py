@@ -305,7 +305,9 @@ def what_is_kept(
         tracemalloc.stop()
 
 
-@pytest.mark.skipif(not flowfs.core.compiled(), reason="compiled objects are smaller")
+@pytest.mark.skipif(
+    not flowfs.core.compiled(), reason="Python's own classes are larger, and are for tests alone"
+)
 def test_a_stream_is_one_of_the_objects_that_python_has_memory_for() -> None:
     """Of 512 bytes at the most (obmalloc.c); else the C library has to find some for each."""
     assert Stream.__basicsize__ <= 512

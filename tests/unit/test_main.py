@@ -11,11 +11,11 @@ BUFFERED = {name: value for name, value in ENVIRONMENT.items() if name != "PYTHO
 
 BYTES = 1 << 20  # more than a buffer or a pipe has room for
 WORK = f"print('x' * {BYTES})"
-LATER = f"threading.Thread(target=lambda: (time.sleep(0.2), {WORK})).start()"  # that nobody would wait for
+AFTER = f"threading.Thread(target=lambda: (threading.main_thread().join(), {WORK})).start()"
 
 
 def leave(work: str, output: str) -> subprocess.CompletedProcess[bytes]:
-    code = f"import sys, threading, time; from flowfs.__main__ import _leave; {work}; sys.exit(_leave(3))"
+    code = f"import sys, threading; from flowfs.__main__ import _leave; {work}; sys.exit(_leave(3))"
     command = [sys.executable, "-P", "-c", code]
     shell = ["sh", "-c", f'exec "$@" >{output}', "sh", *command]
     return subprocess.run(shell, env=BUFFERED, capture_output=True, timeout=60, check=False)
@@ -27,7 +27,7 @@ def test_all_is_written_before() -> None:
 
 
 def test_what_other_threads_do_goes_on() -> None:
-    done = leave(LATER, "&1")
+    done = leave(AFTER, "&1")
     assert (done.returncode, len(done.stdout), done.stderr) == (3, BYTES + 1, b"")
 
 
