@@ -106,7 +106,8 @@ cdef inline void put(array to, Py_ssize_t index, long long value) noexcept:
 
 # Sums of 32-bit halves, of which a lane has room for 2**32; bytes are swapped once, at the end (RFC 1071,
 # 2 (B)). Adding with carries takes a third longer than the vectors that every x86-64 has, and those 1.4 times
-# as long as AVX2, which the loader chooses where it is there. Headers are too short for vectors to pay.
+# as long as AVX2, which the loader chooses where it is there. Headers are too short for vectors to pay, and
+# carry.
 cdef extern from *:
     """
     #include <stdint.h>
@@ -116,6 +117,11 @@ cdef extern from *:
     #define FLOWFS_AS_WIDE_AS_CAN_BE __attribute__((target_clones("avx2", "default")))
     #else
     #define FLOWFS_AS_WIDE_AS_CAN_BE
+    #endif
+    #if defined(__GNUC__)
+    #define FLOWFS_APART __attribute__((noinline))  /* who calls it seldom has no registers to save */
+    #else
+    #define FLOWFS_APART
     #endif
     FLOWFS_AS_WIDE_AS_CAN_BE
     static uint64_t flowfs_wide_sum(const unsigned char *p, Py_ssize_t blocks)
@@ -136,42 +142,51 @@ cdef extern from *:
             sum += high[i] + (all[i] - (high[i] << 32));
         return sum;
     }
-    static inline uint64_t flowfs_halves(const unsigned char *p)
+    /* With what is carried out of the highest bit added to the lowest: modulo 0xFFFF nothing is lost. */
+    static inline uint64_t flowfs_plus(uint64_t one, uint64_t other)
+    {
+        uint64_t sum = one + other;
+        return sum + (sum < one);
+    }
+    static inline uint64_t flowfs_eight(const unsigned char *p)
     {
         uint64_t word;
         memcpy(&word, p, 8);
-        return (word & 0xFFFFFFFFu) + (word >> 32);
+        return word;
     }
     /* In the machine's order of bytes, not reduced. */
-    static inline uint64_t flowfs_raw_sum(const unsigned char *p, Py_ssize_t count)
+    static inline uint64_t flowfs_short_sum(const unsigned char *p, Py_ssize_t count)
     {
         uint64_t sum = 0;
         uint32_t word;
-        uint16_t half = 0;
-        if (count >= 128) {
-            Py_ssize_t wide = count & ~(Py_ssize_t) 63;
-            sum = flowfs_wide_sum(p, wide >> 6);
-            p += wide;
-            count -= wide;
-        }
+        uint16_t half;
         for (; count >= 8; count -= 8, p += 8)
-            sum += flowfs_halves(p);
+            sum = flowfs_plus(sum, flowfs_eight(p));
         if (count & 4) {
             memcpy(&word, p, 4);
-            sum += word;
+            sum = flowfs_plus(sum, word);
             p += 4;
         }
         if (count & 2) {
             memcpy(&half, p, 2);
-            sum += half;
+            sum = flowfs_plus(sum, half);
             p += 2;
         }
         if (count & 1) {
             half = 0;
             memcpy(&half, p, 1);
-            sum += half;
+            sum = flowfs_plus(sum, half);
         }
         return sum;
+    }
+    FLOWFS_APART static uint64_t flowfs_long_sum(const unsigned char *p, Py_ssize_t count)
+    {
+        Py_ssize_t wide = count & ~(Py_ssize_t) 63;
+        return flowfs_plus(flowfs_wide_sum(p, wide >> 6), flowfs_short_sum(p + wide, count - wide));
+    }
+    static inline uint64_t flowfs_raw_sum(const unsigned char *p, Py_ssize_t count)
+    {
+        return count >= 128 ? flowfs_long_sum(p, count) : flowfs_short_sum(p, count);
     }
     /* Of a number of 16 bits; it is its own inverse. */
     static inline unsigned int flowfs_in_network_order(uint64_t half)
@@ -181,8 +196,20 @@ cdef extern from *:
     #endif
         return (unsigned int) half;
     }
+    /* The sum of these and of a number whose four bytes would stand behind them. */
+    static inline uint64_t flowfs_sum_of_all(
+        const unsigned char *p, Py_ssize_t count, const unsigned char *more, Py_ssize_t more_count, uint32_t rest)
+    {
+    #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+        rest = rest << 24 | (rest & 0xFF00) << 8 | (rest >> 8 & 0xFF00) | rest >> 24;
+    #endif
+        return flowfs_plus(flowfs_plus(flowfs_raw_sum(p, count), flowfs_short_sum(more, more_count)), rest);
+    }
     """
     unsigned long long flowfs_raw_sum(const unsigned char* start, Py_ssize_t count) noexcept
+    unsigned long long flowfs_sum_of_all(
+        const unsigned char* start, Py_ssize_t count, const unsigned char* more, Py_ssize_t more_count, unsigned int rest
+    ) noexcept
     unsigned int flowfs_in_network_order(unsigned long long half) noexcept
 
 
@@ -193,9 +220,7 @@ cdef inline unsigned int ones_sum(const unsigned char* base, Py_ssize_t start, P
 cdef inline bint adds_up(
     const unsigned char* base, Py_ssize_t start, Py_ssize_t end, Py_ssize_t more, Py_ssize_t more_end, Py_ssize_t rest
 ) noexcept:
-    cdef unsigned long long total = flowfs_in_network_order(rest % 0xFFFF)
-    total += flowfs_raw_sum(base + start, end - start) + flowfs_raw_sum(base + more, more_end - more)
-    return total % 0xFFFF == 0
+    return flowfs_sum_of_all(base + start, end - start, base + more, more_end - more, rest) % 0xFFFF == 0
 
 
 cdef extern from *:
