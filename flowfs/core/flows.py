@@ -234,15 +234,15 @@ class Flows(Sleepers):
     def _untrack(self, connection: Connection) -> None:
         """Addresses and ports lead to this connection no more; without files it is gone."""
         connection.tracked = False
-        for stream in (connection.one, connection.other):
-            stream.drop_tentative()
-            self._let_sleep(stream)
+        self._let_sleep(connection.one)
+        self._let_sleep(connection.other)
         self._strike(connection)
         if connection.files == 0:
             self._dispose(connection)
             return
         self.filed.append(connection)  # in which it is fresh: nothing waits in it any more
         for stream in (connection.one, connection.other):
+            stream.drop_tentative()
             if stream.flow is not None:
                 self.store.keep_name(stream.flow)
 

@@ -69,6 +69,7 @@ class Store(Register):
             self.counters.flows_refused += 1
             return None
         flow = self._enter(key, generation, owner)
+        flow.touched_ns = self.now_ns
         self.ranking.add(flow)
         self.counters.flows_total += 1
         if self.events is not None:
