@@ -13,6 +13,7 @@ from .notes cimport (
     UNKNOWN_TTL,
     Notes,
 )
+from .memory cimport flag
 from .pending cimport Pending, Pool
 from .flow cimport Flow
 from .store cimport Store
@@ -37,7 +38,8 @@ cdef class Room:
     cpdef bint charge(self, long long count) except -1
 
 
-# Here and in what derives from it numbers of 32 bits stand behind the others, so that two share a place.
+# Here and in what derives from it numbers of 32 bits stand behind the others, and flags behind these, so that
+# they share places.
 @cython.no_gc
 cdef class Assembly:
     cdef public list cuts
@@ -53,12 +55,12 @@ cdef class Assembly:
     cdef public long long rcv_nxt
     cdef public Room room
     cdef public long long share_bytes
-    cdef public bint anchored
-    cdef public bint fin_acked
-    cdef public bint partial
     cdef public int side
     cdef public int ttl
-    cdef public bint unverified
+    cdef public flag anchored
+    cdef public flag fin_acked
+    cdef public flag partial
+    cdef public flag unverified
     cdef void empty(self, bytes key, Owner owner, Room room) noexcept
 
     @cython.locals(middle=cython.Py_ssize_t, known=cython.longlong)

@@ -1,6 +1,7 @@
 cimport cython
 from .assembly cimport FAR_AWAY, NEVER, Room
 from .exchange cimport Owner
+from .memory cimport flag
 from .notes cimport AFTER_FIN
 from .pending cimport Pending
 from .reach cimport Reach
@@ -15,8 +16,8 @@ cdef class Ending(Reach):
     cdef public long long deadline_ns
     cdef public OddEnd odd_end
     cdef public long long packets
-    cdef public bint done
-    cdef public bint over
+    cdef public flag done
+    cdef public flag over
     cdef void endless(self, bytes key, Owner owner, Room room) noexcept
     cdef void forget_end(self) noexcept
     cdef OddEnd own_end(self)

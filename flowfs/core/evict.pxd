@@ -1,4 +1,5 @@
 cimport cython
+from .memory cimport flag
 from .order cimport Link, Queue, leave
 
 cdef long long IDLE_VICTIM_NS
@@ -11,9 +12,9 @@ cdef class Ranked(Link):
     cdef readonly long long serial
     cdef readonly int opens
     cdef int place
-    cdef bint ended
-    cdef bint is_large
-    cdef bint grows_held
+    cdef flag ended
+    cdef flag is_large
+    cdef flag grows_held
     cdef void unranked(self) noexcept
 
 

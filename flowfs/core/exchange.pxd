@@ -1,7 +1,7 @@
 cimport cython
 from cpython.array cimport array
 from .counters cimport Counters
-from .memory cimport item, numbers, put, stretch
+from .memory cimport flag, item, numbers, put, stretch
 from .order cimport Link
 
 cdef int NOBODY
@@ -20,15 +20,10 @@ cdef class TurnBudget:
 
 @cython.no_gc
 cdef class Owner(Link):
-    cdef public bint carried
-    cdef public int files
     cdef public long long first_ns
     cdef public long long generation
     cdef public bytes link
     cdef public long long session
-    cdef public int other_source
-    cdef public int source
-    cdef public int speaker
     cdef public long long said_ns
     cdef public long long turn_count
     cdef public long long turns_gone
@@ -37,6 +32,11 @@ cdef class Owner(Link):
     cdef public long long answer_ns
     cdef public long long answer_place
     cdef public array turns
+    cdef public int files
+    cdef public int other_source
+    cdef public int source
+    cdef public signed char speaker
+    cdef public flag carried
     cdef void owns_nothing(self, long long generation, long long first_ns, int source) noexcept
     cdef void fall_silent(self) noexcept
 

@@ -1,7 +1,7 @@
 cimport cython
 from cpython.array cimport array
 from .evict cimport Ranked
-from .memory cimport item
+from .memory cimport flag, item
 
 cdef long long NOWHERE
 cdef long long UNLIMITED_BYTES
@@ -19,18 +19,7 @@ cdef class Flow(Ranked):
     cdef readonly long long start
     cdef public long long first_ns
     cdef public long long changed_ns
-    cdef readonly int state
-    cdef public int source
-    cdef readonly bint evicted
-    cdef public bint watched
-    cdef public bint named
-    cdef bint cached
-    cdef bint freed
-    cdef public bint partial
-    cdef public bint unverified
-    cdef int tail_class
     cdef public long long limit_bytes
-    cdef public bint saved
     cdef long long run_start
     cdef readonly object lost
     cdef long long tail_start
@@ -38,6 +27,17 @@ cdef class Flow(Ranked):
     cdef long long tail_position
     cdef array extents
     cdef long long first_extent
+    cdef public int source
+    cdef readonly signed char state
+    cdef signed char tail_class
+    cdef readonly flag evicted
+    cdef public flag watched
+    cdef public flag named
+    cdef flag cached
+    cdef flag freed
+    cdef public flag partial
+    cdef public flag unverified
+    cdef public flag saved
     cdef void begin(self, long long serial, bytes key, long long generation, object owner) noexcept
     cdef long long tail_bytes(self) noexcept
 

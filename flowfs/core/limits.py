@@ -134,9 +134,9 @@ HURRY_SHARE = 2  # open flows are saved, too, once less than 1/2 of the memory i
 PINNED_SHARE = 4  # [M3] open files pin up to 1/4 of the payload budget
 
 # What Python objects take, as tests/unit/test_limits.py measures it.
-CONNECTION_BYTES = 2300  # two streams, what is uncommon of them, two files, dictionary entries, keys
+CONNECTION_BYTES = 2200  # two streams, what is uncommon of them, two files, dictionary entries, keys
 SLEEPER_BYTES = 280  # one that sleeps, but for its numbers, keys and files: a record, an entry
-SLEEPING_FILE_BYTES = 320  # a file of such a one, and its row
+SLEEPING_FILE_BYTES = 280  # a file of such a one, and its row
 NUMBER_BYTES = 4  # each of the numbers; the same for each, since what hosts draw must not change who has room
 PACKED_FILE_BYTES = 100  # one that is a part of the record: its numbers, its place in the order, and its row
 PACKED_EXTENT_BYTES = 8  # each of its blocks before the last

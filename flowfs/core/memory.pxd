@@ -2,6 +2,11 @@ from cpython.array cimport array, clone, resize, resize_smart
 from libc.string cimport memcmp, memcpy, memset
 
 
+# True or False in a byte, where Cython's own takes four: there are millions of them. They stand side by side.
+cdef extern from *:
+    ctypedef bint flag "_Bool"
+
+
 cdef inline void copy(
     unsigned char[::1] to, Py_ssize_t position, const unsigned char* base, Py_ssize_t start, Py_ssize_t end
 ) noexcept:

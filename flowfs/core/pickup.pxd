@@ -2,6 +2,7 @@ cimport cython
 from .assembly cimport FAR_AWAY, NEVER, Room
 from .doubt cimport Doubting
 from .exchange cimport Owner
+from .memory cimport flag
 from .notes cimport PRE_START, WINDOW, Notes
 from .pending cimport Pending
 from .seq cimport advance, distance
@@ -19,9 +20,9 @@ cdef class Pickup(Doubting):
     cdef public long long isn
     cdef public int far_count
     cdef public int hint_count
-    cdef public bint hinted
     cdef public int settle_count
-    cdef public bint settling
+    cdef public flag hinted
+    cdef public flag settling
     cdef void unknown(self, bytes key, Owner owner, Room room) noexcept
 
     cdef void forget_row(self) noexcept

@@ -1,7 +1,7 @@
 cimport cython
 from .assembly cimport NEVER, Room
 from .exchange cimport Owner
-from .memory cimport word
+from .memory cimport flag, word
 from .pickup cimport Pickup
 from .seq cimport distance
 from .window cimport ABSENT, scale_of, timestamps_at
@@ -20,15 +20,15 @@ cdef class Reach(Pickup):
     cdef public long long said_stamp
     cdef public long long stamp
     cdef public long long value
-    cdef public bint answers
-    cdef public bint closed
     cdef public int low_echoes
-    cdef public bint offers_stamps
-    cdef public bint paws
-    cdef public bint reach_known
     cdef public int said_window
     cdef public int scale
     cdef public int syn_window
+    cdef public flag answers
+    cdef public flag closed
+    cdef public flag offers_stamps
+    cdef public flag paws
+    cdef public flag reach_known
     cdef void unlimited(self, bytes key, Owner owner, Room room) noexcept
 
     cdef forget_syn(self)

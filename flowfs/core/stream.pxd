@@ -3,6 +3,7 @@ from .afar cimport Afar
 from .assembly cimport FAR_AWAY, NEVER, Assembly, Room
 from .exchange cimport Owner
 from .flow cimport Flow
+from .memory cimport flag
 from .notes cimport DUPLICATE, SYN, UNKNOWN_TTL, WINDOW
 from .seq cimport advance
 from .uncommon cimport NO_ODD_ACKS, OddAcks, OddEnd
@@ -27,13 +28,13 @@ cdef class Connection(Owner):
     cdef public long long refused_peer_isn
     cdef public Connection rival
     cdef public int claims
-    cdef public bint contested
-    cdef public bint disputed
-    cdef public bint lone
-    cdef public bint refused_by_one
-    cdef public bint refused_whole
     cdef public int state
-    cdef public bint tracked
+    cdef public flag contested
+    cdef public flag disputed
+    cdef public flag lone
+    cdef public flag refused_by_one
+    cdef public flag refused_whole
+    cdef public flag tracked
     cdef void begin(self, long long generation, long long now_ns, int source) noexcept
     cdef void review_dispute(self) noexcept
 
@@ -54,7 +55,7 @@ cdef class Stream(Afar):
     cdef public long long syn_bytes
     cdef public long long tail_missing_bytes
     cdef public int other_acks
-    cdef public bint verified
+    cdef public flag verified
     cdef void begin(self, bytes key, Connection connection, Room room) noexcept
 
     cdef _keep_alone(self, long long now_ns)
