@@ -71,7 +71,7 @@ CORE: Mapping[str, frozenset[str]] = {
         "links": "",
         "seq": "",
         "drops": "limits",
-        "turn": "",
+        "turn": "memory",
         "order": "",
         "decode": "memory counters limits",
         "arena": "memory limits",

@@ -14,8 +14,12 @@ _IPV4 = struct.Struct("!8B2H").unpack_from
 
 
 def copy(to: memoryview, position: int, base: bytes, start: int, end: int) -> None:
-    """Copy base[start:end] to `position`."""
+    """Copy base[start:end] to `position`; other threads may see that after publish() alone."""
     to[position : position + end - start] = base[start:end]
+
+
+def publish() -> None:
+    """Have all that was copied be there before whatever comes next; nothing to do when interpreted."""
 
 
 def chunk(view: memoryview, position: int, count: int) -> bytes:

@@ -1,3 +1,6 @@
+from .memory cimport publish
+
+
 cdef class Turn:
     cdef readonly object _next
     cdef object _busy

@@ -3,10 +3,15 @@
 A `threading.Lock` alone is not fair: the capture thread would let go and take it again before a waiting
 reader wakes. Here whoever waits for `_busy` holds `_next`, so a thread that comes again queues up behind it.
 Compiled, so that no switch of threads falls between the last line of a turn and its release: else whoever
-gets the interpreter then finds the turn taken.
+gets the interpreter then finds the turn taken. What was copied in one turn can be read in the next.
 """
 
 from threading import Lock
+
+import cython
+
+if not cython.compiled:
+    from .memory import publish
 
 
 class Turn:
@@ -23,4 +28,5 @@ class Turn:
         self.taken += 1
 
     def __exit__(self, *_: object) -> None:
+        publish()
         self._busy.release()

@@ -140,6 +140,20 @@ def test_holds() -> None:
     assert arena.holds(position, b"", 0, 0)
 
 
+@pytest.mark.parametrize("count", [*range(520), 1448, 4095, 4096, 9000])
+def test_no_byte_more_or_less_is_written(count: int) -> None:
+    """Wherever it lies: whole lines of the cache are written in another way than what is left of them."""
+    arena = Arena(65536)
+    block = arena.allocate(TOP_CLASS)
+    data = random.Random(count).randbytes(count)
+    around = b"\xa5" * (count + 200)
+    for place in (0, 1, 15, 16, 63, 64, 65, 100 + count % 28):
+        arena.write(block, around, 0, len(around))
+        arena.write(block + place, b"?" + data + b"?", 1, 1 + count)
+        expected = around[:place] + data + around[place + count :]
+        assert arena.read(block, len(around)) == expected
+
+
 def test_what_was_read_is_a_copy() -> None:
     arena = Arena(LARGEST_BLOCK_BYTES)
     position = arena.allocate(0)
