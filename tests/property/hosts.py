@@ -275,6 +275,8 @@ class Line:
         """Whether its receiver drops a segment for its age, as far as the tap knows, or may know [Q3]."""
         if segment.stamp is None or self.has_paws is False:
             return False
+        if self.has_paws is None and self.perhaps_old:
+            return True  # may be: what that one said of times counts, or not
         return self.may_be_closed() or self.tracks[segment.side].times.is_old(segment.stamp.value)
 
     def _see_times(self, track: Track, other: Track, stamp: Stamp) -> None:
