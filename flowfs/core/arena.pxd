@@ -1,5 +1,5 @@
 cimport cython
-from .memory cimport chunk, copy, move, populate, same
+from .memory cimport chunk, copy_past_caches, move, populate, same
 
 cdef long long UNIT_BYTES
 cdef int CLASSES

@@ -15,7 +15,7 @@ import mmap
 import cython
 
 if not cython.compiled:
-    from .memory import chunk, copy, move, populate, same
+    from .memory import chunk, copy_past_caches, move, populate, same
 
 UNIT_BYTES = 256
 CLASSES = 9
@@ -115,7 +115,7 @@ class Arena:
 
     def write(self, position: int, base: bytes, start: int, end: int) -> None:
         """Copy base[start:end] to `position`."""
-        copy(self.memory, position, base, start, end)
+        copy_past_caches(self.memory, position, base, start, end)
 
     def read(self, position: int, count: int) -> bytes:
         """A copy of `count` bytes."""

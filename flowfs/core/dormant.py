@@ -30,6 +30,7 @@ if not cython.compiled:
 from .flow import OPEN
 from .limits import (
     FLOW_OUT_OF_ORDER_BYTES,
+    GAPS_BYTES,
     NUMBER_BYTES,
     PACKED_EXTENT_BYTES,
     PACKED_FILE_BYTES,
@@ -134,6 +135,8 @@ def _put_file(bundle: Bundle, stream: Stream, record: Dormant, packs: bool, side
     if flow is None:
         bundle.flag(False)
         return None
+    if flow.lost is not None:
+        record.charged_bytes += GAPS_BYTES
     if stream.room.store.may_pack(flow):
         record.charged_bytes += PACKED_FILE_BYTES + PACKED_EXTENT_BYTES * extent_count(flow)
         packs = packs and not is_in_hand(flow)

@@ -139,6 +139,7 @@ SLEEPER_BYTES = 280  # one that sleeps, but for its numbers, keys and files: a r
 SLEEPING_FILE_BYTES = 280  # a file of such a one, and its row
 NUMBER_BYTES = 4  # each of the numbers; the same for each, since what hosts draw must not change who has room
 PACKED_FILE_BYTES = 100  # one that is a part of the record: its numbers, its place in the order, and its row
+GAPS_BYTES = 340  # of either, for the first gap in it: the others are paid for by blocks of their own
 PACKED_EXTENT_BYTES = 8  # each of its blocks before the last
 PACKED_EXTENTS = 32  # blocks of such a file; one that has more takes 16 KiB for them
 TURNS_BYTES = 80  # of who spoke when, where that is more than two turns, beside 16 for each

@@ -7,6 +7,12 @@ cdef extern from *:
     ctypedef bint flag "_Bool"
 
 
+cdef inline void copy(
+    unsigned char[::1] to, Py_ssize_t position, const unsigned char* base, Py_ssize_t start, Py_ssize_t end
+) noexcept:
+    memcpy(&to[position], base + start, end - start)
+
+
 # Payload is read much later, if at all, and is more than caches hold. Written past them it pushes nobody out, and
 # the lines that it fills need not be read before: bulk takes 0.86 of the time. That a fence follows each copy
 # would take all of this away again, so publish() is one for many.
@@ -27,7 +33,7 @@ cdef extern from *:
     #define flowfs_fill_line(to, from) memcpy(to, from, flowfs_line_bytes)
     #define flowfs_fence() ((void) 0)
     #endif
-    static inline void flowfs_copy(unsigned char *to, const unsigned char *from, size_t count)
+    static inline void flowfs_copy_past_caches(unsigned char *to, const unsigned char *from, size_t count)
     {
         if (count >= flowfs_few_lines_bytes) {
             size_t rest = -(uintptr_t) to % flowfs_line_bytes;
@@ -41,14 +47,14 @@ cdef extern from *:
         memcpy(to, from, count);
     }
     """
-    void flowfs_copy(unsigned char* to, const unsigned char* start, size_t count) noexcept
+    void flowfs_copy_past_caches(unsigned char* to, const unsigned char* start, size_t count) noexcept
     void flowfs_fence() noexcept
 
 
-cdef inline void copy(
+cdef inline void copy_past_caches(
     unsigned char[::1] to, Py_ssize_t position, const unsigned char* base, Py_ssize_t start, Py_ssize_t end
 ) noexcept:
-    flowfs_copy(&to[position], base + start, end - start)
+    flowfs_copy_past_caches(&to[position], base + start, end - start)
 
 
 cdef inline void publish() noexcept:
@@ -165,11 +171,6 @@ cdef extern from *:
     #else
     #define FLOWFS_AS_WIDE_AS_CAN_BE
     #endif
-    #if defined(__GNUC__)
-    #define FLOWFS_APART __attribute__((noinline))  /* who calls it seldom has no registers to save */
-    #else
-    #define FLOWFS_APART
-    #endif
     FLOWFS_AS_WIDE_AS_CAN_BE
     static uint64_t flowfs_wide_sum(const unsigned char *p, Py_ssize_t blocks)
     {
@@ -226,7 +227,8 @@ cdef extern from *:
         }
         return sum;
     }
-    FLOWFS_APART static uint64_t flowfs_long_sum(const unsigned char *p, Py_ssize_t count)
+    __attribute__((noinline))  /* so that short sums save no registers for its sake */
+    static uint64_t flowfs_long_sum(const unsigned char *p, Py_ssize_t count)
     {
         Py_ssize_t wide = count & ~(Py_ssize_t) 63;
         return flowfs_plus(flowfs_wide_sum(p, wide >> 6), flowfs_short_sum(p + wide, count - wide));

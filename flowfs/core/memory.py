@@ -1,8 +1,8 @@
 """The byte moves of the core, its sum over bytes, and its words to the kernel, the cache and the interpreter.
 
-Interpreted, moves are slices; compiled, `memory.pxd` makes them memcpy and memcmp, and the sum a loop in C.
-Callers have checked the bounds. `to` and `view` are writable memoryviews, `base` is bytes. Numbers in an
-array are taken and put without making objects of them.
+Interpreted, moves are slices; compiled, `memory.pxd` makes them memcpy and memcmp, or stores that pass by the
+caches, and sums loops in C. Callers have checked the bounds. `to` and `view` are writable memoryviews, `base`
+is bytes. Numbers in an array are taken and put without making objects of them.
 """
 
 from __future__ import annotations
@@ -14,12 +14,20 @@ _IPV4 = struct.Struct("!8B2H").unpack_from
 
 
 def copy(to: memoryview, position: int, base: bytes, start: int, end: int) -> None:
-    """Copy base[start:end] to `position`; other threads may see that after publish() alone."""
+    """Copy base[start:end] to `position`."""
+    to[position : position + end - start] = base[start:end]
+
+
+def copy_past_caches(to: memoryview, position: int, base: bytes, start: int, end: int) -> None:
+    """The same of what is not read soon; after publish() other threads may read it, too."""
     to[position : position + end - start] = base[start:end]
 
 
 def publish() -> None:
-    """Have all that was copied be there before whatever comes next; nothing to do when interpreted."""
+    """Have all that was copied past the caches be there before whatever comes next.
+
+    Nothing to do when interpreted.
+    """
 
 
 def chunk(view: memoryview, position: int, count: int) -> bytes:
@@ -138,7 +146,7 @@ def ones_sum(base: bytes, start: int, end: int) -> int:
 def adds_up(base: bytes, start: int, end: int, more: int, more_end: int, rest: int) -> bool:
     """Whether base[start:end], base[more:more_end] and the number `rest` have the ones' complement sum 0.
 
-    0xFFFF counts as 0. `more` has an even number of bytes.
+    0xFFFF counts as 0. `more` has an even number of bytes, few of them; `rest` has 32 bits.
     """
     return (ones_sum(base, start, end) + ones_sum(base, more, more_end) + rest) % 0xFFFF == 0
 

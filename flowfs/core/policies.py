@@ -153,7 +153,7 @@ class LeastRecent(Ordered):
     __slots__ = ()
 
     def number(self, flow: Ranked) -> int:
-        """The second in which it was last seen to have payload."""
+        """The second in which it was last seen to have payload, or appeared."""
         return flow.touched_ns // _SECOND_NS
 
     def touch(self, flow: Ranked, now_ns: int) -> None:

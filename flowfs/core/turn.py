@@ -28,5 +28,5 @@ class Turn:
         self.taken += 1
 
     def __exit__(self, *_: object) -> None:
-        publish()
+        publish()  # the release of a lock promises nothing for stores that pass the caches by
         self._busy.release()

@@ -35,7 +35,7 @@ STRUCTURE = {
 KEPT = {"notes", "cuts", "key"}  # objects
 OF_BOTH = {"link", "turns"}  # the same, of the connection
 WAITING = {"afar", "incumbent", "pending", "rival", "tentative"}  # objects that nobody has who sleeps
-NARROW = {"state": 2, "scale": 14, "files": 2, "speaker": 0}  # another value than usual, which they can have
+NARROW = {"state": 2, "scale": 14, "files": 1, "speaker": 0}  # another value than usual, which they can have
 
 
 def fields(of: type) -> list[str]:

@@ -266,6 +266,20 @@ def test_what_is_over_and_has_no_file_does_so_too(after_s: float, files: dict[st
     assert run(conversation).files() == files
 
 
+@pytest.mark.parametrize("payload", [b"", b"abc"])
+def test_what_is_in_doubt_goes_with_who_is_followed_by_another(payload: bytes) -> None:
+    """With files, by which the connection is still known, or without; it is counted once."""
+    conversation = Conversation().handshake().client(0, payload).rst(len(payload))
+    with started() as engine:
+        feed(engine, conversation.client(len(payload), b"late"))
+        assert engine.statistics()["out_of_order_used_bytes"] > 0
+        after_ns = conversation.clock_ns + SECOND_NS
+        feed(engine, Conversation(client_isn=10**6, server_isn=10**7, clock_ns=after_ns).handshake())
+        numbers = engine.statistics()
+    assert numbers["connections"] == 2
+    assert (numbers["out_of_order_used_bytes"], numbers["dropped_tentative_bytes"]) == (0, 4)
+
+
 def test_a_late_ack_after_a_timeout_begins_nothing() -> None:
     conversation = Conversation().handshake().client(0, b"abc").wait(700).other().client_ack(0).server_ack(3)
     outcome = run(conversation)

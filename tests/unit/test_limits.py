@@ -17,6 +17,7 @@ from flowfs.core.engine import Engine
 from flowfs.core.evict import Packed
 from flowfs.core.flow import Flow
 from flowfs.core.limits import (
+    ACKED_HOLE_NS,
     CONNECTION_BYTES,
     MIB,
     RIVALS_SHARE,
@@ -242,6 +243,12 @@ def closed_and_noted(number: int) -> Conversation:
     return connection(number).handshake().rst(0, payload=b"x")
 
 
+def a_gap_each_way(number: int) -> Conversation:
+    conversation = one_byte_each_way(number).client_ack(10).server_ack(10)
+    conversation.client(10, b"x").server(10, b"y").client_ack(11).server_ack(11)
+    return conversation.client(11, b"z").server(11, b"z").client_ack(12).server_ack(12)
+
+
 def several_blocks(number: int) -> Conversation:
     return (
         connection(number).handshake().client(0, bytes(200)).client(200, bytes(200)).client(400, bytes(900))
@@ -260,6 +267,7 @@ def several_blocks(number: int) -> Conversation:
         (open_over_ipv6, 600),
         (one_byte_each_way_over_ipv6, 650),  # where each file takes its blocks besides
         (closed_and_noted, 1300),
+        (a_gap_each_way, 1600),
     ],
 )
 def test_what_sleeps_is_charged(conversation_of: Callable[[int], Conversation], most: int) -> None:
@@ -275,7 +283,7 @@ def test_what_sleeps_is_charged(conversation_of: Callable[[int], Conversation], 
 
 def fall_asleep(engine: Engine) -> None:
     """All that can; so the dictionary is not as large as that of many that are awake."""
-    engine.tick(engine.now_ns + 2 * SETTLE_NS)
+    engine.tick(engine.now_ns + 2 * max(SETTLE_NS, ACKED_HOLE_NS))
     engine.flows.lay_down_all()
 
 

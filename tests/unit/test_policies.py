@@ -29,7 +29,7 @@ class House:
         self.store = Store(limits, self.counters)
         self.flows: list[Flow] = []
         self.touched_ns: dict[Flow, int] = {}
-        self.now_ns = 100 * SECOND_NS
+        self.now_ns = self.store.now_ns = 100 * SECOND_NS
 
     def wait(self, seconds: float) -> None:
         self.now_ns += round(seconds * SECOND_NS)
@@ -39,7 +39,7 @@ class House:
         flow = self.store.create(len(self.flows).to_bytes(12, "big"), 0, None)
         assert flow is not None
         self.flows.append(flow)
-        self.touched_ns[flow] = 0
+        self.touched_ns[flow] = self.now_ns
         self.append(flow, count)
         return flow
 
@@ -179,6 +179,14 @@ def test_an_idle_one_goes_whole(policy: str) -> None:
     house.empty()
 
 
+def test_lru_knows_when_one_appeared_that_has_no_payload_yet() -> None:
+    house = House("lru")
+    older = house.create()
+    house.wait(2)
+    assert house.store.create(b"empty", 0, None) is not None
+    assert house.first()[0] is older
+
+
 def test_lru_does_not_care_who_is_closed() -> None:
     house = House("lru")
     flows = []
@@ -316,7 +324,7 @@ def test_never_above_the_budget(policy: str, steps: list[tuple[str, int, int]]) 
             flow_or_none = house.store.create(len(house.flows).to_bytes(12, "big"), 0, None)
             assert flow_or_none is not None
             house.flows.append(flow_or_none)
-            house.touched_ns[flow_or_none] = 0
+            house.touched_ns[flow_or_none] = house.now_ns
         assert house.store.arena.used_bytes == sum(flow.held_bytes for flow in house.flows)
     house.empty()
 
