@@ -201,8 +201,10 @@ class _House:
             nursery.start_soon(self._end_with_the_listener)
             nursery.start_soon(self._load)
             nursery.start_soon(self._keep_small)
-            if self._capture.live or self._config.follow or not self._config.wait:
+            if self._capture.live or not self._config.wait:
                 self._ready()
+            elif self._config.follow:
+                nursery.start_soon(self._catch_up)
 
     async def _serve(
         self,
@@ -222,6 +224,10 @@ class _House:
         self._say_how_far()
         if self._engine.finished:  # not so if loading was broken off
             self._ready()
+
+    async def _catch_up(self) -> None:
+        await self._capture.caught_up.wait()
+        self._ready()
 
     def _ready(self) -> None:
         if self._voice.listener is not None:

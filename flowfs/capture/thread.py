@@ -18,11 +18,14 @@ from flowfs.core.engine import Engine
 
 from .ahead import Ahead
 from .merge import in_order
-from .savefile import A_WHILE, NOTHING, Savefile
+from .savefile import A_WHILE, CURRENT_S, NOTHING, Savefile
 from .sources import META_BYTES, Batch, Damage, Interface, Source
 
 TICK_S = 0.1
 PAUSE_S = 0.002
+# The clock that ticks stays so far behind that on the wall: libpcap gives a packet so late at the most, and a
+# time that has passed it by would stand for its own. What another program writes comes later, see CURRENT_S.
+LATE_NS = 20_000_000
 WORK_S, READERS_S = 0.0001, 0.0005  # beside readers: our own, and for it time for some ten requests of theirs
 FOLLOW_S = 0.05  # how often a file that is still written is looked at: nothing says when it grows
 
@@ -51,6 +54,8 @@ class Capture:
             raise ValueError("interfaces go by the clock, files by their packets: not both at once")
         self.warnings: list[str] = []
         """One line each; grows while the capture runs."""
+        self.caught_up = trio.Event()
+        """All is read that a file which is still written had so far."""
         self._follow = follow
         self._engine = engine
         self._on_change = on_change
@@ -62,11 +67,14 @@ class Capture:
         self._settled_s = 0.0  # up to when time is settled with readers
         self._worked_s = 0.0  # what this thread had worked by then
         self._wake_in = self._wake_out = -1
+        self._token: trio.lowlevel.TrioToken
+        self._has_caught_up = False
 
     # --- trio's side
 
     async def run(self) -> None:
         """Returns when all files are read, or after stop(). Closes the sources."""
+        self._token = trio.lowlevel.current_trio_token()
         self._wake_in, self._wake_out = os.pipe2(os.O_CLOEXEC)
         try:
             await self._supervise()
@@ -187,6 +195,9 @@ class Capture:
         """
         if descriptor == NOTHING:
             return not self._stopping
+        if descriptor == A_WHILE and not self._has_caught_up:
+            self._has_caught_up = True
+            self._token.run_sync_soon(self.caught_up.set)
         poller = select.poll()
         poller.register(self._wake_in, select.POLLIN)
         if descriptor != A_WHILE:
@@ -195,7 +206,7 @@ class Capture:
             patience_s = self._until_due_s()
             ready = poller.poll(1000 * (min(FOLLOW_S, patience_s) if descriptor == A_WHILE else patience_s))
             if self._is_due() and self._is_current():
-                self._engine.tick(time.time_ns())
+                self._engine.tick(time.time_ns() - int(CURRENT_S * 1e9))
                 self._tell()
             if descriptor == A_WHILE or any(number == descriptor for number, _ in ready):
                 return not self._stopping
@@ -223,11 +234,12 @@ class Capture:
             poller.register(descriptor, select.POLLIN)
         while not self._stopping:
             polled = poller.poll(1000 * self._until_due_s())
+            polled_ns = time.time_ns()
             ready = [watched[number] for number, _ in polled if number in watched]
             waiting = [self._read_once(source, poller) for source in ready]
             if self._is_due():
                 if not any(waiting):
-                    self._engine.tick(time.time_ns())
+                    self._engine.tick(polled_ns - LATE_NS)
                     self._tell()
                 self._look_at_interfaces(poller)
         self._count()

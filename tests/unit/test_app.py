@@ -315,6 +315,26 @@ def test_two_mounts_on_one_place(place: Path, capture: Path) -> None:
 # --- while files are loaded --------------------------------------------------------------------
 
 
+@needs_fuse
+def test_what_a_file_that_is_still_written_has_is_loaded_first(place: Path, tmp_path: Path) -> None:
+    said = [craft.Conversation(client_address=f"10.7.{n >> 8}.{n & 255}") for n in range(5000)]
+    packets = [packet for one in said for packet in one.handshake().client(0, b"hello").packets]
+    path = craft.write_pcap(tmp_path / "grows.pcap", packets)
+    assert flowfs_("mount", place, "--follow", "-r", path).returncode == 0
+    assert len(os.listdir(place)) == 5000
+    flowfs_("umount", place)
+    until(lambda: not daemons(place))
+
+
+@needs_fuse
+def test_a_file_that_has_nothing_yet_is_not_waited_for(place: Path, tmp_path: Path) -> None:
+    (tmp_path / "grows.pcap").touch()
+    assert flowfs_("mount", place, "--follow", "-r", tmp_path / "grows.pcap").returncode == 0
+    assert os.listdir(place) == []
+    flowfs_("umount", place)
+    until(lambda: not daemons(place))
+
+
 @contextlib.contextmanager
 def loading(place: Path, capture: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
     """A mount that is being loaded from a pipe that does not end, and the pipe's writing end."""
