@@ -73,6 +73,7 @@ def lines(place: str, status: Status, rate: Rates | None = None) -> list[Line]:
         Line("source", printable(", ".join(status.sources) + f", filter: {status.filter or 'none'}")),
         *_packets(status, rate),
         _flows(status.numbers),
+        *_limited(status.numbers),
         *_memory(status.numbers),
         *_archive(status.archive),
         *_losses(status),
@@ -110,6 +111,14 @@ def _flows(numbers: Numbers) -> Line:
         f"{numbers['flows']:,} are here, {numbers['flows_open']:,} of them may grow;"
         f" {numbers['flows_total']:,} in all{removed}",
     )
+
+
+def _limited(numbers: Numbers) -> Iterator[Line]:
+    """What is not held since nobody wanted it."""
+    if behind := numbers["dropped_beyond_bytes"]:
+        yield Line("", f"{decimal(behind)} behind the first --max-flow-bytes of each were left out, as told")
+    if before := numbers["trimmed_beyond_bytes"]:
+        yield Line("", f"{decimal(before)} before the last --max-flow-bytes of each were freed, as told")
 
 
 def _memory(numbers: Numbers) -> Iterator[Line]:

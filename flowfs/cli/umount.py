@@ -79,7 +79,7 @@ def _wait(mountpoint: str, witness: Witness, lazy: bool, terminal: Terminal) -> 
             terminal.progress(done, total, "saving")
         ended = ended or said == "ended"
     if said != "gone":  # it goes on elsewhere, or is in use
-        terminal.warn(f"{mountpoint}: still in use{_by(witness)}, which goes on until that has ended")
+        terminal.warn(f"{mountpoint}: still in use, and flowfs goes on until nobody uses it{_by(witness)}")
         status = status if lazy else FAILED
     elif not ended:
         terminal.error(f"{mountpoint}: killed, or ended by a fault{_by(witness)}: what was not saved is lost")

@@ -90,6 +90,14 @@ def test_what_is_nearly_full_is_marked(pool: str, used: int, kind: str) -> None:
     assert [line.kind for line in found] == [kind]
 
 
+def test_what_nobody_wanted_is_said_and_no_loss() -> None:
+    full = status({"dropped_beyond_bytes": 2000, "trimmed_beyond_bytes": 3000})
+    behind, before = said("", full)[:2]
+    assert behind == Line("", "2.0 kB behind the first --max-flow-bytes of each were left out, as told")
+    assert before == Line("", "3.0 kB before the last --max-flow-bytes of each were freed, as told")
+    assert said("lost", full) == [Line("lost", "nothing")]
+
+
 def test_losses_are_marked_and_come_once() -> None:
     interfaces = {"eth0": {"received_packets": 97, "dropped_by_kernel": 3, "dropped_by_interface": 0}}
     numbers = {"lost_bytes": 1000, "flows_refused": 2, "flows_evicted": 1, "evicted_bytes": 5}
