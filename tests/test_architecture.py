@@ -102,10 +102,12 @@ CORE: Mapping[str, frozenset[str]] = {
         "dormant": "bundle parcel uncommon stream window exchange assembly flow evict decode notes order seq"
         " limits",
         "roster": "flow limits memory",
+        "deadlines": "memory",
         "sleepers": "roster dormant parcel bundle table stream store flow evict decode notes order memory"
         " counters limits",
-        "flows": "sleepers dormant stream afar assembly store saving evict flow decode order counters limits",
-        "timeouts": "flows dormant stream flow order limits",
+        "flows": "sleepers deadlines dormant stream afar assembly store saving evict flow decode order"
+        " counters limits",
+        "timeouts": "flows deadlines dormant stream flow order limits",
         "claims": "timeouts stream assembly flow decode limits",
         "rivals": "claims flows stream assembly flow decode order notes limits",
         "midway": "rivals stream assembly flow pending decode limits",

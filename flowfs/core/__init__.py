@@ -9,9 +9,9 @@
 
 What has several parts: `life` stands on `reopening` (what comes after the end), `refusal` (no room for a
 rival), `lone` (one packet seen), `midway` (no handshake seen), `rivals` (who may be forged), `claims` (whose
-it is), `timeouts` (what time does), `flows` (who is there), `sleepers` (of whom nothing comes: as records,
-see `dormant` and `parcel`, and in listings, see `roster`) and `recent`; `stream` on `afar` (long
-gaps), `ends` (FIN and RST), `reach` (windows, times), `pickup` (where it begins), `doubt`, `assembly`,
+it is), `timeouts` (what time does, see `deadlines`), `flows` (who is there), `sleepers` (of whom nothing
+comes: as records, see `dormant` and `parcel`, and in listings, see `roster`) and `recent`; `stream` on `afar`
+(long gaps), `ends` (FIN and RST), `reach` (windows, times), `pickup` (where it begins), `doubt`, `assembly`,
 `exchange` (who spoke when: what `dialogue` tells readers), and has what few need from `uncommon`. All these
 objects are made in large `pages`.
 

@@ -31,6 +31,7 @@ from .flow import OPEN
 from .limits import (
     FLOW_OUT_OF_ORDER_BYTES,
     GAPS_BYTES,
+    LINK_BYTES,
     NUMBER_BYTES,
     PACKED_EXTENT_BYTES,
     PACKED_FILE_BYTES,
@@ -121,6 +122,8 @@ def sleep(connection: Connection, bundle: Bundle, packs: bool) -> Dormant:
     kept = (one.notes, one.cuts, lost[0], other.notes, other.cuts, lost[1], *of_both)
     if kept != _NOTHING_KEPT:
         record.kept = kept
+    if connection.link is not None:
+        record.charged_bytes += LINK_BYTES
     take_apart(connection)
     return record
 

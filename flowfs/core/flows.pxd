@@ -2,6 +2,7 @@ cimport cython
 from .afar cimport WENT_ON
 from .assembly cimport NEVER
 from .counters cimport Counters
+from .deadlines cimport Deadlines
 from .decode cimport RST, SYN, Segment, reverse_key
 from .dormant cimport Dormant, last_ns_of, take_apart
 from .evict cimport Ranking
@@ -20,9 +21,8 @@ cdef int _LOOKS
 cdef class Flows(Sleepers):
     cdef long long idle_ns
     cdef long long touch_ns
-    cdef list deadlines
+    cdef Deadlines deadlines
     cdef long long awaited
-    cdef long long scheduled
     cdef readonly long long due_ns
 
     @cython.locals(peer=Stream, connection=Connection)

@@ -11,7 +11,6 @@ The rules, by letter: generations [L2], timeouts [L9], no file without data [L10
 
 from __future__ import annotations
 
-from heapq import heapify, heappush
 from typing import Any
 
 import cython
@@ -20,6 +19,7 @@ if not cython.compiled:
     from .afar import WENT_ON
     from .assembly import NEVER
     from .counters import Counters
+    from .deadlines import Deadlines
     from .decode import RST, SYN, Segment, reverse_key
     from .dormant import Dormant, last_ns_of, take_apart
     from .evict import Ranking
@@ -52,10 +52,8 @@ class Flows(Sleepers):
         Sleepers.__init__(self, limits, store, counters)
         self.idle_ns = limits.idle_ns
         self.touch_ns = TOUCH_NS
-        # A heap: (when, a number for ties, key). By its key, since a stream that is gone must not be kept.
-        self.deadlines: list[tuple[int, int, bytes]] = []
+        self.deadlines = Deadlines()  # by keys, since a stream that is gone must not be kept
         self.awaited = 0  # streams that have a deadline; all others there are dead
-        self.scheduled = 0
         self.due_ns = 0  # nothing is due before that: what each packet looks at
 
     def _follow_up(self, stream: Stream, now_ns: int) -> None:
@@ -93,8 +91,7 @@ class Flows(Sleepers):
         if deadline_ns and (stream.scheduled_ns == 0 or deadline_ns < stream.scheduled_ns):
             self.awaited += stream.scheduled_ns == 0
             stream.scheduled_ns = deadline_ns
-            self.scheduled += 1
-            heappush(self.deadlines, (deadline_ns, self.scheduled, stream.key))
+            self.deadlines.put(deadline_ns, stream.key)
             self.due_ns = min(self.due_ns, deadline_ns)
             self._bound_deadlines()
 
@@ -111,9 +108,13 @@ class Flows(Sleepers):
         They are at least half as many as the others by then, and one of each stream is left: O(1) a deadline.
         """
         if len(self.deadlines) > self.awaited + self.awaited // 2 + _SPARE_DEADLINES:
-            awaited = {item[2]: item for item in self.deadlines if self._is_awaited(item[2], item[0])}
-            self.deadlines = list(awaited.values())
-            heapify(self.deadlines)
+            entries = self.deadlines.entries()
+            awaited = {
+                key: (when_ns, order, key)
+                for when_ns, order, key in entries
+                if self._is_awaited(key, when_ns)
+            }
+            self.deadlines.keep(list(awaited.values()))
 
     def _is_awaited(self, key: bytes, deadline_ns: int) -> bool:
         stream = self.stream_of(key)
@@ -391,7 +392,7 @@ class Flows(Sleepers):
         while found := self.store.list_after(0, 1):
             self.store.evict(self.file(found[0]))
             self.collect()
-        self.deadlines = []
+        self.deadlines = Deadlines()
         for entry in list(self.entries.values()):
             if isinstance(entry, Dormant):
                 self._dispose_asleep(entry)

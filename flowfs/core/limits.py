@@ -134,12 +134,13 @@ HURRY_SHARE = 2  # open flows are saved, too, once less than 1/2 of the memory i
 PINNED_SHARE = 4  # [M3] open files pin up to 1/4 of the payload budget
 
 # What Python objects take, as tests/unit/test_limits.py measures it.
-CONNECTION_BYTES = 2200  # two streams, what is uncommon of them, two files, dictionary entries, keys
+CONNECTION_BYTES = 2150  # two streams, what is uncommon of them, two files, dictionary entries, keys
 SLEEPER_BYTES = 280  # one that sleeps, but for its numbers, keys and files: a record, an entry
 SLEEPING_FILE_BYTES = 280  # a file of such a one, and its row
 NUMBER_BYTES = 4  # each of the numbers; the same for each, since what hosts draw must not change who has room
 PACKED_FILE_BYTES = 100  # one that is a part of the record: its numbers, its place in the order, and its row
 GAPS_BYTES = 340  # of either, for the first gap in it: the others are paid for by blocks of their own
+LINK_BYTES = 160  # the addresses of the hosts on their link, where names have them
 PACKED_EXTENT_BYTES = 8  # each of its blocks before the last
 PACKED_EXTENTS = 32  # blocks of such a file; one that has more takes 16 KiB for them
 TURNS_BYTES = 80  # of who spoke when, where that is more than two turns, beside 16 for each

@@ -1,4 +1,5 @@
 cimport cython
+from .deadlines cimport Deadlines
 from .dormant cimport Dormant, last_ns_of
 from .flows cimport Flows
 from .order cimport Link, Queue

@@ -14,7 +14,6 @@ next multiple of TICK_NS once a packet made it that.
 
 from __future__ import annotations
 
-from heapq import heappop
 from typing import Any
 
 import cython
@@ -52,8 +51,7 @@ class Timeouts(Flows):
 
     def _next_due_ns(self) -> int:
         """The earliest time at which there is something to see to, as long as no packet comes."""
-        due_ns = self.deadlines[0][0] if self.deadlines else _NEVER_NS
-        due_ns = min(due_ns, self._oldest_due_ns(self.half_open, HALF_OPEN_NS))
+        due_ns = min(self.deadlines.first_ns(), self._oldest_due_ns(self.half_open, HALF_OPEN_NS))
         due_ns = min(due_ns, self._oldest_due_ns(self.spare, HALF_OPEN_NS))
         due_ns = min(due_ns, self._oldest_due_ns(self.one_way, self.idle_ns))
         due_ns = min(due_ns, self._oldest_due_ns(self.active, self.idle_ns))
@@ -68,7 +66,7 @@ class Timeouts(Flows):
 
     def _take_due(self, now_ns: int, steps: int) -> int:
         """See to what is due at this time, in so many steps; returns how many are left, if that was all."""
-        while steps > 0 and self.deadlines and self.deadlines[0][0] <= now_ns:
+        while steps > 0 and self.deadlines.first_ns() <= now_ns:
             self._take_deadline(now_ns)
             steps -= LOOK_STEPS
         steps = self._expire(self.half_open, now_ns - HALF_OPEN_NS, now_ns, steps)
@@ -86,8 +84,8 @@ class Timeouts(Flows):
 
     def _take_deadline(self, now_ns: int) -> None:
         """Look after the stream whose deadline is the first."""
-        deadline_ns, _, key = heappop(self.deadlines)
-        stream = self.stream_of(key)
+        deadline_ns = self.deadlines.first_ns()
+        stream = self.stream_of(self.deadlines.take())
         if stream is None or deadline_ns != stream.scheduled_ns:
             return  # it is gone, or an earlier time was set since, and has come
         stream.scheduled_ns = 0

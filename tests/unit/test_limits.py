@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 import flowfs.core
-from craft import Conversation, Packet, batches, ethernet, fragment, fragments, ipv4, ipv6
+from craft import Conversation, Packet, Tag, batches, ethernet, fragment, fragments, ipv4, ipv6
 from engines import started
 from flowfs.core.dormant import Dormant
 from flowfs.core.engine import Engine
@@ -137,6 +137,23 @@ def uncommon_though_nothing_waits(number: int) -> Conversation:
     return conversation.server_ack(0).client_ack(0).rst(10).server_rst(10)
 
 
+def uncommon_and_awaited(number: int) -> Conversation:
+    return awaited(connection(number))
+
+
+def awaited(conversation: Conversation) -> Conversation:
+    """RSTs that were forged or may be, and ACKs of what nobody sent: looked at later on both sides."""
+    conversation.handshake().rst().client(0, b"abc").server(0, b"y").server_ack(3)
+    return conversation.server_ack(1 << 25).client_ack(1 << 25).rst(13)
+
+
+def awaited_over_ipv6_and_a_vlan(number: int) -> Conversation:
+    address = f"fe80::{number + 1:x}"
+    return awaited(
+        Conversation(client_address=address, server_address="fe80::1:0:0", tags=[Tag(7)], step_ns=0)
+    )
+
+
 def in_frames(pieces: list[bytes]) -> Conversation:
     frames = map(ethernet, pieces)
     return Conversation(packets=[Packet(1_700_000_000 * 10**9, frame, len(frame)) for frame in frames])
@@ -181,6 +198,7 @@ def a_discarded_datagram(number: int) -> Conversation:
         (closed_by_a_rst, 3000),
         (uncommon_in_every_way, 3000),
         (uncommon_though_nothing_waits, 3000),
+        (uncommon_and_awaited, 3000),
         (cut_packets, 100),
         (gaps, 60),
         (a_fragment, 3000),
@@ -195,6 +213,15 @@ def test_what_is_kept_is_charged(conversation_of: Callable[[int], Conversation],
     with started(Limits(payload_bytes=16 * MIB)) as engine:
         kept, charged = list(what_is_kept(engine, conversation_of, count))[-1]
     assert 0 < kept <= ALLOWED * charged, f"{kept // count} bytes a connection"
+
+
+@pytest.mark.skipif(not flowfs.core.compiled(), reason="nobody who has so many runs Python's own classes")
+@pytest.mark.parametrize("evict", ["lru", "largest"])
+def test_what_is_kept_is_charged_where_all_is_long(evict: str) -> None:
+    """Addresses, and those of the link, and a place in the order of eviction."""
+    with started(Limits(payload_bytes=16 * MIB, links=True, evict=evict)) as engine:
+        kept, charged = list(what_is_kept(engine, awaited_over_ipv6_and_a_vlan, 3000))[-1]
+    assert 0 < kept <= ALLOWED * charged, f"{kept // 3000} bytes a connection"
 
 
 @pytest.mark.parametrize(
@@ -279,6 +306,13 @@ def test_what_sleeps_is_charged(conversation_of: Callable[[int], Conversation], 
     assert kept <= ALLOWED * charged, f"{kept // 3000} bytes a connection"
     assert charged <= 1.5 * kept
     assert charged - numbers["payload_used_bytes"] <= 3000 * most
+
+
+@pytest.mark.parametrize("conversation_of", [half_open, open_without_a_byte, closed_with_a_byte_each_way])
+def test_what_sleeps_is_charged_for_its_link(conversation_of: Callable[[int], Conversation]) -> None:
+    with started(Limits(payload_bytes=16 * MIB, links=True)) as engine:
+        *_, (kept, charged) = what_is_kept(engine, conversation_of, 3000, sleeps=True)
+    assert 0 < kept <= ALLOWED * charged <= 1.5 * ALLOWED * kept
 
 
 def fall_asleep(engine: Engine) -> None:
