@@ -100,7 +100,7 @@ complete -c flowfs -n '_shtab_flowfs_using umount' -s h -l help -d this
 complete -c flowfs -n '_shtab_flowfs_using umount; and test $_shtab_flowfs_npos -ge 0' -ka "(__fish_complete_directories)" -d 'where flows are mounted'
 complete -c flowfs -n '_shtab_flowfs_using; and test $_shtab_flowfs_npos -eq 0' -a ls -d 'List the flows of a mount'
 complete -c flowfs -n '_shtab_flowfs_using ls' -l json -d 'a line of JSON for each flow, with all that is known of it'
-complete -c flowfs -n '_shtab_flowfs_using ls' -l sort -xka "time size name" -d 'the latest data first, the largest first, or by name (as they appeared)'
+complete -c flowfs -n '_shtab_flowfs_using ls' -l sort -xka "time size name" -d 'the latest data first, the largest first, or by name; else as they appeared'
 complete -c flowfs -n '_shtab_flowfs_using ls' -l state -xka "open closed fin rst idle" -d 'only those; closed: all that are not open'
 complete -c flowfs -n '_shtab_flowfs_using ls' -l follow -d 'instead, a line for whatever happens to a flow from now on: TIME EVENT NAME SIZE'
 complete -c flowfs -n '_shtab_flowfs_using ls' -s q -l quiet -d 'only errors'

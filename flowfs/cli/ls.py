@@ -79,7 +79,7 @@ def ls_parser() -> Parser:
     add(
         "--sort",
         choices=("time", "size", "name"),
-        help="the latest data first, the largest first, or by name (as they appeared)",
+        help="the latest data first, the largest first, or by name; else as they appeared",
     )
     add("--state", choices=STATES, help="only those; closed: all that are not open")
     add(
