@@ -24,7 +24,7 @@ class Deadlines:
 
     def __init__(self) -> None:
         self.times_ns = array("q")
-        self.orders = array("q")  # the how manieth it was
+        self.orders = array("q")  # how many were put before it
         self.keys: list[bytes] = []
         self.put_so_far = 0
 
@@ -37,8 +37,8 @@ class Deadlines:
 
     def put(self, time_ns: int, key: bytes) -> None:
         """Add an entry: O(log n)."""
-        self.put_so_far += 1
         self._add(time_ns, self.put_so_far, key)
+        self.put_so_far += 1
 
     def take(self) -> bytes:
         """Remove the entry with the earliest time, of which there must be one; returns its key: O(log n)."""
