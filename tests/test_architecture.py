@@ -102,7 +102,7 @@ CORE: Mapping[str, frozenset[str]] = {
         "dormant": "bundle parcel uncommon stream window exchange assembly flow evict decode notes order seq"
         " limits",
         "roster": "flow limits memory",
-        "deadlines": "memory",
+        "deadlines": "memory limits",
         "sleepers": "roster dormant parcel bundle table stream store flow evict decode notes order memory"
         " counters limits",
         "flows": "sleepers deadlines dormant stream afar assembly store saving evict flow decode order"

@@ -2,7 +2,7 @@ cimport cython
 from cpython.array cimport array
 from .memory cimport item, push, put
 
-cdef long long FAR_OFF_NS
+cdef long long NEVER_NS
 
 
 @cython.final

@@ -14,7 +14,7 @@ import cython
 if not cython.compiled:
     from .memory import item, push, put
 
-FAR_OFF_NS = 1 << 62
+from .limits import NEVER_NS
 
 
 class Deadlines:
@@ -32,8 +32,8 @@ class Deadlines:
         return len(self.keys)
 
     def first_ns(self) -> int:
-        """The earliest time; FAR_OFF_NS if there is none."""
-        return item(self.times_ns, 0) if self.keys else FAR_OFF_NS
+        """The earliest time; NEVER_NS if there is none."""
+        return item(self.times_ns, 0) if self.keys else NEVER_NS
 
     def put(self, time_ns: int, key: bytes) -> None:
         """Add an entry: O(log n)."""

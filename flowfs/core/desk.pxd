@@ -5,7 +5,7 @@ from .life cimport Lives
 from .roster cimport Roster
 from .store cimport Store
 
-cdef long long _HOT_NS, _NEVER_NS
+cdef long long _HOT_NS, NEVER_NS
 
 
 cdef class Desk:

@@ -23,14 +23,13 @@ if not cython.compiled:
     from .store import Store
 
 from .flow import Evicted
-from .limits import HOT_NS, Limits
+from .limits import HOT_NS, NEVER_NS, Limits
 from .notes import About
 from .register import Event
 from .roster import Entry
 from .turn import Turn
 
 _HOT_NS = HOT_NS
-_NEVER_NS = 1 << 62
 
 
 class Changes(NamedTuple):
@@ -131,7 +130,7 @@ class Desk:
 
     def _hot_ns(self) -> int:
         """What is open and grew later will again soon."""
-        return _NEVER_NS if self.finished else self.now_ns - _HOT_NS
+        return NEVER_NS if self.finished else self.now_ns - _HOT_NS
 
     # --- one file ----------------------------------------------------------------------------------
 

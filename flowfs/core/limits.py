@@ -10,6 +10,7 @@ KIB = 1 << 10
 MIB = 1 << 20
 SECOND_NS = 1_000_000_000
 MILLISECOND_NS = 1_000_000
+NEVER_NS = 1 << 62  # later than any time
 
 
 CHECKSUM_MODES = ("auto", "strict", "off")

@@ -14,7 +14,7 @@ from .stream cimport Connection, Stream
 from .table cimport Table
 
 cdef int OPEN
-cdef long long CONNECTION_BYTES, _NEVER_NS, _TICK_NS
+cdef long long CONNECTION_BYTES, NEVER_NS, _TICK_NS
 
 
 cdef class Sleepers(Table):

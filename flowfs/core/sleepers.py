@@ -39,6 +39,7 @@ from .limits import (
     CONNECTION_BYTES,
     DROWSY_NS,
     HALF_OPEN_SHARE,
+    NEVER_NS,
     ONE_WAY_SHARE,
     RIVALS_SHARE,
     TICK_NS,
@@ -47,7 +48,6 @@ from .limits import (
 from .notes import About
 from .roster import Entry
 
-_NEVER_NS = 1 << 62
 _TICK_NS = TICK_NS
 _ASLEEP = -1  # instead of a time since when it is awake
 
@@ -259,14 +259,14 @@ class Sleepers(Table):
 
     def _drowsy_due_ns(self) -> int:
         """When the next is to be looked at."""
-        first_ns = _NEVER_NS
+        first_ns = NEVER_NS
         for queue in (self.filed, self.closed, self.active, self.half_open, self.one_way):
             if queue.fresh is not None:
                 first_ns = min(first_ns, queue.fresh.touched_ns)
         if self.again:
             first_ns = min(first_ns, self.again[0][0])
-        if first_ns == _NEVER_NS:
-            return _NEVER_NS
+        if first_ns == NEVER_NS:
+            return NEVER_NS
         due_ns = first_ns + self.drowsy_ns + _TICK_NS - 1
         return due_ns - due_ns % _TICK_NS
 

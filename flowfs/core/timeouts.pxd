@@ -6,7 +6,7 @@ from .order cimport Link, Queue
 from .stream cimport Connection, Stream
 
 cdef int IDLE
-cdef long long HALF_OPEN_NS, LOOK_STEPS, REMEMBER_NS, STEPS_PER_SLICE, _NEVER_NS, _TICK_NS
+cdef long long HALF_OPEN_NS, LOOK_STEPS, REMEMBER_NS, STEPS_PER_SLICE, NEVER_NS, _TICK_NS
 
 
 cdef class Timeouts(Flows):

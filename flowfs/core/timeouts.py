@@ -25,9 +25,8 @@ if not cython.compiled:
     from .stream import Connection, Stream
 
 from .flow import IDLE
-from .limits import HALF_OPEN_NS, LOOK_STEPS, REMEMBER_NS, STEPS_PER_SLICE, TICK_NS
+from .limits import HALF_OPEN_NS, LOOK_STEPS, NEVER_NS, REMEMBER_NS, STEPS_PER_SLICE, TICK_NS
 
-_NEVER_NS = 1 << 62
 _TICK_NS = TICK_NS
 
 
@@ -62,7 +61,7 @@ class Timeouts(Flows):
     def _oldest_due_ns(self, queue: Queue, after_ns: int) -> int:
         """When to look at the oldest connection of a queue, which may be silent for so long."""
         link: Link | None = queue.oldest
-        return _NEVER_NS if link is None else link.touched_ns + after_ns
+        return NEVER_NS if link is None else link.touched_ns + after_ns
 
     def _take_due(self, now_ns: int, steps: int) -> int:
         """See to what is due at this time, in so many steps; returns how many are left, if that was all."""

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flowfs.core.deadlines import Deadlines
+from flowfs.core.limits import NEVER_NS
 
-FAR_OFF_NS = 1 << 62
 PUT, TAKE, KEEP_EVEN = range(3)
 
 
@@ -34,7 +34,7 @@ def test_like_heapq(steps: list[tuple[int, int]]) -> None:
             heap = [entry for entry in heap if int(entry[2]) % 2 == 0]
             heapify(heap)
         assert len(deadlines) == len(heap)
-        assert deadlines.first_ns() == (heap[0][0] if heap else FAR_OFF_NS)
+        assert deadlines.first_ns() == (heap[0][0] if heap else NEVER_NS)
     while heap:
         assert deadlines.take() == heappop(heap)[2]
     assert len(deadlines) == 0

@@ -215,7 +215,7 @@ def test_what_is_kept_is_charged(conversation_of: Callable[[int], Conversation],
     assert 0 < kept <= ALLOWED * charged, f"{kept // count} bytes a connection"
 
 
-@pytest.mark.skipif(not flowfs.core.compiled(), reason="nobody who has so many runs Python's own classes")
+@pytest.mark.skipif(not flowfs.core.compiled(), reason="15 % are promised of the compiled core")
 @pytest.mark.parametrize("evict", ["lru", "largest"])
 def test_what_is_kept_is_charged_where_all_is_long(evict: str) -> None:
     """Addresses, and those of the link, and a place in the order of eviction."""
